@@ -1,0 +1,209 @@
+//! What one step may touch, and the decisions.
+
+mod hint;
+
+use crate::{
+    address::AddressRefused,
+    artifact::ArtifactRule,
+    denial::Denial,
+    env::EnvRule,
+    exec::ExecRule,
+    http::{HttpRequest, HttpRule, HttpTarget},
+    line,
+    path::{PathRequest, PathRule},
+    rule::InToml,
+    secret::{SecretSlot, SlotTarget},
+    sql::{Access, SqlRule},
+    word::Word,
+};
+
+/// What one step may touch.
+///
+/// Everything that no rule names is denied. The default has no rules, and so:
+///
+/// - no HTTP request is sent, to peers neither,
+/// - no database is opened,
+/// - no file is read, written, listed or looked at,
+/// - the free space of no path is told,
+/// - no variable of the operator is seen,
+/// - no secret is put in anywhere,
+/// - no program is run,
+/// - no artifact is stored or read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Requests that may be sent.
+    pub http: Vec<HttpRule>,
+    /// Databases that may be used.
+    pub sql: Vec<SqlRule>,
+    /// Directories and files that may be read.
+    pub read: Vec<PathRule>,
+    /// Directories and files that may be read, written and deleted in.
+    pub write: Vec<PathRule>,
+    /// Paths whose free space may be told.
+    pub disk: Vec<PathRule>,
+    /// Variables that may be read.
+    pub env: Vec<EnvRule>,
+    /// Secrets, and the place that each may go to.
+    pub secrets: Vec<SecretSlot>,
+    /// Programs that may be run.
+    pub exec: Vec<ExecRule>,
+    /// What may be done with artifacts.
+    pub artifacts: Vec<ArtifactRule>,
+}
+
+impl Grant {
+    /// Whether a request may be sent, and by which rule.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers it.
+    pub fn http(&self, request: &HttpRequest) -> Result<&HttpRule, Denial> {
+        self.http.iter().find(|rule| rule.covers(request)).ok_or_else(|| self.http_denied(request))
+    }
+
+    /// Whether a database may be opened for `access`, and by which rule. A rule for writing covers reading.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers it.
+    pub fn sql(&self, peer: &str, access: Access) -> Result<&SqlRule, Denial> {
+        self.sql.iter().find(|rule| rule.covers(peer, access)).ok_or_else(|| self.sql_denied(peer, access))
+    }
+
+    /// Whether a path may be read, and by which rule. A rule for writing covers reading.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers it.
+    pub fn read(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
+        let mut rules = self.read.iter().chain(&self.write);
+        rules.find(|rule| rule.covers(path.resolved)).ok_or_else(|| self.path_denied(Word::Read, path))
+    }
+
+    /// Whether a path may be written, and by which rule.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers it.
+    pub fn write(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
+        let mut rules = self.write.iter();
+        rules.find(|rule| rule.covers(path.resolved)).ok_or_else(|| self.path_denied(Word::Write, path))
+    }
+
+    /// Whether the free space of a path may be told, and by which rule.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers it.
+    pub fn disk(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
+        let mut rules = self.disk.iter();
+        rules.find(|rule| rule.covers(path.resolved)).ok_or_else(|| self.path_denied(Word::Disk, path))
+    }
+
+    /// Whether a variable may be read, and by which rule.
+    ///
+    /// # Errors
+    ///
+    /// No rule names it.
+    pub fn env(&self, name: &str) -> Result<&EnvRule, Denial> {
+        self.env.iter().find(|rule| rule.name() == name).ok_or_else(|| self.env_denied(name))
+    }
+
+    /// The slots that lead to one target.
+    pub fn secret_slots<'g>(&'g self, to: &'g SlotTarget) -> impl Iterator<Item = &'g SecretSlot> {
+        self.secrets.iter().filter(move |slot| slot.to == *to)
+    }
+
+    /// Whether a secret may go to a target, and by which slot.
+    ///
+    /// # Errors
+    ///
+    /// No slot of that name leads there.
+    pub fn secret(&self, name: &str, to: &SlotTarget) -> Result<&SecretSlot, Denial> {
+        let mut slots = self.secrets.iter();
+        slots.find(|slot| slot.name == name && slot.to == *to).ok_or_else(|| self.secret_denied(name, to))
+    }
+
+    /// Whether a program may be run with these arguments, and by which rule.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers it.
+    pub fn exec(&self, program: &str, arguments: &[String]) -> Result<&ExecRule, Denial> {
+        let mut rules = self.exec.iter();
+        rules.find(|rule| rule.covers(program, arguments)).ok_or_else(|| self.exec_denied(program, arguments))
+    }
+
+    /// Whether artifacts may be stored, and by which rule.
+    ///
+    /// # Errors
+    ///
+    /// No rule says so.
+    pub fn artifact_write(&self) -> Result<&ArtifactRule, Denial> {
+        let mut rules = self.artifacts.iter();
+        rules.find(|rule| matches!(rule, ArtifactRule::Write)).ok_or_else(|| self.artifact_denied(&ArtifactRule::Write))
+    }
+
+    /// Whether the artifacts of a step may be read, and by which rule. `step` is its name, without an instance.
+    ///
+    /// # Errors
+    ///
+    /// No rule names the step.
+    pub fn artifact_read(&self, step: &str) -> Result<&ArtifactRule, Denial> {
+        let mut rules = self.artifacts.iter();
+        rules
+            .find(|rule| matches!(rule, ArtifactRule::Read(name) if name == step))
+            .ok_or_else(|| self.artifact_denied(&ArtifactRule::Read(step.to_owned())))
+    }
+
+    /// One line for each rule, as it could stand in the pipeline file: `allow.http = ["GET k8s:/version"]`.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let rules = |word| self.rules(word).into_iter().map(move |rule| line::set(word, [rule]));
+        Word::ALL.into_iter().flat_map(rules).collect()
+    }
+
+    /// The grant cut down to reading, for a preview: requests with GET and HEAD, databases and directories for reading alone,
+    /// free space and variables. No secrets, programs or artifacts.
+    #[must_use]
+    pub fn reading(&self) -> Self {
+        let mut sql: Vec<SqlRule> = Vec::new();
+        for rule in &self.sql {
+            let reading = SqlRule { access: Access::Read, peer: rule.peer.clone() };
+            if !sql.contains(&reading) {
+                sql.push(reading);
+            }
+        }
+        let mut read = self.read.clone();
+        read.extend(self.write.iter().filter(|rule| !self.read.contains(rule)).cloned());
+        Self {
+            http: self.http.iter().filter_map(HttpRule::reading).collect(),
+            sql,
+            read,
+            disk: self.disk.clone(),
+            env: self.env.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The rules of a word, as they stand in its array.
+    fn rules(&self, word: Word) -> Vec<String> {
+        fn all<R: InToml>(rules: &[R]) -> Vec<String> {
+            rules.iter().map(R::in_toml).collect()
+        }
+        match word {
+            Word::Http => all(&self.http),
+            Word::Sql => all(&self.sql),
+            Word::Read => all(&self.read),
+            Word::Write => all(&self.write),
+            Word::Disk => all(&self.disk),
+            Word::Env => all(&self.env),
+            Word::Secrets => all(&self.secrets),
+            Word::Exec => all(&self.exec),
+            Word::Artifacts => all(&self.artifacts),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! How a grant says no: why, and which line would say yes.
+
+use super::{
+    AddressRefused, ArtifactRule, Denial, EnvRule, ExecRule, Grant, HttpRequest, HttpRule, HttpTarget, InToml,
+    PathRequest, PathRule, SecretSlot, SlotTarget, SqlRule, Word, line,
+};
+use crate::{path::is_resolved, sql::Access};
+
+impl Grant {
+    /// The line that sets a word to its rules and one more.
+    fn with<R: InToml>(&self, word: Word, rule: Option<R>) -> Option<String> {
+        rule.map(|rule| line::set(word, self.rules(word).into_iter().chain([rule.in_toml()])))
+    }
+
+    /// `reason`, unless the step has no rule of the word at all.
+    fn why(&self, word: Word, reason: impl Into<String>) -> String {
+        if self.rules(word).is_empty() { format!("the step has no `allow.{word}`") } else { reason.into() }
+    }
+
+    pub(super) fn http_denied(&self, request: &HttpRequest) -> Denial {
+        let mut same_target = self.http.iter().filter(|rule| rule.target() == request.target());
+        let reason = if let Some(rule) = self.http.iter().find(|rule| rule.covers_place(request)) {
+            format!("`{rule}` covers the path, but not {}", request.method())
+        } else if same_target.next().is_some() {
+            "no rule covers the path".to_owned()
+        } else {
+            match request.target() {
+                HttpTarget::Peer(name) => format!("no rule names the peer `{name}`"),
+                origin @ HttpTarget::Origin { .. } => format!("no rule names `{origin}`"),
+            }
+        };
+        Denial::new(Word::Http, &request.to_string(), self.why(Word::Http, reason))
+            .with_hint(self.with(Word::Http, HttpRule::narrowest(request)))
+    }
+
+    /// The denial of an address that the host of `request` has, where `rule` of this grant covers the request.
+    ///
+    /// The hint adds the address to the rule. For a peer there is none here: see [`AddressRefused::at_peer`].
+    #[must_use]
+    pub fn http_address(&self, rule: &HttpRule, request: &HttpRequest, refused: &AddressRefused) -> Denial {
+        let reason = match request.target() {
+            HttpTarget::Peer(_) => format!("{refused}, and the peer's `addresses` do not hold it"),
+            HttpTarget::Origin { .. } => format!("{refused}, and the rule's `addresses` do not hold it"),
+        };
+        let mut addresses = rule.addresses.clone();
+        addresses.push(refused.network());
+        let hint = rule.clone().with_addresses(addresses).ok().map(|wider| {
+            let rules = self.http.iter().map(|one| if one == rule { wider.in_toml() } else { one.in_toml() });
+            line::set(Word::Http, rules)
+        });
+        Denial::new(Word::Http, &request.to_string(), reason).with_hint(hint)
+    }
+
+    pub(super) fn sql_denied(&self, peer: &str, access: Access) -> Denial {
+        let reason = if self.sql.iter().any(|rule| rule.peer == peer) {
+            format!("the peer `{peer}` may be read only")
+        } else {
+            format!("no rule names the peer `{peer}`")
+        };
+        let asked = format!("{access} {peer}");
+        Denial::new(Word::Sql, &asked, self.why(Word::Sql, reason))
+            .with_hint(self.with(Word::Sql, SqlRule::parse(&asked).ok()))
+    }
+
+    pub(super) fn path_denied(&self, word: Word, path: &PathRequest<'_>) -> Denial {
+        if !is_resolved(path.resolved) {
+            return Denial::new(word, path.shown, "the path is not a plain absolute one");
+        }
+        let reason = if word == Word::Write && self.read.iter().any(|rule| rule.covers(path.resolved)) {
+            "it may be read only"
+        } else {
+            "no rule covers it"
+        };
+        let rule = path.narrowest().map(|written| PathRule::new(written, path.resolved));
+        Denial::new(word, path.shown, self.why(word, reason)).with_hint(self.with(word, rule))
+    }
+
+    pub(super) fn env_denied(&self, name: &str) -> Denial {
+        Denial::new(Word::Env, name, self.why(Word::Env, "no rule names it"))
+            .with_hint(self.with(Word::Env, EnvRule::parse(name).ok()))
+    }
+
+    pub(super) fn secret_denied(&self, name: &str, to: &SlotTarget) -> Denial {
+        let (header, format) = match to {
+            SlotTarget::Peer(_) => (Some("Authorization"), Some("Bearer {}")),
+            SlotTarget::Artifacts => (None, None),
+        };
+        let slot = SecretSlot::new(name, &to.to_string(), header, format).ok();
+        let reason = if self.secrets.iter().any(|slot| slot.name == name) {
+            "the secret may go elsewhere, not there"
+        } else {
+            "no slot names the secret"
+        };
+        Denial::new(Word::Secrets, &format!("{name} to {to}"), self.why(Word::Secrets, reason))
+            .with_hint(self.with(Word::Secrets, slot))
+    }
+
+    pub(super) fn exec_denied(&self, program: &str, arguments: &[String]) -> Denial {
+        let asked = std::iter::once(program).chain(arguments.iter().map(String::as_str));
+        let asked = asked.map(quoted).collect::<Vec<_>>().join(" ");
+        let reason = if self.exec.iter().any(|rule| rule.program == program) {
+            "no rule covers these arguments"
+        } else {
+            "no rule names the program"
+        };
+        let rule = ExecRule::narrowest(program, arguments, self.exec.iter());
+        Denial::new(Word::Exec, &asked, self.why(Word::Exec, reason)).with_hint(self.with(Word::Exec, rule))
+    }
+
+    pub(super) fn artifact_denied(&self, asked: &ArtifactRule) -> Denial {
+        let reason = match asked {
+            ArtifactRule::Write => "no rule says `write`",
+            ArtifactRule::Read(_) => "no rule names the step",
+        };
+        let asked = asked.to_string();
+        Denial::new(Word::Artifacts, &asked, self.why(Word::Artifacts, reason))
+            .with_hint(self.with(Word::Artifacts, ArtifactRule::parse(&asked).ok()))
+    }
+}
+
+/// An argument as people read it: in quotes where it would fall apart without.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\'' | '\\') && !c.is_control();
+    if !argument.is_empty() && argument.chars().all(plain) { argument.to_owned() } else { line::text(argument) }
+}

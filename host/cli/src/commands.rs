@@ -1,0 +1,43 @@
+//! The commands: one file each, with its arguments and its one function.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod history;
+pub(crate) mod inspect;
+pub(crate) mod log;
+pub(crate) mod man;
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod show;
+
+mod loading;
+
+use crate::{
+    arguments::{Arguments, Command},
+    exit::Exit,
+    failure::Failure,
+    printer::Printer,
+};
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+///
+/// Whatever kept it from doing so, ready to be printed.
+pub(crate) async fn run(arguments: Arguments, printer: &Printer) -> Result<Exit, Failure> {
+    let state = arguments.state.as_deref();
+    let verbose = arguments.verbose > 0;
+    match arguments.command {
+        Command::Run(command) => run::run(&command, state, verbose, *printer).await,
+        Command::Check(command) => check::check(&command, *printer).await,
+        Command::Plan(command) => plan::plan(&command, state, *printer).await,
+        Command::Inspect(command) => inspect::inspect(&command, *printer).await,
+        Command::History(command) => history::history(&command, state, *printer),
+        Command::Show(command) => show::show(&command, state, verbose, *printer),
+        Command::Log(command) => log::log(&command, state, *printer),
+        Command::Schema(_) => schema::schema(*printer),
+        Command::Completions(command) => completions::completions(&command, *printer),
+        Command::Man(command) => man::man(&command, *printer),
+    }
+}

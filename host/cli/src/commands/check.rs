@@ -1,0 +1,83 @@
+//! `pipe check`.
+
+use clap::Args;
+use pipe_core::{diagnostic::Diagnostic, id::RunId};
+use pipe_pipeline::{Document, RunFacts, Selection as Request};
+use pipe_sandbox::Sandbox;
+
+use super::loading;
+use crate::{arguments::Selection, exit::Exit, failure::Failure, printer::Printer, standard};
+
+/// Check a pipeline file: everything that can be known without touching anything
+///
+/// Checks syntax, references, grants, plugins and settings, for the environment named with `--env`, else for each of them.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+/// Checks the file.
+pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Result<Exit, Failure> {
+    let document = loading::document(&arguments.selection.file)?;
+    let sandbox = loading::sandbox(printer)?;
+    let environments: Vec<String> = match &arguments.selection.env {
+        Some(environment) => vec![environment.clone()],
+        None => document.environments().map(str::to_owned).collect(),
+    };
+    let mut told: Vec<Diagnostic> = Vec::new();
+    let mut steps = 0;
+    for environment in &environments {
+        let found = match one(&document, environment, &arguments.selection, &sandbox).await {
+            Ok((count, warnings)) => {
+                steps = count;
+                warnings
+            }
+            Err(problems) => problems,
+        };
+        // What is wrong in every environment is said once.
+        for diagnostic in found {
+            if !told.contains(&diagnostic) {
+                told.push(diagnostic);
+            }
+        }
+    }
+    let failed = loading::any_error(&told);
+    printer.diagnostics(&told);
+    if failed {
+        return Ok(Exit::Invalid);
+    }
+    if printer.json() {
+        printer.value(&serde_json::json!({
+            "schema": "pipe.check/v1", "pipeline": document.name(), "environments": environments, "calls": steps,
+            "warnings": told.len(),
+        }));
+    } else {
+        printer.result(&format!(
+            "{} is valid: {steps} calls, checked for {}",
+            document.name(),
+            environments.join(", ")
+        ));
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// Checks the file for one environment: how many calls it plans, and what is worth a warning.
+async fn one(
+    document: &Document,
+    environment: &str,
+    selection: &Selection,
+    sandbox: &Sandbox,
+) -> Result<(usize, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let started = jiff::Timestamp::now();
+    let request = Request {
+        environment: Some(environment.to_owned()),
+        inputs: selection.set.iter().cloned().collect(),
+        previous: selection.previous.iter().cloned().collect(),
+        run: RunFacts { id: RunId::new(started), started },
+    };
+    let checked = pipe_pipeline::check(document, &request)?;
+    let (_, _, mut warnings) = pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
+    warnings.extend(checked.warnings);
+    Ok((checked.pipeline.steps.len() + checked.pipeline.notifications.len(), warnings))
+}

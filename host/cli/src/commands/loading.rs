@@ -1,0 +1,155 @@
+//! From a path on the command line to a checked pipeline, a sandbox and a journal.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use pipe_core::{diagnostic::Diagnostic, id::RunId, redact::Redactor};
+use pipe_journal::{Journal, Reader};
+use pipe_pipeline::{Checked, Document, RunFacts};
+use pipe_runner::{Prepared, Settings};
+use pipe_sandbox::Sandbox;
+
+use crate::{arguments::Selection, exit::Exit, failure::Failure, places, printer::Printer, standard};
+
+/// A pipeline file that was read, and the run it is read for.
+pub(crate) struct Loaded {
+    pub(crate) checked: Checked,
+    pub(crate) run: RunId,
+    pub(crate) started: jiff::Timestamp,
+    pub(crate) state: PathBuf,
+}
+
+/// Reads a pipeline file.
+pub(crate) fn document(path: &Path) -> Result<Document, Failure> {
+    let file = pipe_pipeline::read(path)?;
+    Ok(pipe_pipeline::parse(&file)?)
+}
+
+/// Reads a pipeline file and resolves it for one environment and one run.
+pub(crate) fn load(selection: &Selection, state: Option<&Path>, printer: Printer) -> Result<Loaded, Failure> {
+    let document = document(&selection.file)?;
+    let started = jiff::Timestamp::now();
+    let run = RunId::new(started);
+    let state = places::state(state, document.state().as_deref())?;
+    let inputs: BTreeMap<String, String> = selection.set.iter().cloned().collect();
+    let request = pipe_pipeline::Selection {
+        environment: selection.env.clone(),
+        inputs,
+        previous: previous(selection, &document, &state),
+        run: RunFacts { id: run.clone(), started },
+    };
+    let checked = pipe_pipeline::check(&document, &request)?;
+    printer.diagnostics(&checked.warnings);
+    Ok(Loaded { checked, run, started, state })
+}
+
+/// Inputs of the last run that succeeded here, else what the operator says they were.
+fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMap<String, String> {
+    let known = selection
+        .env
+        .as_deref()
+        .and_then(|environment| Reader::open(state).ok()?.last_succeeded(document.name(), environment).ok().flatten())
+        .map(|run| run.inputs)
+        .unwrap_or_default();
+    known.into_iter().chain(selection.previous.iter().cloned()).collect()
+}
+
+/// The sandbox, with the user's cache of compiled plugins.
+pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
+    let (sandbox, no_cache) = Sandbox::new(places::cache().as_deref())?;
+    if let Some(error) = no_cache {
+        printer.warning(&format!("plugins are compiled anew for every run: {error}"));
+    }
+    Ok(Arc::new(sandbox))
+}
+
+/// Checks everything, and sets everything up to run.
+pub(crate) async fn prepare(loaded: Loaded, printer: Printer) -> Result<(Prepared, Arc<Journal>), Failure> {
+    let redactor = Redactor::default();
+    make_state(&loaded.state)?;
+    let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
+    let executable = std::env::current_exe()?;
+    let settings = Settings {
+        run: loaded.run,
+        started: loaded.started,
+        state: loaded.state,
+        protected: places::cache().into_iter().chain([executable.clone()]).collect(),
+        environment: std::env::vars_os().filter_map(text_variable).collect(),
+        supervisor: vec![executable.into(), crate::SUPERVISOR.into()],
+        actor: actor(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let sandbox = sandbox(printer)?;
+    let prepared = pipe_runner::prepare(
+        loaded.checked.pipeline,
+        sandbox,
+        standard::component,
+        Arc::clone(&journal),
+        redactor,
+        settings,
+    )
+    .await?;
+    Ok((prepared, journal))
+}
+
+/// Makes the state directory and what leads to it, for this user alone.
+fn make_state(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        Failure::new(Exit::Internal, format!("cannot make the state directory {}: {error}", path.display()))
+            .hint("`--state DIR` names another one")
+    })
+}
+
+/// Variables that are text. Others cannot be granted, since a guest could not read them.
+fn text_variable((name, value): (OsString, OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.into_string().ok()?))
+}
+
+/// Who runs this, for the record: `root@host`. What the system says, not what the environment says.
+fn actor() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
+        .ok()
+        .flatten()
+        .map_or_else(|| format!("uid {}", nix::unistd::getuid()), |user| user.name);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{user}@{}", host.trim())
+}
+
+/// The state directory of a command that reads: as the operator says, else as a pipeline file says, else the user's own.
+pub(crate) fn reading_state(state: Option<&Path>, file: Option<&Path>) -> Result<PathBuf, Failure> {
+    let of_file = match file {
+        Some(path) if state.is_none() => document(path)?.state(),
+        _ => None,
+    };
+    places::state(state, of_file.as_deref())
+}
+
+/// A run named on the command line: whole, `last`, or as many leading digits as name one run.
+pub(crate) fn find_run(reader: &Reader, text: &str) -> Result<pipe_journal::RunSummary, Failure> {
+    let mut matching: Vec<_> = reader
+        .runs(&pipe_journal::RunFilter::default())?
+        .into_iter()
+        .filter(|run| text == "last" || run.run.as_str().starts_with(text))
+        .collect();
+    if text == "last" {
+        matching.truncate(1);
+    }
+    match matching.len() {
+        0 => Err(Failure::new(Exit::Usage, format!("no run `{text}`")).hint("`pipe history` lists the runs")),
+        1 => Ok(matching.remove(0)),
+        several => {
+            Err(Failure::new(Exit::Usage, format!("`{text}` begins the names of {several} runs"))
+                .hint("name more of it"))
+        }
+    }
+}
+
+/// Whether diagnostics hold an error.
+pub(crate) fn any_error(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == pipe_core::diagnostic::Severity::Error)
+}

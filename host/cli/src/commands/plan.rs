@@ -1,0 +1,106 @@
+//! `pipe plan`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pipe_runner::{Plan, PlanEntry, Role};
+
+use super::loading;
+use crate::{
+    arguments::Selection,
+    exit::Exit,
+    failure::Failure,
+    printer::{Printer, QUIET, STRONG, styled},
+};
+
+/// Say what a run would do: steps, plugins, grants and limits, and what is undone on failure
+///
+/// Resolves everything that `pipe run` resolves, secrets and directories as well, and touches nothing.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// Write the plan as JSON to a file
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Plans the run.
+pub(crate) async fn plan(arguments: &PlanArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
+    let loaded = loading::load(&arguments.selection, state, printer)?;
+    let sandbox = loading::sandbox(printer)?;
+    let plan = pipe_runner::plan(&loaded.checked.pipeline, &sandbox, crate::standard::component).await?;
+    if let Some(path) = &arguments.out {
+        let json =
+            serde_json::to_string_pretty(&plan).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+        std::fs::write(path, json + "\n")
+            .map_err(|error| Failure::new(Exit::Internal, format!("cannot write {}: {error}", path.display())))?;
+    }
+    if printer.json() {
+        printer.value(&plan);
+    } else {
+        print(&plan, printer);
+    }
+    Ok(Exit::Succeeded)
+}
+
+fn print(plan: &Plan, printer: Printer) {
+    printer.result(&format!("{} in {}", styled(STRONG, &plan.pipeline), plan.environment));
+    for (name, value) in &plan.inputs {
+        printer.result(&format!("  input {name} = {value}"));
+    }
+    for (name, address) in &plan.peers {
+        printer.result(&format!("  peer {name} = {address}"));
+    }
+    if !plan.secrets.is_empty() {
+        printer.result(&format!("  secrets {}", plan.secrets.join(", ")));
+    }
+    for (role, title) in
+        [(Role::Step, "Steps"), (Role::Rollback, "After a rollback"), (Role::Notification, "Notifications")]
+    {
+        let entries: Vec<&PlanEntry> = plan.entries.iter().filter(|entry| entry.role == role).collect();
+        if entries.is_empty() {
+            continue;
+        }
+        printer.result(&format!("\n{}", styled(STRONG, title)));
+        for entry in entries {
+            print_entry(entry, printer);
+        }
+    }
+    printer.result(&format!("\n{}", styled(STRONG, "On failure, of what was started")));
+    let undo = if plan.undo.is_empty() { "nothing can be undone".to_owned() } else { plan.undo.join(", then ") };
+    printer.result(&format!("  {undo}"));
+    printer.result(&format!("\nplan {}", plan.digest()));
+}
+
+fn print_entry(entry: &PlanEntry, printer: Printer) {
+    let planned = &entry.planned;
+    let reversible = if planned.reversible { ", reversible" } else { "" };
+    printer.result(&format!(
+        "  {} {}",
+        styled(STRONG, &planned.step.to_string()),
+        styled(
+            QUIET,
+            &format!(
+                "{}, {} {} {}{reversible}",
+                planned.stage,
+                planned.plugin.name,
+                planned.plugin.version,
+                planned.plugin.digest.short()
+            )
+        ),
+    ));
+    let attempts = if entry.attempts == 1 { String::new() } else { format!(", {} attempts", entry.attempts) };
+    printer.result(&styled(
+        QUIET,
+        &format!(
+            "    at most {}, {} MiB{attempts}",
+            pipe_core::units::format_duration(std::time::Duration::from_millis(entry.timeout_ms)),
+            entry.memory_bytes >> 20
+        ),
+    ));
+    for line in &planned.grant {
+        printer.result(&format!("    {line}"));
+    }
+}

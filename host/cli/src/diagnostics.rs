@@ -1,0 +1,61 @@
+//! Diagnostics, drawn for people and written for programs.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use pipe_core::diagnostic::{Diagnostic, Severity};
+use serde_json::{Value, json};
+
+/// The lines around the place, with what is wrong beneath it and advice at the end.
+pub(crate) fn render(diagnostic: &Diagnostic) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
+    let snippets = diagnostic.labels.iter().enumerate().map(|(index, label)| {
+        let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+        let mut annotation = kind.span(first_line(&label.file.text, &label.span));
+        if !label.text.is_empty() {
+            annotation = annotation.label(label.text.as_str());
+        }
+        let path = label.file.path.display().to_string();
+        Snippet::source(label.file.text.as_str()).path(path).annotation(annotation)
+    });
+    let mut group = title.elements(snippets);
+    for hint in &diagnostic.hints {
+        group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
+    }
+    Renderer::styled().render(&[group])
+}
+
+/// The first line of a span: a step of a hundred lines is not shown whole.
+fn first_line(text: &str, span: &Range<usize>) -> Range<usize> {
+    let start = span.start.min(text.len());
+    let end = span.end.clamp(start, text.len());
+    match text.get(start..end).and_then(|part| part.find('\n')) {
+        Some(line) => start..start + line,
+        None => start..end,
+    }
+}
+
+/// One diagnostic for programs. Lines and columns count from 1.
+pub(crate) fn as_json(diagnostic: &Diagnostic) -> Value {
+    let places: Vec<Value> = diagnostic
+        .labels
+        .iter()
+        .map(|label| {
+            let (line, column) = label.file.position(label.span.start);
+            let (end_line, end_column) = label.file.position(label.span.end);
+            json!({
+                "file": label.file.path, "line": line, "column": column,
+                "end_line": end_line, "end_column": end_column, "text": label.text,
+            })
+        })
+        .collect();
+    json!({
+        "schema": "pipe.diagnostic/v1",
+        "severity": match diagnostic.severity { Severity::Error => "error", Severity::Warning => "warning" },
+        "code": diagnostic.code, "message": diagnostic.message, "places": places, "hints": diagnostic.hints,
+    })
+}

@@ -1,0 +1,75 @@
+//! Exit codes: part of the interface, documented here and nowhere decided but here.
+
+use pipe_core::{event::Outcome, report::FailureKind};
+use pipe_runner::RunResult;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked for was done.
+    Succeeded,
+    /// A step failed, and nothing had been started that needed undoing.
+    Failed,
+    /// The command line makes no sense. Also clap's own code.
+    Usage,
+    /// A pipeline file, a plugin, a grant, a secret or an audit log is not valid. Nothing was touched.
+    Invalid,
+    /// A step failed because the pipeline file does not grant what it needs, and nothing needed undoing.
+    Refused,
+    /// A step failed, and what had been started was undone.
+    RolledBack,
+    /// A step failed, and not everything could be undone. Somebody must look.
+    RollbackFailed,
+    /// A file, directory or journal of ours cannot be used, or a fault in pipe itself.
+    Internal,
+    /// The operator interrupted it.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Succeeded => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Invalid => 3,
+            Self::Refused => 4,
+            Self::RolledBack => 5,
+            Self::RollbackFailed => 6,
+            Self::Internal => 70,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// How a run's end is told to the shell.
+    pub(crate) fn of(result: &RunResult) -> Self {
+        match result.outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::RolledBack => Self::RolledBack,
+            Outcome::RollbackFailed => Self::RollbackFailed,
+            Outcome::Interrupted => Self::Interrupted,
+            Outcome::Failed => {
+                let last = result.state.steps.last().and_then(|step| step.failure.as_ref());
+                if last.is_some_and(|failure| failure.kind == FailureKind::Denied) {
+                    Self::Refused
+                } else {
+                    Self::Failed
+                }
+            }
+        }
+    }
+}
+
+/// The table that `pipe help` and the README print.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+  0    succeeded
+  1    a step failed, and nothing needed undoing
+  2    the command line makes no sense
+  3    a pipeline file, plugin, grant, secret or audit log is not valid
+  4    a step was refused a capability, and nothing needed undoing
+  5    a step failed, and what had been started was undone
+  6    a step failed, and not everything could be undone
+  70   a file or journal of pipe's own cannot be used, or a fault in pipe
+  130  interrupted";

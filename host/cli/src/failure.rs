@@ -1,0 +1,103 @@
+//! What a command ends with when it does not succeed: what happened, advice, and the exit code. One conversion a layer.
+
+use pipe_core::diagnostic::Diagnostic;
+use pipe_journal::JournalError;
+use pipe_runner::{PrepareError, RunError};
+use pipe_sandbox::{LoadError, SandboxError};
+
+use crate::exit::Exit;
+
+/// A command that did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Files that people wrote are wrong; each place is shown.
+    Diagnostics(Vec<Diagnostic>),
+    /// One sentence, perhaps advice.
+    Message {
+        /// Which code.
+        exit: Exit,
+        /// Lower-case fragment.
+        message: String,
+        /// What would help.
+        hint: Option<String>,
+    },
+}
+
+impl Failure {
+    /// A failure with a message alone.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self::Message { exit, message: message.into(), hint: None }
+    }
+
+    /// Adds advice.
+    pub(crate) fn hint(self, advice: impl Into<String>) -> Self {
+        match self {
+            Self::Message { exit, message, .. } => Self::Message { exit, message, hint: Some(advice.into()) },
+            other => other,
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Diagnostics(_) => Exit::Invalid,
+            Self::Message { exit, .. } => *exit,
+        }
+    }
+}
+
+impl From<Vec<Diagnostic>> for Failure {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        Self::Diagnostics(diagnostics)
+    }
+}
+
+impl From<PrepareError> for Failure {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Invalid(diagnostics) => Self::Diagnostics(diagnostics),
+            PrepareError::Journal(error) => error.into(),
+            PrepareError::Directory { .. } => Self::new(Exit::Internal, error.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Journal(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let hint = error.hint();
+        let failure = Self::new(Exit::Internal, error.to_string());
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        Self::new(Exit::Internal, error.to_string())
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        let failure = Self::new(Exit::Invalid, error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(Exit::Internal, error.to_string())
+    }
+}

@@ -1,0 +1,138 @@
+//! Everything that is printed goes through here: results to stdout, talk to stderr, colour where it is wanted.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use pipe_core::diagnostic::Diagnostic;
+
+use crate::{
+    arguments::{Colour, Format, OutputOptions},
+    diagnostics,
+    failure::Failure,
+};
+
+/// For what went wrong.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// For what went well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// For what wants a look.
+pub(crate) const CAREFUL: Style = AnsiColor::Yellow.on_default().bold();
+/// For advice.
+pub(crate) const ADVICE: Style = AnsiColor::Cyan.on_default().bold();
+/// For what is said in passing.
+pub(crate) const QUIET: Style = Style::new().dimmed();
+/// For names.
+pub(crate) const STRONG: Style = Style::new().bold();
+
+/// `text` in a style. Styles are stripped where colour is not wanted.
+pub(crate) fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Writes for people and for programs.
+#[derive(Clone, Copy)]
+pub(crate) struct Printer {
+    format: Format,
+    colour: ColorChoice,
+}
+
+impl Printer {
+    pub(crate) fn new(options: &OutputOptions) -> Self {
+        let colour = match options.color {
+            Colour::Auto => ColorChoice::Auto,
+            Colour::Always => ColorChoice::AlwaysAnsi,
+            Colour::Never => ColorChoice::Never,
+        };
+        Self { format: options.format, colour }
+    }
+
+    /// Whether results are for programs.
+    pub(crate) fn json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether somebody looks at stderr while it is written.
+    pub(crate) fn live(self) -> bool {
+        !self.json()
+            && std::io::stderr().is_terminal()
+            && self.colour != ColorChoice::Never
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    }
+
+    /// A result, to stdout. A reader that has gone away is no error.
+    pub(crate) fn result(self, text: &str) {
+        let _ = writeln!(AutoStream::new(std::io::stdout().lock(), self.colour), "{text}");
+    }
+
+    /// A result as one line of JSON.
+    pub(crate) fn value(self, value: &impl serde::Serialize) {
+        match serde_json::to_string(value) {
+            Ok(line) => {
+                let _ = writeln!(std::io::stdout().lock(), "{line}");
+            }
+            Err(error) => self.error(&format!("cannot write the result as JSON: {error}"), None),
+        }
+    }
+
+    /// Talk, to stderr.
+    pub(crate) fn talk(self, text: &str) {
+        let _ = writeln!(AutoStream::new(std::io::stderr().lock(), self.colour), "{text}");
+    }
+
+    /// An error with advice.
+    pub(crate) fn error(self, message: &str, hint: Option<&str>) {
+        self.talk(&format!("{}: {message}", styled(BAD, "error")));
+        if let Some(hint) = hint {
+            self.talk(&format!("{}: {hint}", styled(ADVICE, "hint")));
+        }
+    }
+
+    /// A warning.
+    pub(crate) fn warning(self, message: &str) {
+        self.talk(&format!("{}: {message}", styled(CAREFUL, "warning")));
+    }
+
+    /// Why a command did not succeed. For programs, one JSON line each on stdout as well.
+    pub(crate) fn failure(self, failure: &Failure) {
+        match failure {
+            Failure::Diagnostics(list) => self.diagnostics(list),
+            Failure::Message { message, hint, .. } => {
+                self.error(message, hint.as_deref());
+                if self.json() {
+                    self.value(&serde_json::json!({ "schema": "pipe.error/v1", "message": message, "hint": hint }));
+                }
+            }
+        }
+    }
+
+    /// What is wrong with files that people wrote.
+    pub(crate) fn diagnostics(self, list: &[Diagnostic]) {
+        for diagnostic in list {
+            self.talk(diagnostics::render(diagnostic).trim_end());
+            self.talk("");
+            if self.json() {
+                self.value(&diagnostics::as_json(diagnostic));
+            }
+        }
+    }
+
+    /// Starts the program's own log, on stderr. `PIPE_LOG` says more than `--verbose` can.
+    pub(crate) fn start_tracing(self, verbose: u8) {
+        use tracing_subscriber::EnvFilter;
+        let default = match verbose {
+            0 => "error",
+            1 => "pipe=info,pipe_runner=info,pipe_sandbox=info,warn",
+            _ => "debug",
+        };
+        let filter = EnvFilter::try_from_env("PIPE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+        let started = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(self.live())
+            .try_init();
+        if started.is_err() {
+            self.warning("the log was started twice");
+        }
+    }
+}

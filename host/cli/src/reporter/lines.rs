@@ -1,0 +1,182 @@
+//! The lines that an event is worth, for people.
+
+use std::time::Duration;
+
+use pipe_core::{
+    event::{EventKind, LogLevel, StepStatus},
+    report::{Failure, Finding, FindingStatus, StageReport},
+    units::ByteSize,
+};
+
+use crate::printer::{ADVICE, BAD, CAREFUL, GOOD, QUIET, STRONG, styled};
+
+/// Nothing for what only programs care about, unless `verbose`.
+pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
+    match kind {
+        EventKind::RunStarted { pipeline, environment, steps, actor, .. } => {
+            vec![format!("{} in {environment}, {} calls planned, by {actor}", styled(STRONG, pipeline), steps.len())]
+        }
+        EventKind::StepStarted { step, stage, plugin, .. } => {
+            vec![format!(
+                "{} {} {}",
+                styled(QUIET, "┌"),
+                styled(STRONG, &step.to_string()),
+                styled(QUIET, &format!("{stage}, {}", plugin.name))
+            )]
+        }
+        EventKind::AttemptFailed { attempt, failure, retry_in_ms: Some(wait), .. } => {
+            let wait = took(*wait);
+            vec![bar(&format!("{} attempt {attempt}: {}; again in {wait}", styled(CAREFUL, "!"), failure.message))]
+        }
+        EventKind::Denied { refusal, .. } => {
+            let mut lines = vec![bar(&format!(
+                "{} refused {} {}: {}",
+                styled(BAD, "✗"),
+                refusal.word,
+                refusal.subject,
+                refusal.reason
+            ))];
+            lines.extend(
+                refusal.hint.iter().map(|hint| bar(&format!("  {}: {hint}", styled(ADVICE, "would allow it")))),
+            );
+            lines
+        }
+        EventKind::Used { used, .. } if verbose => {
+            vec![bar(&styled(QUIET, &format!("used {} {}", used.word, used.subject)))]
+        }
+        EventKind::Logged { level, message, fields, .. } => logged(*level, message, fields, verbose),
+        EventKind::CheckpointSaved { summary, .. } => vec![bar(&styled(QUIET, &format!("to undo: {summary}")))],
+        EventKind::ArtifactStored { artifact, .. } => {
+            let kind = if artifact.encrypted { "encrypted" } else { "not encrypted" };
+            vec![bar(&format!("stored {} ({}, {kind})", artifact.name, ByteSize(artifact.bytes)))]
+        }
+        EventKind::ArtifactVerified { verification, .. } => {
+            vec![bar(&format!("verified by {} ({} entries)", verification.method, verification.entries))]
+        }
+        EventKind::StepFinished { step, status, report, failure, duration_ms } => {
+            finished(&step.to_string(), *status, report.as_ref(), failure.as_ref(), *duration_ms)
+        }
+        EventKind::RollbackStarted { reason, entries } => {
+            let mut lines = vec![String::new(), format!("{}: {reason}", styled(CAREFUL, "rolling back"))];
+            let names: Vec<String> = entries.iter().map(ToString::to_string).collect();
+            lines.push(styled(QUIET, &format!("in this order: {}", names.join(", "))));
+            lines
+        }
+        EventKind::UndoStarted { step } => {
+            vec![format!("{} undo {}", styled(QUIET, "┌"), styled(STRONG, &step.to_string()))]
+        }
+        EventKind::UndoFinished { step, report, failure, summaries, duration_ms } => {
+            undone(&step.to_string(), report.as_ref(), failure.as_ref(), summaries, *duration_ms)
+        }
+        EventKind::Notified { step, about, failure: Some(failure), .. } => vec![format!(
+            "{} notification \"{step}\" about {about} was not sent: {}",
+            styled(CAREFUL, "!"),
+            failure.message
+        )],
+        EventKind::Notified { step, about, delivered, .. } => {
+            vec![styled(QUIET, &format!("notification \"{step}\" about {about}: {}", delivered.join(", ")))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A line that belongs to the step above it.
+pub(crate) fn bar(text: &str) -> String {
+    format!("{} {text}", styled(QUIET, "│"))
+}
+
+/// `12ms`, `3.4s`, `2m05s`.
+pub(crate) fn took(milliseconds: u64) -> String {
+    let duration = Duration::from_millis(milliseconds);
+    match duration.as_secs() {
+        0 => format!("{milliseconds}ms"),
+        1..60 => format!("{:.1}s", duration.as_secs_f64()),
+        seconds => format!("{}m{:02}s", seconds / 60, seconds % 60),
+    }
+}
+
+/// A finding on one line.
+pub(crate) fn finding(finding: &Finding) -> String {
+    let mark = match finding.status {
+        FindingStatus::Pass => styled(GOOD, "✓"),
+        FindingStatus::Warn => styled(CAREFUL, "!"),
+        FindingStatus::Fail => styled(BAD, "✗"),
+        FindingStatus::Skip => styled(QUIET, "-"),
+    };
+    format!("{mark} {}: {}", finding.name, finding.message)
+}
+
+fn logged(
+    level: LogLevel,
+    message: &str,
+    fields: &std::collections::BTreeMap<String, String>,
+    verbose: bool,
+) -> Vec<String> {
+    let mark = match level {
+        LogLevel::Debug if !verbose => return Vec::new(),
+        LogLevel::Debug | LogLevel::Info => styled(QUIET, "·"),
+        LogLevel::Warning => styled(CAREFUL, "!"),
+        LogLevel::Error => styled(BAD, "✗"),
+    };
+    let fields: String = fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+    vec![bar(&format!("{mark} {message}{}", styled(QUIET, &fields)))]
+}
+
+fn finished(
+    step: &str,
+    status: StepStatus,
+    report: Option<&StageReport>,
+    failure: Option<&Failure>,
+    duration_ms: u64,
+) -> Vec<String> {
+    let findings = report.map(|report| &report.findings).or_else(|| failure.map(|failure| &failure.findings));
+    let mut lines: Vec<String> = findings.into_iter().flatten().map(|each| bar(&finding(each))).collect();
+    if let Some(report) = report {
+        lines.extend(report.done.iter().map(|done| bar(&format!("· {done}"))));
+        if let Some(after) = &report.after {
+            let before = report.before.as_deref().unwrap_or("nothing");
+            lines.push(bar(&format!("{before} → {}", styled(STRONG, after))));
+        }
+    }
+    let took = styled(QUIET, &took(duration_ms));
+    match (status, failure) {
+        (StepStatus::Succeeded, _) | (StepStatus::Failed, None) => {
+            lines.push(format!("{} {} {step} {took}", styled(QUIET, "└"), styled(GOOD, "✓")));
+        }
+        (StepStatus::Failed, Some(failure)) => {
+            lines.push(format!(
+                "{} {} {step} {took} {}: {}",
+                styled(QUIET, "└"),
+                styled(BAD, "✗"),
+                failure.kind.word(),
+                failure.message
+            ));
+        }
+    }
+    lines
+}
+
+fn undone(
+    step: &str,
+    report: Option<&StageReport>,
+    failure: Option<&Failure>,
+    summaries: &[String],
+    duration_ms: u64,
+) -> Vec<String> {
+    let took = styled(QUIET, &took(duration_ms));
+    let mut lines: Vec<String> =
+        report.into_iter().flat_map(|report| &report.done).map(|done| bar(&format!("· {done}"))).collect();
+    match failure {
+        None => lines.push(format!("{} {} {step} undone {took}", styled(QUIET, "└"), styled(GOOD, "✓"))),
+        Some(failure) => {
+            lines.extend(summaries.iter().map(|summary| bar(&format!("{} by hand: {summary}", styled(CAREFUL, "!")))));
+            lines.push(format!(
+                "{} {} {step} could not be undone {took}: {}",
+                styled(QUIET, "└"),
+                styled(BAD, "✗"),
+                failure.message
+            ));
+        }
+    }
+    lines
+}

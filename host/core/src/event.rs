@@ -1,0 +1,386 @@
+//! What happens in a run, as facts. The runner emits them, the journal keeps them, reporters read them.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    id::{RunId, StepId},
+    report::{Failure, StageReport},
+    stage::Stage,
+};
+
+/// Version of the event format, in every exported line: `pipe.event/v1`.
+pub const SCHEMA: &str = "pipe.event/v1";
+
+/// An event with its place in the world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The run it belongs to.
+    pub run: RunId,
+    /// Wall clock, UTC.
+    pub at: jiff::Timestamp,
+    /// What happened.
+    #[serde(rename = "what")]
+    pub kind: EventKind,
+}
+
+/// A file that the run was given, by content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginIdentity {
+    /// As the pipeline file names it: `std:backup`, or a name of `[plugins]`.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// Its content.
+    pub digest: Digest,
+}
+
+/// A step as it was planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// Identity.
+    pub step: StepId,
+    /// Stage.
+    pub stage: Stage,
+    /// Plugin.
+    pub plugin: PluginIdentity,
+    /// Whether it can be undone.
+    pub reversible: bool,
+    /// The grant: lines of the pipeline file.
+    pub grant: Vec<String>,
+}
+
+/// An artifact as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// sha256 of the stored file.
+    pub digest: Digest,
+    /// Name for people.
+    pub name: String,
+    /// Path on the host.
+    pub location: String,
+    /// Size of the stored file, in bytes.
+    pub bytes: u64,
+    /// Size of the content, in bytes.
+    pub content_bytes: u64,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// sha256 of the content, before compression and encryption.
+    pub content_digest: Digest,
+}
+
+/// What a verifier saw of an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The artifact.
+    pub digest: Digest,
+    /// How.
+    pub method: String,
+    /// Content that was read, in bytes.
+    pub content_bytes: u64,
+    /// Entries or lines.
+    pub entries: u64,
+}
+
+/// A use of a capability.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// The word: `http`.
+    pub word: String,
+    /// What was touched: `GET k8s:/version`. Masked where the grant does not fix it.
+    pub subject: String,
+    /// The granted line that allowed it.
+    pub rule: String,
+    /// Whether it could change something outside.
+    pub effect: bool,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The word: `http`.
+    pub word: String,
+    /// What was asked for.
+    pub subject: String,
+    /// Why it was refused.
+    pub reason: String,
+    /// The line that would allow it, or nothing where no line would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// For the plugin's author.
+    Debug,
+    /// For the operator who looks closely.
+    Info,
+    /// For every operator.
+    Warning,
+    /// For every operator, at once.
+    Error,
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepStatus {
+    /// It did what it was asked to.
+    Succeeded,
+    /// It did not, after all its attempts.
+    Failed,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every step succeeded.
+    Succeeded,
+    /// A step failed and there was nothing to undo.
+    Failed,
+    /// A step failed, and what had been started was undone.
+    RolledBack,
+    /// A step failed, and not everything could be undone.
+    RollbackFailed,
+    /// The operator stopped it.
+    Interrupted,
+}
+
+impl Outcome {
+    /// The word in pipeline files and output: `rolled-back`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::RolledBack => "rolled-back",
+            Self::RollbackFailed => "rollback-failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What happened. Names are part of the output format: never renamed, only added to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// The run was accepted: everything knowable had been checked.
+    RunStarted {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// Environment.
+        environment: String,
+        /// Content of the pipeline file.
+        pipeline_digest: Digest,
+        /// Hash of the plan.
+        plan_digest: Digest,
+        /// Version of `pipe`.
+        pipe_version: String,
+        /// Who started it: user and host.
+        actor: String,
+        /// Inputs as given.
+        inputs: BTreeMap<String, String>,
+        /// Steps in order.
+        steps: Vec<PlannedStep>,
+    },
+    /// A step's turn has come.
+    StepStarted {
+        /// The step.
+        step: StepId,
+        /// Its stage.
+        stage: Stage,
+        /// Its plugin.
+        plugin: PluginIdentity,
+        /// Settings after references were resolved; their sha256.
+        settings_digest: Digest,
+    },
+    /// An attempt begins. Written before the call.
+    AttemptStarted {
+        /// The step.
+        step: StepId,
+        /// From 1.
+        attempt: u32,
+        /// Stable over attempts.
+        idempotency_key: String,
+    },
+    /// The attempt is about to make its first effectful call. Written before that call.
+    Touched {
+        /// The step.
+        step: StepId,
+        /// From 1.
+        attempt: u32,
+    },
+    /// A capability was used.
+    Used {
+        /// The step.
+        step: StepId,
+        /// What.
+        #[serde(rename = "use")]
+        used: Use,
+    },
+    /// A capability was refused.
+    Denied {
+        /// The step.
+        step: StepId,
+        /// What.
+        refusal: Refusal,
+    },
+    /// The plugin, or a program it started, said something.
+    Logged {
+        /// The step.
+        step: StepId,
+        /// How much it matters.
+        level: LogLevel,
+        /// One line.
+        message: String,
+        /// Named values.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        fields: BTreeMap<String, String>,
+    },
+    /// How far a long task has come. Never journaled.
+    Progress {
+        /// The step.
+        step: StepId,
+        /// What.
+        message: String,
+        /// How much.
+        done: u64,
+        /// Of how much.
+        total: Option<u64>,
+    },
+    /// A receipt was saved.
+    CheckpointSaved {
+        /// The step.
+        step: StepId,
+        /// Its key.
+        key: String,
+        /// Its content.
+        digest: Digest,
+        /// Size, in bytes.
+        bytes: u64,
+        /// For the person who must go on by hand.
+        summary: String,
+    },
+    /// An artifact was stored.
+    ArtifactStored {
+        /// The step.
+        step: StepId,
+        /// What.
+        artifact: Artifact,
+    },
+    /// The host saw an artifact verified.
+    ArtifactVerified {
+        /// The step.
+        step: StepId,
+        /// What was seen.
+        verification: Verification,
+    },
+    /// An attempt ended.
+    AttemptFailed {
+        /// The step.
+        step: StepId,
+        /// From 1.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// How long until the next attempt, in milliseconds; nothing where there is none.
+        retry_in_ms: Option<u64>,
+    },
+    /// A step ended. Durable before the next one starts.
+    StepFinished {
+        /// The step.
+        step: StepId,
+        /// How.
+        status: StepStatus,
+        /// What it reported, where it succeeded.
+        report: Option<StageReport>,
+        /// Why it failed, where it did.
+        failure: Option<Failure>,
+        /// How long it took over all attempts, in milliseconds.
+        duration_ms: u64,
+    },
+    /// Undoing begins.
+    RollbackStarted {
+        /// What made it necessary.
+        reason: String,
+        /// What will be undone or run, in order.
+        entries: Vec<StepId>,
+    },
+    /// A step's undo begins. Written before the call.
+    UndoStarted {
+        /// The step.
+        step: StepId,
+    },
+    /// A step's undo ended.
+    UndoFinished {
+        /// The step.
+        step: StepId,
+        /// What was taken back, where it succeeded.
+        report: Option<StageReport>,
+        /// Why it failed, where it did.
+        failure: Option<Failure>,
+        /// Summaries of the step's receipts, for a person to go on, where it failed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        summaries: Vec<String>,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// A notification was sent, or was not. Never changes the outcome.
+    Notified {
+        /// The notification.
+        step: StepId,
+        /// What it was about.
+        about: String,
+        /// Channels that accepted.
+        delivered: Vec<String>,
+        /// Why it failed, where it did.
+        failure: Option<Failure>,
+    },
+    /// The run ended.
+    RunFinished {
+        /// How.
+        outcome: Outcome,
+        /// Why, where it did not succeed.
+        reason: Option<String>,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+}
+
+impl EventKind {
+    /// The word of the `event` field: `step-finished`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. } => "run-started",
+            Self::StepStarted { .. } => "step-started",
+            Self::AttemptStarted { .. } => "attempt-started",
+            Self::Touched { .. } => "touched",
+            Self::Used { .. } => "used",
+            Self::Denied { .. } => "denied",
+            Self::Logged { .. } => "logged",
+            Self::Progress { .. } => "progress",
+            Self::CheckpointSaved { .. } => "checkpoint-saved",
+            Self::ArtifactStored { .. } => "artifact-stored",
+            Self::ArtifactVerified { .. } => "artifact-verified",
+            Self::AttemptFailed { .. } => "attempt-failed",
+            Self::StepFinished { .. } => "step-finished",
+            Self::RollbackStarted { .. } => "rollback-started",
+            Self::UndoStarted { .. } => "undo-started",
+            Self::UndoFinished { .. } => "undo-finished",
+            Self::Notified { .. } => "notified",
+            Self::RunFinished { .. } => "run-finished",
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! HTTP on behalf of a guest: one request, one connection, nothing followed.
+//!
+//! The guest names a peer or an origin. Where that lies, who it is there and how TLS is checked is the host's business:
+//! **what the rule matched is what is sent, and a secret is filled in last and masked in what comes back.**
+
+mod answer;
+mod body;
+mod failure;
+mod masking;
+mod outgoing;
+mod secrets;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use pipe_capability::{
+    http::{HttpRequest, HttpRule, Method},
+    word::Word,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+use self::{
+    body::Limited,
+    outgoing::{Destination, MOST_HEADER_BYTES, MOST_HEADERS},
+};
+use crate::{
+    egress::{self, Unresolved},
+    error::EffectError,
+    session::Session,
+    tls,
+};
+
+/// The most bytes that a request or a response may carry.
+pub const MOST_BODY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A body in either direction. Ends with an [`EffectError`] where it is cut off.
+pub type BoxBody = UnsyncBoxBody<Bytes, EffectError>;
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpTimeouts {
+    /// Until the connection stands, TLS included.
+    pub connect: Duration,
+    /// From then until the head of the response.
+    pub first_byte: Duration,
+    /// Between two pieces of the response's body.
+    pub between_bytes: Duration,
+}
+
+impl Session {
+    /// Sends one request. The URI is absolute; a peer is addressed as the host `NAME.peer`.
+    ///
+    /// The response's body ends with an error where it exceeds [`MOST_BODY_BYTES`], stalls, or the session is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// `Denied` where the grant does not cover it, where the address is not allowed, or where a secret would travel in the
+    /// clear. `Unavailable` where no connection came about, `TimedOut` where no answer came in time: then nobody knows
+    /// whether the request took effect. `Limit`, `Invalid` and `Failed` as they say.
+    pub async fn http(
+        self: &Arc<Self>,
+        request: http::Request<BoxBody>,
+        timeouts: HttpTimeouts,
+    ) -> Result<http::Response<BoxBody>, EffectError> {
+        let (head, body) = request.into_parts();
+        let asked = match HttpRequest::parse(head.method.as_str(), &head.uri.to_string()) {
+            Ok(asked) => asked,
+            Err(denial) => return Err(self.refuse(denial).await),
+        };
+        let rule = match self.grant.http(&asked) {
+            Ok(rule) => rule,
+            Err(denial) => return Err(self.refuse(denial).await),
+        };
+        let destination = Destination::of(&asked, rule, &self.world)?;
+        let addresses = self.checked_addresses(&asked, rule, &destination, timeouts.connect).await?;
+        let secrets = self.secrets_for(&destination, &addresses).await?;
+        let outgoing = outgoing::request(&asked, &destination, head.headers, &secrets)?;
+
+        let query = if asked.query().is_some() { "?…" } else { "" };
+        let effect = !matches!(asked.method(), Method::Get | Method::Head);
+        self.used("http", format!("{asked}{query}"), rule.to_string(), effect).await?;
+        for slot in secrets.slots() {
+            self.used("secrets", format!("{} to {}", slot.name, slot.to), slot.to_string(), false).await?;
+        }
+
+        let exchange = Exchange { session: self, destination: &destination, timeouts };
+        let request = outgoing.map(|()| Limited::new(body).boxed_unsync());
+        let response = self.until_cancelled(exchange.run(&addresses, request)).await?;
+        answer::masked(self, &destination.endpoint, timeouts.between_bytes, !secrets.is_empty(), response)
+    }
+
+    async fn checked_addresses(
+        &self,
+        asked: &HttpRequest,
+        rule: &HttpRule,
+        destination: &Destination<'_>,
+        limit: Duration,
+    ) -> Result<Vec<SocketAddr>, EffectError> {
+        match self.resolve(&destination.endpoint, &destination.addresses, limit).await {
+            Ok(addresses) => Ok(addresses),
+            Err(Unresolved::Failed(error)) => Err(error),
+            Err(Unresolved::Refused(refused)) => {
+                let mut denial = self.grant.http_address(rule, asked, &refused);
+                if let Some(peer) = destination.peer {
+                    denial = denial.with_hint(refused.at_peer(Word::Http, &peer.name, &peer.addresses).hint);
+                }
+                Err(self.refuse(denial).await)
+            }
+        }
+    }
+}
+
+/// One request on its way.
+struct Exchange<'s> {
+    session: &'s Session,
+    destination: &'s Destination<'s>,
+    timeouts: HttpTimeouts,
+}
+
+impl Exchange<'_> {
+    async fn run(
+        &self,
+        addresses: &[SocketAddr],
+        request: http::Request<BoxBody>,
+    ) -> Result<http::Response<hyper::body::Incoming>, EffectError> {
+        let (endpoint, limit) = (&self.destination.endpoint, self.timeouts.connect);
+        let config = match self.destination.secure {
+            true => Some(self.session.tls_config(self.destination.ca.as_deref()).await?),
+            false => None,
+        };
+        let connected = timeout(limit, async {
+            let stream = egress::connect(endpoint, addresses, limit).await?;
+            match config {
+                Some(config) => self.start(tls::handshake(config, endpoint, stream, limit).await?).await,
+                None => self.start(stream).await,
+            }
+        });
+        let mut sender = connected.await.map_err(|_| egress::failure::connect_timed_out(endpoint, limit))??;
+        match timeout(self.timeouts.first_byte, sender.send_request(request)).await {
+            Ok(answered) => answered.map_err(|error| failure::hyper(endpoint, &error)),
+            Err(_) => Err(failure::no_answer(endpoint, self.timeouts.first_byte)),
+        }
+    }
+
+    /// Speaks HTTP on a stream. The connection lives in a task of the session and ends with it.
+    async fn start<S>(&self, stream: S) -> Result<http1::SendRequest<BoxBody>, EffectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(MOST_HEADERS)
+            .max_header_size(MOST_HEADER_BYTES)
+            .max_buf_size(4 * MOST_HEADER_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failure::hyper(&self.destination.endpoint, &error))?;
+        let cancelled = self.session.cancellation().clone().cancelled_owned();
+        self.session.operations().spawn(async move {
+            tokio::select! {
+                biased;
+                () = cancelled => {}
+                // What goes wrong here is told to whoever waits for the response.
+                _ = connection => {}
+            }
+        });
+        Ok(sender)
+    }
+}

@@ -1,0 +1,22 @@
+//! What the host does on behalf of a guest: HTTP, SQL, programs, artifacts, free space, variables, receipts.
+//!
+//! Every method of [`session::Session`] asks `capability` first, writes the use or the refusal into the
+//! [`ledger::Ledger`], and only then acts. Knows no wasmtime and no terminal.
+
+pub mod artifact;
+mod blocking;
+pub mod confine;
+pub mod disk;
+mod egress;
+pub mod error;
+pub mod files;
+pub mod http;
+pub mod ledger;
+pub mod path;
+mod peer;
+pub mod process;
+pub mod session;
+pub mod sql;
+mod tls;
+pub mod variable;
+pub mod world;

@@ -1,0 +1,168 @@
+//! The login of a peer, as a program takes it: libpq's variables and password file.
+
+use std::{
+    ffi::OsString,
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    error::{EffectError, ErrorKind},
+    world::{Peer, TlsMode, World},
+};
+
+/// Where distributions keep the certificate authorities of the system.
+const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// How long libpq waits for a connection, in seconds.
+const CONNECT_SECONDS: &str = "10";
+
+/// The longest application name that PostgreSQL keeps, in bytes.
+const LONGEST_APPLICATION_NAME: usize = 63;
+
+/// The variables that take a program to the peer `name`. The password goes into a file of its own in `scratch`.
+pub(super) fn of_peer(
+    name: &str,
+    world: &World,
+    step: &str,
+    scratch: &Path,
+) -> Result<Vec<(String, OsString)>, EffectError> {
+    let peer = world.peers.get(name).ok_or_else(|| invalid(format!("there is no peer `{name}`")))?;
+    if !matches!(peer.url.scheme(), "postgres" | "postgresql") {
+        return Err(invalid(format!("the peer `{name}` is not a PostgreSQL server: programs get no login for it")));
+    }
+    let login = Login::of(peer)?;
+    let mut variables: Vec<(String, OsString)> = Vec::new();
+    let mut set = |name: &str, value: OsString| variables.push((name.to_owned(), value));
+    set("PGHOST", login.host.clone().into());
+    set("PGPORT", login.port.to_string().into());
+    if !login.user.is_empty() {
+        set("PGUSER", login.user.clone().into());
+    }
+    if !login.database.is_empty() {
+        set("PGDATABASE", login.database.clone().into());
+    }
+    match peer.tls {
+        TlsMode::VerifyFull => {
+            set("PGSSLMODE", "verify-full".into());
+            set("PGSSLROOTCERT", peer.ca.clone().unwrap_or_else(|| PathBuf::from(SYSTEM_ROOTS)).into());
+        }
+        TlsMode::Disable => set("PGSSLMODE", "disable".into()),
+    }
+    // Else a ticket of the machine could take the place of TLS.
+    set("PGGSSENCMODE", "disable".into());
+    set("PGCONNECT_TIMEOUT", CONNECT_SECONDS.into());
+    set("PGAPPNAME", application_name(step).into());
+    if let Some(secret) = &peer.password {
+        let value = world
+            .secrets
+            .get(secret)
+            .ok_or_else(|| invalid(format!("the secret `{secret}` of the peer `{name}` is not declared")))?;
+        let path = scratch.join("pgpass");
+        write_password_file(&path, &login, value.expose_secret())
+            .map_err(|problem| invalid(format!("the password of the peer `{name}`: {problem}")))?;
+        set("PGPASSFILE", path.into());
+    }
+    Ok(variables)
+}
+
+struct Login {
+    host: String,
+    port: u16,
+    user: String,
+    database: String,
+}
+
+impl Login {
+    fn of(peer: &Peer) -> Result<Self, EffectError> {
+        let url = &peer.url;
+        let decoded = |text: &str| {
+            decode(text).ok_or_else(|| invalid(format!("the address of the peer `{}` is not UTF-8 text", peer.name)))
+        };
+        let host = url.host_str().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let host = if host.is_empty() { "localhost".to_owned() } else { decoded(host)? };
+        Ok(Self {
+            host,
+            port: url.port().unwrap_or(5432),
+            user: decoded(url.username())?,
+            database: decoded(url.path().trim_start_matches('/'))?,
+        })
+    }
+}
+
+/// Undoes percent-encoding. Nothing where the result is no text that a variable can hold.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let encoded = (byte == b'%').then(|| after.get(..2)).flatten();
+        let value = encoded.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        rest = if value.is_some() { &after[2..] } else { after };
+        bytes.push(value.unwrap_or(byte));
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+}
+
+/// `pipe STEP`, cut to what the server keeps.
+fn application_name(step: &str) -> String {
+    let mut name = format!("pipe {step}");
+    let end = (0..=LONGEST_APPLICATION_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
+    name.truncate(end.unwrap_or_default());
+    name
+}
+
+/// `host:port:*:user:password`, so that the password goes to this server and for this user only.
+fn write_password_file(path: &Path, login: &Login, password: &str) -> Result<(), String> {
+    let password = password.trim_end_matches(['\r', '\n']);
+    let fields = [&login.host, &login.port.to_string(), &login.user, password].map(escaped);
+    if fields.iter().any(|field| field.contains(['\n', '\r', '\0'])) {
+        return Err("libpq takes no password of several lines".to_owned());
+    }
+    let [host, port, user, password] = fields;
+    // Without a user in the address, libpq takes the name of the operating system's: any.
+    let user = if user.is_empty() { "*".to_owned() } else { user };
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| writeln!(file, "{host}:{port}:*:{user}:{password}")).map_err(|error| error.to_string())
+}
+
+fn escaped(field: &str) -> String {
+    field.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+fn invalid(message: String) -> EffectError {
+    EffectError::new(ErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn the_password_file_is_escaped_and_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pgpass");
+        let login = Login { host: "::1".into(), port: 5433, user: "a:b".into(), database: "x".into() };
+        write_password_file(&path, &login, "p:a\\ss wörd\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "\\:\\:1:5433:*:a\\:b:p\\:a\\\\ss wörd\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let refused = write_password_file(&directory.path().join("other"), &login, "two\nlines").unwrap_err();
+        assert!(!refused.contains("two"), "{refused}");
+    }
+
+    #[test]
+    fn an_address_is_decoded() {
+        assert_eq!(decode("%2Fvar%2Frun").unwrap(), "/var/run");
+        assert_eq!(decode("100%"), Some("100%".to_owned()));
+        assert_eq!(decode("%zz%4"), Some("%zz%4".to_owned()));
+        assert_eq!(decode("%ff"), None);
+        assert_eq!(decode("a%00b"), None);
+        assert_eq!(application_name(&"ü".repeat(60)).len(), 63);
+    }
+}

@@ -1,0 +1,59 @@
+//! The environment of a program: what the grant says and nothing of the operator's.
+
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
+
+use pipe_capability::exec::ExecRule;
+use secrecy::ExposeSecret as _;
+
+use super::{credentials, program::SEARCH_PATH, program::absolute_entries};
+use crate::{
+    error::{EffectError, ErrorKind},
+    world::World,
+};
+
+/// What a program finds in its environment.
+pub(super) struct Environment {
+    /// By name.
+    pub(super) variables: BTreeMap<String, OsString>,
+    /// Which secrets are among them, and as what: `db as PGPASSFILE`.
+    pub(super) secrets: Vec<String>,
+}
+
+/// The variables of a program that runs by `rule`, with `scratch` as its home and place for temporary files.
+///
+/// Later ones win: ours, the rule's, the peer's login, secrets. What holds a secret is written nowhere else, but for the
+/// password file of libpq, which lies in `scratch`.
+pub(super) fn environment(
+    rule: &ExecRule,
+    world: &World,
+    step: &str,
+    scratch: &Path,
+) -> Result<Environment, EffectError> {
+    let mut secrets = Vec::new();
+    let mut variables: BTreeMap<String, OsString> = BTreeMap::new();
+    variables.insert("LANG".to_owned(), "C.UTF-8".into());
+    variables.insert("HOME".to_owned(), scratch.into());
+    variables.insert("TMPDIR".to_owned(), scratch.into());
+    for (name, value) in &rule.env {
+        variables.insert(name.clone(), value.into());
+    }
+    variables.insert("PATH".to_owned(), search_path(rule).into());
+    if let Some(peer) = &rule.peer {
+        let password = world.peers.get(peer).and_then(|peer| peer.password.as_ref());
+        secrets.extend(password.map(|secret| format!("{secret} as PGPASSFILE")));
+        variables.extend(credentials::of_peer(peer, world, step, scratch)?);
+    }
+    for (name, secret) in &rule.secret_env {
+        let value = world.secrets.get(secret).ok_or_else(|| {
+            EffectError::new(ErrorKind::Invalid, format!("the secret `{secret}` for {name} is not declared"))
+        })?;
+        variables.insert(name.clone(), value.expose_secret().into());
+        secrets.push(format!("{secret} as {name}"));
+    }
+    Ok(Environment { variables, secrets })
+}
+
+/// Where the rule's program is looked up.
+pub(super) fn search_path(rule: &ExecRule) -> String {
+    rule.env.get("PATH").map_or_else(|| SEARCH_PATH.to_owned(), |path| absolute_entries(path))
+}

@@ -1,0 +1,125 @@
+//! One call of a guest, seen from outside: its grant, its record, and its end.
+
+use std::{future::Future, sync::Arc};
+
+use pipe_capability::{denial::Denial, grant::Grant};
+use pipe_core::{event::Use, id::StepId};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    egress::Egress,
+    error::{EffectError, ErrorKind},
+    ledger::{Forgetful, Ledger, LedgerError},
+    world::World,
+};
+
+/// What a call may touch and where it is written down. One per call of a guest; shared by everything the call starts.
+///
+/// Other modules of this crate add the effects as further `impl` blocks.
+pub struct Session {
+    /// The step that is called.
+    pub step: StepId,
+    /// What it may touch. Its paths are canonical.
+    pub grant: Arc<Grant>,
+    /// What exists outside.
+    pub world: Arc<World>,
+    /// Where uses and refusals go.
+    pub ledger: Arc<dyn Ledger>,
+    /// What the call has resolved and trusts.
+    pub(crate) egress: Egress,
+    cancellation: CancellationToken,
+    operations: TaskTracker,
+}
+
+impl Session {
+    /// A session in which nothing has happened yet.
+    #[must_use]
+    pub fn new(step: StepId, grant: Arc<Grant>, world: Arc<World>, ledger: Arc<dyn Ledger>) -> Self {
+        let (cancellation, operations) = (CancellationToken::new(), TaskTracker::new());
+        Self { step, grant, world, ledger, egress: Egress::default(), cancellation, operations }
+    }
+
+    /// A session with nothing granted, nothing outside, and nobody who writes anything down: for `describe`.
+    #[must_use]
+    pub fn powerless() -> Self {
+        Self::new(StepId::new("describe"), Arc::default(), Arc::new(World::empty()), Arc::new(Forgetful))
+    }
+
+    /// The variables that the grant names and that are set, for `wasi:cli/environment`.
+    #[must_use]
+    pub fn granted_variables(&self) -> Vec<(String, String)> {
+        let granted = |name: &String| self.grant.env.iter().any(|rule| rule.name() == name);
+        self.world.environment.iter().filter(|(name, _)| granted(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+    }
+
+    /// Cancelled when the call must end. Long operations select on it.
+    #[must_use]
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+
+    /// Where every task that outlives a single poll is spawned: connections, pumps, blocking work.
+    #[must_use]
+    pub fn operations(&self) -> &TaskTracker {
+        &self.operations
+    }
+
+    /// Cancels every operation and returns once each has ended. After it nothing of the call is going on outside.
+    pub async fn close(&self) {
+        self.cancellation.cancel();
+        self.operations.close();
+        self.operations.wait().await;
+    }
+
+    /// Runs `operation` until it ends or the session is cancelled, whichever comes first.
+    ///
+    /// # Errors
+    ///
+    /// What the operation returns, or [`EffectError::cancelled`].
+    pub async fn until_cancelled<T>(
+        &self,
+        operation: impl Future<Output = Result<T, EffectError>>,
+    ) -> Result<T, EffectError> {
+        tokio::select! {
+            biased;
+            () = self.cancellation.cancelled() => Err(EffectError::cancelled()),
+            result = operation => result,
+        }
+    }
+
+    /// Writes a use down. To be called after the decision and before the effect.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be written, or the session has been cancelled: then nothing may happen.
+    pub async fn used(&self, word: &str, subject: String, rule: String, effect: bool) -> Result<(), EffectError> {
+        if self.cancellation.is_cancelled() {
+            return Err(EffectError::cancelled());
+        }
+        let subject = self.world.redactor.redact(&subject).into_owned();
+        self.ledger.used(Use { word: word.to_owned(), subject, rule, effect }).await.map_err(journal_failed)
+    }
+
+    /// Saves a receipt. Durable when it returns. Needs no grant: a step may always remember what it is about to do.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be written, or the session has been cancelled: then the act must not follow.
+    pub async fn checkpoint(&self, key: &str, data: &[u8], summary: &str) -> Result<(), EffectError> {
+        if self.cancellation.is_cancelled() {
+            return Err(EffectError::cancelled());
+        }
+        self.ledger.checkpoint(key, data, summary).await.map_err(journal_failed)
+    }
+
+    /// Writes a refusal down and turns it into the error that the guest sees.
+    pub async fn refuse(&self, denial: Denial) -> EffectError {
+        self.ledger.denied(denial.to_refusal(&self.world.redactor)).await;
+        denial.into()
+    }
+}
+
+/// A journal that cannot be written stops the effect, whatever it is.
+pub(crate) fn journal_failed(error: LedgerError) -> EffectError {
+    EffectError::new(ErrorKind::Unavailable, error.to_string())
+}

@@ -1,0 +1,330 @@
+//! SQL on behalf of a guest: PostgreSQL and SQLite behind one connection type.
+//!
+//! A connection is a task of the session that owns everything and takes one piece of work at a time. So it ends with the
+//! session whatever the guest does, and nothing is going on in the database once [`Session::close`] has returned.
+
+mod fence;
+mod postgres;
+mod sqlite;
+mod statement;
+mod token;
+
+use std::{fmt, sync::Arc};
+
+use pipe_capability::{denial::Denial, word::Word};
+use tokio::sync::{mpsc, oneshot};
+
+pub use pipe_capability::sql::Access;
+
+use self::fence::Fence;
+use crate::{
+    error::{EffectError, ErrorKind},
+    session::Session,
+    world::Peer,
+};
+
+/// The most rows that a statement may return.
+pub const MOST_ROWS: usize = 10_000;
+
+/// The most bytes that the rows of a statement may hold together.
+pub const MOST_ROW_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most bytes of a statement or script with its parameters.
+pub const MOST_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// A value in a statement or a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SqlValue {
+    /// NULL.
+    Null,
+    /// A truth value.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// Text, and every type that has no case of its own, in its text form.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+impl SqlValue {
+    fn size(&self) -> usize {
+        match self {
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Float(_) => 8,
+            Self::Text(text) => text.len() + 8,
+            Self::Bytes(bytes) => bytes.len() + 8,
+        }
+    }
+}
+
+/// What a statement returned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SqlRows {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<SqlValue>>,
+    /// Rows that the statement changed.
+    pub affected: u64,
+}
+
+/// Which database speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgresql,
+    /// SQLite.
+    Sqlite,
+}
+
+/// What a connection is asked to do.
+#[derive(Debug)]
+enum Work {
+    Query { statement: String, parameters: Vec<SqlValue> },
+    Script { text: String, statements: usize },
+    Begin,
+    Commit,
+    Rollback,
+}
+
+/// Work and who waits for it.
+struct Request {
+    work: Work,
+    reply: oneshot::Sender<Result<SqlRows, Failure>>,
+}
+
+/// What a connection says when it did not do its work.
+#[derive(Debug)]
+enum Failure {
+    /// The database itself held the fence.
+    Refused { reason: String, code: Option<String> },
+    /// Anything else.
+    Effect(EffectError),
+}
+
+impl From<EffectError> for Failure {
+    fn from(error: EffectError) -> Self {
+        Self::Effect(error)
+    }
+}
+
+/// A connection to a database. Dropped, it rolls back and closes.
+pub struct SqlConnection {
+    session: Arc<Session>,
+    peer: String,
+    access: Access,
+    rule: String,
+    dialect: Dialect,
+    requests: mpsc::Sender<Request>,
+}
+
+impl fmt::Debug for SqlConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.access, self.peer)
+    }
+}
+
+impl Session {
+    /// Opens a connection to a peer and logs in.
+    ///
+    /// # Errors
+    ///
+    /// `Denied` where the grant does not cover it, where the address is not allowed, and where the login could do more than
+    /// read although only reading is granted. `Unavailable` where no connection came about, `Failed` where the database
+    /// refused the login, `Invalid` where the peer is no database.
+    pub async fn sql_open(self: &Arc<Self>, peer: &str, access: Access) -> Result<SqlConnection, EffectError> {
+        let rule = match self.grant.sql(peer, access) {
+            Ok(rule) => rule.to_string(),
+            Err(denial) => return Err(self.refuse(denial).await),
+        };
+        let Some(found) = self.world.peers.get(peer) else {
+            return Err(EffectError::new(ErrorKind::Invalid, format!("the pipeline file has no peer `{peer}`")));
+        };
+        let dialect = match found.url.scheme() {
+            "postgres" | "postgresql" => Dialect::Postgresql,
+            "sqlite" => Dialect::Sqlite,
+            _ => return Err(found.wrong("is not of a database: `postgres://…` or `sqlite:/…`")),
+        };
+        self.used("sql", format!("{access} {peer}: open"), rule.clone(), false).await?;
+        let requests = match dialect {
+            Dialect::Postgresql => postgres::open(self, found, access).await?,
+            Dialect::Sqlite => sqlite::open(self, found, access).await?,
+        };
+        Ok(SqlConnection { session: Arc::clone(self), peer: peer.to_owned(), access, rule, dialect, requests })
+    }
+
+    /// Refuses something that the login could do, and the grant does not want.
+    async fn refuse_sql(&self, peer: &Peer, reason: String) -> EffectError {
+        self.refuse(Denial::new(Word::Sql, &peer.name, reason)).await
+    }
+}
+
+impl SqlConnection {
+    /// Which database speaks.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Runs one statement. Parameters are `$1`, `$2`, … whatever the dialect.
+    ///
+    /// # Errors
+    ///
+    /// `Denied` where the access does not cover the statement, `Failed` with the database's code where it failed, `Limit`
+    /// where it returned too much, `TimedOut` where nobody knows whether it took effect.
+    pub async fn query(&mut self, statement: &str, parameters: Vec<SqlValue>) -> Result<SqlRows, EffectError> {
+        check_size(statement.len() + parameters.iter().map(SqlValue::size).sum::<usize>())?;
+        let fence = match self.access {
+            Access::Read => fence::read(statement, self.dialect),
+            Access::Write => fence::write(statement, self.dialect),
+        };
+        if let Err(fence) = fence {
+            return Err(self.fenced(statement, fence).await);
+        }
+        self.used(statement).await?;
+        self.run(statement, Work::Query { statement: statement.to_owned(), parameters }).await
+    }
+
+    /// Runs a script of any number of statements, as one: all of it or nothing. Needs write access.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::query`]; `Denied` where the script holds transaction control.
+    pub async fn script(&mut self, text: &str) -> Result<SqlRows, EffectError> {
+        check_size(text.len())?;
+        self.needs_write("a script").await?;
+        match fence::script(text, self.dialect) {
+            Err(fence) => Err(self.fenced(text, fence).await),
+            Ok(0) => Ok(SqlRows::default()),
+            Ok(statements) => {
+                self.used(text).await?;
+                self.run(text, Work::Script { text: text.to_owned(), statements }).await
+            }
+        }
+    }
+
+    /// Begins a transaction. Needs write access.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` where one is open.
+    pub async fn begin(&mut self) -> Result<(), EffectError> {
+        self.control("BEGIN", Work::Begin, false).await
+    }
+
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` where nobody knows whether it was committed; anything else means that it was not.
+    pub async fn commit(&mut self) -> Result<(), EffectError> {
+        self.control("COMMIT", Work::Commit, true).await
+    }
+
+    /// Rolls the transaction back.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` where none is open.
+    pub async fn rollback(&mut self) -> Result<(), EffectError> {
+        self.control("ROLLBACK", Work::Rollback, false).await
+    }
+
+    async fn control(&mut self, name: &str, work: Work, effect: bool) -> Result<(), EffectError> {
+        self.needs_write("a transaction").await?;
+        let (subject, rule) = (format!("{} {}: {name}", self.access, self.peer), self.rule.clone());
+        self.session.used("sql", subject, rule, effect).await?;
+        self.run(name, work).await.map(drop)
+    }
+
+    /// Writes a statement down. Durable before it returns where it may write.
+    async fn used(&self, statement: &str) -> Result<(), EffectError> {
+        let subject = format!("{} {}: {}", self.access, self.peer, statement::shown(statement, self.dialect));
+        self.session.used("sql", subject, self.rule.clone(), self.access == Access::Write).await
+    }
+
+    async fn run(&mut self, statement: &str, work: Work) -> Result<SqlRows, EffectError> {
+        let (reply, replied) = oneshot::channel();
+        if self.requests.send(Request { work, reply }).await.is_err() {
+            return Err(self.ended());
+        }
+        match replied.await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(Failure::Effect(error))) => Err(error),
+            Ok(Err(Failure::Refused { reason, code })) => {
+                let mut error = self.fenced(statement, Fence::NeedsWrite(reason)).await;
+                error.code = code;
+                Err(error)
+            }
+            Err(_) => Err(self.ended()),
+        }
+    }
+
+    fn ended(&self) -> EffectError {
+        if self.session.cancellation().is_cancelled() {
+            return EffectError::cancelled();
+        }
+        let what = format!("the connection to `{}` has ended, and what was not committed is rolled back", self.peer);
+        EffectError::new(ErrorKind::Unavailable, what).with_hint("open a new connection")
+    }
+
+    async fn needs_write(&self, what: &str) -> Result<(), EffectError> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => Err(self.refused(what, "the connection is open for reading".to_owned(), true).await),
+        }
+    }
+
+    async fn fenced(&self, statement: &str, fence: Fence) -> EffectError {
+        let shown = || statement::shown(statement, self.dialect);
+        match fence {
+            Fence::Invalid(what) => EffectError::new(ErrorKind::Invalid, what),
+            Fence::NeedsWrite(reason) => self.refused(&shown(), reason, self.access == Access::Read).await,
+            Fence::Forbidden(reason) => self.refused(&shown(), reason, false).await,
+        }
+    }
+
+    /// Refuses, with the line that would give write access where that helps.
+    async fn refused(&self, what: &str, reason: String, writing_helps: bool) -> EffectError {
+        let subject = format!("{} {}: {what}", self.access, self.peer);
+        let line = self.session.grant.sql(&self.peer, Access::Write).err().and_then(|denial| denial.hint);
+        let denial = Denial::new(Word::Sql, &subject, reason).with_hint(line.filter(|_| writing_helps));
+        self.session.refuse(denial).await
+    }
+}
+
+fn check_size(bytes: usize) -> Result<(), EffectError> {
+    if bytes <= MOST_STATEMENT_BYTES {
+        return Ok(());
+    }
+    let most = MOST_STATEMENT_BYTES >> 20;
+    Err(EffectError::new(ErrorKind::Limit, format!("the statement and its parameters hold more than {most} MiB")))
+}
+
+/// Counts what a statement returns.
+#[derive(Default)]
+struct Counted {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Counted {
+    /// One row more, or an error where that is too much.
+    fn row(&mut self, row: &[SqlValue]) -> Result<(), EffectError> {
+        self.rows += 1;
+        self.bytes += row.iter().map(SqlValue::size).sum::<usize>();
+        let limit = |what: String| {
+            let error = EffectError::new(ErrorKind::Limit, format!("the statement returned more than {what}"));
+            Err(error.with_hint("ask for less: LIMIT, a narrower WHERE, or an aggregate"))
+        };
+        if self.rows > MOST_ROWS {
+            return limit(format!("{MOST_ROWS} rows"));
+        }
+        if self.bytes > MOST_ROW_BYTES {
+            return limit(format!("{} MiB", MOST_ROW_BYTES >> 20));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Which statements may run at all, before any server sees them.
+//!
+//! This is the outer fence. The inner one is the server's: a read-only transaction and the login's own rights for PostgreSQL,
+//! a read-only open and the authorizer for SQLite.
+
+use super::{
+    Dialect,
+    statement::{Statement, single, split},
+    token::Token,
+};
+
+/// A statement that may not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fence {
+    /// The statement is none.
+    Invalid(String),
+    /// It needs write access.
+    NeedsWrite(String),
+    /// No access allows it.
+    Forbidden(String),
+}
+
+/// Begins, ends or divides a transaction.
+const CONTROL: [&str; 8] = ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"];
+
+/// Lets only statements pass that read.
+pub(crate) fn read(text: &str, dialect: Dialect) -> Result<(), Fence> {
+    let statement = one(text, dialect)?;
+    let leading = statement.leading();
+    let reads = match dialect {
+        Dialect::Postgresql => ["SELECT", "WITH", "VALUES", "TABLE", "SHOW"].as_slice(),
+        // The authorizer knows which pragmas read.
+        Dialect::Sqlite => ["SELECT", "WITH", "VALUES", "EXPLAIN", "PRAGMA"].as_slice(),
+    };
+    match leading.split_first() {
+        Some((first, _)) if reads.iter().any(|keyword| first.is(keyword)) => Ok(()),
+        Some((first, rest)) if first.is("EXPLAIN") => explain(rest),
+        _ => Err(Fence::NeedsWrite(format!("{} does not only read", named(&statement)))),
+    }
+}
+
+/// Lets one statement pass that does not touch the transaction or the files of the server.
+pub(crate) fn write(text: &str, dialect: Dialect) -> Result<(), Fence> {
+    harmless(&one(text, dialect)?, dialect)
+}
+
+/// Lets a script pass whose statements all may run. Says how many there are.
+pub(crate) fn script(text: &str, dialect: Dialect) -> Result<usize, Fence> {
+    no_nul(text)?;
+    let statements: Vec<_> = split(text, dialect).into_iter().filter(|statement| !statement.is_blank()).collect();
+    for statement in &statements {
+        harmless(statement, dialect)?;
+        // PostgreSQL says so itself, and lets `$1` stand in the body of a function.
+        if dialect == Dialect::Sqlite && statement.has_parameters() {
+            return Err(Fence::Invalid("a script takes no parameters".to_owned()));
+        }
+    }
+    Ok(statements.len())
+}
+
+fn one(text: &str, dialect: Dialect) -> Result<Statement<'_>, Fence> {
+    no_nul(text)?;
+    single(text, dialect).ok_or_else(|| Fence::Invalid("a query is one statement, no more and no less".to_owned()))
+}
+
+fn no_nul(text: &str) -> Result<(), Fence> {
+    if text.contains('\0') { Err(Fence::Invalid("the statement holds a NUL".to_owned())) } else { Ok(()) }
+}
+
+fn harmless(statement: &Statement<'_>, dialect: Dialect) -> Result<(), Fence> {
+    let leading = statement.leading();
+    let is = |at: usize, keyword| leading.get(at).is_some_and(|token: &Token<'_>| token.is(keyword));
+    if CONTROL.iter().any(|keyword| is(0, keyword)) || (is(0, "PREPARE") && is(1, "TRANSACTION")) {
+        let advice = "transactions begin and end by begin, commit and rollback of the connection";
+        return Err(Fence::Forbidden(format!("{} is transaction control: {advice}", named(statement))));
+    }
+    if is(0, "COPY") {
+        let reason = "COPY reaches files and programs of the server, or needs a channel that does not exist here";
+        return Err(Fence::Forbidden(reason.to_owned()));
+    }
+    if dialect == Dialect::Sqlite && ["ATTACH", "DETACH", "VACUUM"].iter().any(|keyword| is(0, keyword)) {
+        return Err(Fence::Forbidden(format!("{} reaches other files", named(statement))));
+    }
+    Ok(())
+}
+
+/// `EXPLAIN` only reads, unless `ANALYZE` makes it run what it explains.
+fn explain(rest: &[Token<'_>]) -> Result<(), Fence> {
+    let mut rest = rest;
+    let mut analyzes = false;
+    let is_analyze = |token: &Token<'_>| token.is("ANALYZE") || token.is("ANALYSE");
+    if rest.first().is_some_and(|token| token.text == "(") {
+        // Either options, or a statement in parentheses.
+        let close = rest.iter().position(|token| token.text == ")").unwrap_or(rest.len());
+        if !rest.get(1).is_some_and(|token| token.text == "(" || EXPLAINED.iter().any(|verb| token.is(verb))) {
+            analyzes = rest[..close].iter().any(is_analyze);
+            rest = rest.get(close + 1..).unwrap_or_default();
+        }
+    }
+    while let Some((first, others)) = rest.split_first() {
+        match first {
+            token if is_analyze(token) => analyzes = true,
+            token if token.is("VERBOSE") || token.text == "(" => {}
+            token if READ_EXPLAINED.iter().any(|verb| token.is(verb)) => return Ok(()),
+            token if !analyzes && EXPLAINED.iter().any(|verb| token.is(verb)) => return Ok(()),
+            _ => break,
+        }
+        rest = others;
+    }
+    Err(Fence::NeedsWrite("this EXPLAIN does not only read".to_owned()))
+}
+
+/// What `EXPLAIN` may explain and run.
+const READ_EXPLAINED: [&str; 4] = ["SELECT", "WITH", "VALUES", "TABLE"];
+
+/// What `EXPLAIN` may explain where it does not run it.
+const EXPLAINED: [&str; 8] = ["SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE"];
+
+/// The first keyword, for a message; cut, since a guest may write anything there.
+fn named(statement: &Statement<'_>) -> String {
+    let leading = statement.leading();
+    let first = leading.first().map_or("", |token| token.text);
+    if first.len() <= 24 && first.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        first.to_ascii_uppercase()
+    } else {
+        "the statement".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [Dialect; 2] = [Dialect::Postgresql, Dialect::Sqlite];
+
+    #[test]
+    fn reading_statements_pass() {
+        for text in [
+            "SELECT 1",
+            "select 1;",
+            "-- x\n/* y */ SELECT 1",
+            "((SELECT 1) UNION SELECT 2)",
+            "VALUES (1)",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+        ] {
+            for dialect in BOTH {
+                assert_eq!(read(text, dialect), Ok(()), "{text}");
+            }
+        }
+        for text in [
+            "TABLE t",
+            "SHOW server_version",
+            "EXPLAIN SELECT 1",
+            "EXPLAIN ANALYZE SELECT 1",
+            "EXPLAIN DELETE FROM t",
+            "EXPLAIN (ANALYZE, BUFFERS) SELECT 1",
+            "EXPLAIN (ANALYZE) (SELECT 1)",
+            "EXPLAIN (SELECT 1)",
+            "EXPLAIN VERBOSE UPDATE t SET a = 1",
+            "EXPLAIN (FORMAT json) INSERT INTO t VALUES (1)",
+        ] {
+            assert_eq!(read(text, Dialect::Postgresql), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_needs_writing() {
+        for text in [
+            "INSERT INTO t VALUES (1)",
+            "UPDATE t SET a = 1",
+            "DELETE FROM t",
+            "MERGE INTO t USING s ON true",
+            "DROP TABLE t",
+            "BEGIN",
+            "COMMIT",
+            "ROLLBACK",
+            "START TRANSACTION",
+            "SAVEPOINT a",
+            "SET ROLE x",
+            "SET TRANSACTION READ WRITE",
+            "RESET ALL",
+            "LOCK t",
+            "DO $$BEGIN END$$",
+            "CALL p()",
+            "COPY t TO STDOUT",
+            "COPY t TO PROGRAM 'x'",
+            "VACUUM",
+            "LISTEN x",
+            "NOTIFY x",
+            "PREPARE a AS SELECT 1",
+            "EXECUTE a",
+            "DECLARE c CURSOR FOR SELECT 1",
+            "FETCH c",
+            "DISCARD ALL",
+            "LOAD 'x'",
+            "ATTACH 'x' AS y",
+            "REINDEX t",
+            "GRANT a TO b",
+            "CLUSTER",
+            "CHECKPOINT",
+            "\"SELECT\" 1",
+            "EXPLAIN ANALYZE DELETE FROM t",
+            "EXPLAIN ANALYSE VERBOSE DELETE FROM t",
+            "EXPLAIN (ANALYZE true) DELETE FROM t",
+            "EXPLAIN (VERBOSE, ANALYZE) INSERT INTO t VALUES (1)",
+            "EXPLAIN (ANALYZE) ANALYZE DELETE FROM t",
+            "EXPLAIN CALL p()",
+            "EXPLAIN ANALYZE (DELETE FROM t)",
+            "EXPLAIN",
+            "EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1",
+            "EXPLAIN EXECUTE a",
+        ] {
+            assert!(matches!(read(text, Dialect::Postgresql), Err(Fence::NeedsWrite(_))), "{text}");
+        }
+        for text in
+            ["TABLE t", "SHOW x", "INSERT INTO t VALUES (1)", "VACUUM INTO 'x'", "ATTACH 'x' AS y", "REPLACE INTO t"]
+        {
+            assert!(matches!(read(text, Dialect::Sqlite), Err(Fence::NeedsWrite(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_one_statement() {
+        for dialect in BOTH {
+            for text in ["", ";", "-- x", "SELECT 1; SELECT 2", "SELECT 1\0; DROP TABLE t"] {
+                assert!(matches!(read(text, dialect), Err(Fence::Invalid(_))), "{text}");
+                assert!(matches!(write(text, dialect), Err(Fence::Invalid(_))), "{text}");
+            }
+            assert_eq!(write("; DROP TABLE t ;; -- x", dialect), Ok(()));
+        }
+    }
+
+    #[test]
+    fn transactions_are_the_hosts() {
+        for dialect in BOTH {
+            for text in [
+                "begin",
+                "Start Transaction",
+                "COMMIT",
+                "END",
+                "ROLLBACK TO x",
+                "abort",
+                "SAVEPOINT a",
+                "RELEASE a",
+                "/* x */ COMMIT",
+                "COMMIT PREPARED 'x'",
+                "PREPARE TRANSACTION 'x'",
+                "COPY t FROM '/etc/passwd'",
+                "COPY t TO PROGRAM 'id'",
+                "COPY (SELECT 1) TO STDOUT",
+            ] {
+                assert!(matches!(write(text, dialect), Err(Fence::Forbidden(_))), "{text}");
+                let script_text = format!("CREATE TABLE t (a int); {text}; DROP TABLE t");
+                assert!(matches!(script(&script_text, dialect), Err(Fence::Forbidden(_))), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn scripts_count_their_statements() {
+        for dialect in BOTH {
+            assert_eq!(script("CREATE TABLE t (a int); ; INSERT INTO t VALUES (1);", dialect), Ok(2));
+            assert_eq!(script("-- nothing", dialect), Ok(0));
+        }
+        for text in ["ATTACH 'x' AS y", "DETACH y", "VACUUM INTO 'x'"] {
+            assert!(matches!(write(text, Dialect::Sqlite), Err(Fence::Forbidden(_))), "{text}");
+        }
+        assert!(matches!(script("INSERT INTO t VALUES ($1)", Dialect::Sqlite), Err(Fence::Invalid(_))));
+        assert_eq!(script("PREPARE a AS SELECT 1; DO $$ BEGIN COMMIT; END $$", Dialect::Postgresql), Ok(2));
+    }
+
+    #[test]
+    fn messages_show_no_text_of_the_guest() {
+        let refused = read("drop\u{1b}table t", Dialect::Postgresql);
+        assert_eq!(refused, Err(Fence::NeedsWrite("DROP does not only read".to_owned())));
+        let refused = read("\"\u{1b}[2J\" t", Dialect::Postgresql);
+        assert_eq!(refused, Err(Fence::NeedsWrite("the statement does not only read".to_owned())));
+    }
+}

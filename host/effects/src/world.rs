@@ -1,0 +1,88 @@
+//! What exists outside, as far as the pipeline file names it: peers, secrets, places. Made once per run.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+
+use ipnet::IpNet;
+use pipe_core::redact::Redactor;
+use secrecy::SecretString;
+use url::Url;
+
+/// How a connection to a peer is secured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsMode {
+    /// TLS, with the certificate checked against the roots and the name. For `https` there is no other mode.
+    #[default]
+    VerifyFull,
+    /// No TLS. For databases on loopback and `http`.
+    Disable,
+}
+
+/// A named address with its TLS and login. Known to the host alone.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Name in the pipeline file.
+    pub name: String,
+    /// `https://…`, `http://…`, `postgres://user@host:port/database` or `sqlite:/absolute/path`. Never a password.
+    pub url: Url,
+    /// Name of the secret that is the password: of the database user, or of HTTP Basic with the URL's user.
+    pub password: Option<String>,
+    /// Name of the secret that is sent as `Authorization: Bearer`.
+    pub bearer: Option<String>,
+    /// Name of the secret that is put before the path of every request.
+    pub secret_path: Option<String>,
+    /// Transport security.
+    pub tls: TlsMode,
+    /// PEM file of the certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Networks whose private or special addresses the peer may have.
+    pub addresses: Vec<IpNet>,
+}
+
+/// The values of secrets. Resolved before the first step, registered with the redactor, wiped when dropped.
+#[derive(Default)]
+pub struct Secrets(pub BTreeMap<String, SecretString>);
+
+impl Secrets {
+    /// The value of a secret, or nothing where the pipeline file does not declare it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&SecretString> {
+        self.0.get(name)
+    }
+}
+
+/// Everything outside that a run may reach, before any grant is looked at.
+pub struct World {
+    /// By name.
+    pub peers: BTreeMap<String, Peer>,
+    /// By name.
+    pub secrets: Secrets,
+    /// Knows the secrets.
+    pub redactor: Redactor,
+    /// The operator's variables. A guest sees those that its grant names.
+    pub environment: BTreeMap<String, String>,
+    /// Directory of the pipeline file, canonical: relative paths begin here.
+    pub base: PathBuf,
+    /// Directory that holds the run's artifacts. Exists, mode 0700.
+    pub artifacts: PathBuf,
+    /// Program and leading arguments that start the supervisor: `["/usr/bin/pipe", "__confine"]`.
+    pub supervisor: Vec<OsString>,
+    /// What no grant may reach for writing: state, cache, policy, the pipeline file, plugins, `pipe` itself. Canonical.
+    pub protected: Vec<PathBuf>,
+}
+
+impl World {
+    /// A world in which there is nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            secrets: Secrets::default(),
+            redactor: Redactor::default(),
+            environment: BTreeMap::new(),
+            base: PathBuf::from("/nonexistent"),
+            artifacts: PathBuf::from("/nonexistent"),
+            supervisor: Vec::new(),
+            protected: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A world, a session in it, and a ledger that tells what was written down.
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use pipe_capability::{grant::Grant, http::HttpRule, secret::SecretSlot, sql::SqlRule};
+use pipe_core::{
+    digest::Digest,
+    event::{Artifact, LogLevel, Refusal, Use, Verification},
+    id::StepId,
+};
+use pipe_effects::{
+    ledger::{KnownArtifact, Ledger, LedgerError},
+    session::Session,
+    world::{Peer, TlsMode, World},
+};
+
+/// What was written down.
+#[derive(Default)]
+pub struct Recorded {
+    pub uses: Mutex<Vec<Use>>,
+    pub denials: Mutex<Vec<Refusal>>,
+    pub logs: Mutex<Vec<(LogLevel, String)>>,
+    pub broken: Mutex<bool>,
+}
+
+impl Recorded {
+    /// `word subject`, with `!` behind an effect.
+    pub fn used(&self) -> Vec<String> {
+        let uses = self.uses.lock().unwrap();
+        uses.iter().map(|u| format!("{} {}{}", u.word, u.subject, if u.effect { " !" } else { "" })).collect()
+    }
+
+    pub fn denied(&self) -> Vec<Refusal> {
+        self.denials.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Ledger for Recorded {
+    async fn used(&self, used: Use) -> Result<(), LedgerError> {
+        if *self.broken.lock().unwrap() {
+            return Err(LedgerError("the disk is full".to_owned()));
+        }
+        self.uses.lock().unwrap().push(used);
+        Ok(())
+    }
+
+    async fn denied(&self, refusal: Refusal) {
+        self.denials.lock().unwrap().push(refusal);
+    }
+
+    fn logged(&self, level: LogLevel, message: String, _: BTreeMap<String, String>) {
+        self.logs.lock().unwrap().push((level, message));
+    }
+
+    fn progress(&self, _: String, _: u64, _: Option<u64>) {}
+
+    async fn checkpoint(&self, _: &str, _: &[u8], _: &str) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn artifact_stored(&self, _: Artifact) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn artifact_verified(&self, _: Verification) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn artifact(&self, _: &Digest) -> Option<KnownArtifact> {
+        None
+    }
+}
+
+pub fn peer(name: &str, url: &str) -> Peer {
+    Peer {
+        name: name.to_owned(),
+        url: url.parse().unwrap(),
+        password: None,
+        bearer: None,
+        secret_path: None,
+        tls: TlsMode::VerifyFull,
+        ca: None,
+        addresses: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+    }
+}
+
+/// Puts a session together.
+pub struct Outside {
+    pub world: World,
+    pub grant: Grant,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self { world: World::empty(), grant: Grant::default() }
+    }
+}
+
+impl Outside {
+    pub fn peer(mut self, peer: Peer) -> Self {
+        self.world.peers.insert(peer.name.clone(), peer);
+        self
+    }
+
+    pub fn secret(mut self, name: &str, value: &str) -> Self {
+        self.world.redactor.register(name, &value.to_owned().into()).unwrap();
+        self.world.secrets.0.insert(name.to_owned(), value.to_owned().into());
+        self
+    }
+
+    pub fn http(mut self, rule: &str) -> Self {
+        self.grant.http.push(HttpRule::parse(rule).unwrap());
+        self
+    }
+
+    pub fn sql(mut self, rule: &str) -> Self {
+        self.grant.sql.push(SqlRule::parse(rule).unwrap());
+        self
+    }
+
+    pub fn slot(mut self, name: &str, to: &str, header: &str, format: Option<&str>) -> Self {
+        self.grant.secrets.push(SecretSlot::new(name, to, Some(header), format).unwrap());
+        self
+    }
+
+    pub fn session(self) -> (Arc<Session>, Arc<Recorded>) {
+        let ledger = Arc::new(Recorded::default());
+        let session = Session::new(
+            StepId::new("test"),
+            Arc::new(self.grant),
+            Arc::new(self.world),
+            Arc::clone(&ledger) as Arc<dyn Ledger>,
+        );
+        (Arc::new(session), ledger)
+    }
+}

@@ -1,0 +1,41 @@
+//! The two clocks of an entry.
+
+use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
+use nix::time::{ClockId, clock_gettime};
+
+static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+
+/// A moment by the wall and by the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// UTC, RFC 3339, microseconds: `2026-11-23T02:15:00.000000Z`.
+    pub(crate) at: String,
+    /// Milliseconds since the machine started, sleep included. No clock change moves it.
+    pub(crate) boot_ms: u64,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Self { at: PRINTER.timestamp_to_string(&Timestamp::now()), boot_ms: boot_ms() }
+    }
+}
+
+/// 0 where the kernel has no such clock.
+fn boot_ms() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
+        u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000 + u64::try_from(time.tv_nsec()).unwrap_or(0) / 1_000_000
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_has_one_width_and_reads_back() {
+        let moment = Moment::now();
+        assert_eq!(moment.at.len(), "2026-11-23T02:15:00.000000Z".len());
+        assert!(moment.at.parse::<Timestamp>().is_ok(), "{}", moment.at);
+        assert!(moment.boot_ms > 0);
+    }
+}

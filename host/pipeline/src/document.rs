@@ -1,0 +1,159 @@
+//! The file, read: every shape is right and every reference is well-formed, but nothing is looked up yet.
+
+mod allow;
+mod name;
+mod overlay;
+mod sections;
+mod step;
+mod with;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use pipe_core::diagnostic::{Diagnostic, SourceFile};
+
+pub(crate) use self::{
+    allow::{AllowSpec, ExecSpec, HttpSpec, SlotSpec},
+    name::shortened,
+    sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, pattern},
+    step::{Body, Call, Defaults, NotifySpec, RollbackSpec, StepSpec},
+    with::{MAXIMUM_STRING, With, WithValue},
+};
+use crate::{
+    fields::{self, Fields, Located},
+    keys, lint,
+    node::{self, Table},
+    reference::without_references,
+    report::Report,
+};
+
+/// Each has its own copy of what it may change.
+const MAXIMUM_ENVIRONMENTS: usize = 32;
+
+/// A pipeline file that is sound in itself. [`check`](crate::check()) makes a pipeline of it.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub(crate) file: Arc<SourceFile>,
+    pub(crate) name: String,
+    pub(crate) environments: Vec<Located<String>>,
+    pub(crate) state: Option<Located<String>>,
+    /// What an environment may change, with its overlay applied. Under no name where the file has no environments.
+    pub(crate) sections: BTreeMap<Option<String>, Sections>,
+    pub(crate) plugins: Named<PluginSpec>,
+    pub(crate) defaults: Defaults,
+    pub(crate) steps: Vec<StepSpec>,
+    pub(crate) checks: Vec<StepSpec>,
+    pub(crate) rollback: Option<Vec<RollbackSpec>>,
+    pub(crate) notifications: Vec<NotifySpec>,
+}
+
+impl Document {
+    /// `name` of the file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `environments` of the file, in order. Empty where it has none.
+    pub fn environments(&self) -> impl Iterator<Item = &str> {
+        self.environments.iter().map(|environment| environment.value.as_str())
+    }
+
+    /// `state` of the file: a directory, resolved against the file's own.
+    #[must_use]
+    pub fn state(&self) -> Option<std::path::PathBuf> {
+        self.state.as_ref().map(|state| crate::place::resolve(&self.base(), &state.value))
+    }
+
+    /// The directory that relative paths begin in: the one that holds the file. Absolute.
+    #[must_use]
+    pub fn base(&self) -> std::path::PathBuf {
+        crate::place::base(&self.file.path)
+    }
+
+    /// The file itself.
+    #[must_use]
+    pub fn file(&self) -> &Arc<SourceFile> {
+        &self.file
+    }
+}
+
+/// Reads a pipeline file.
+///
+/// # Errors
+///
+/// Everything that is wrong with it as far as one can tell without knowing the environment and the inputs: all at once, in
+/// the order of the file.
+pub fn parse(file: &Arc<SourceFile>) -> Result<Document, Vec<Diagnostic>> {
+    let report = Report::new(file);
+    let document = node::tree(&report).and_then(|root| read(&report, &root));
+    match document {
+        Some(document) if !report.has_errors() => Ok(document),
+        _ => Err(report.into_diagnostics()),
+    }
+}
+
+fn read(report: &Report, root: &Table) -> Option<Document> {
+    lint::no_secrets(report, root);
+    let fields = Fields::of_table(report, root, 0..0, keys::FILE);
+    let name =
+        fields.required("name", "`name = \"…\"` at the top of the file").and_then(|text| name::pipeline(report, text));
+    let environments = environments(report, &fields);
+    let state = fields.string("state").and_then(|text| without_references(report, text)).filter(|text| {
+        let sound =
+            !text.value.is_empty() && !text.value.contains('\0') && Path::new(&text.value).file_name().is_some();
+        if !sound {
+            report.error("bad-value", "`state` names no directory", text.span.clone(), "");
+        }
+        sound
+    });
+    let sections = overlay::sections(report, &fields, &environments);
+    let plugins = sections::plugins(report, &fields);
+    let defaults = step::defaults(report, &fields);
+    let steps = step::steps(report, fields.array("step"));
+    let checks = step::checks(report, fields.array("check"));
+    let rollback = fields.get("rollback").map(|entry| step::rollback(report, fields::array(report, &entry.node)));
+    let notifications = step::notifications(report, fields.array("notify"));
+    name::no_duplicates(report, &steps, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
+    if steps.is_empty() && !report.has_errors() {
+        let hint = "a step begins with `[[step]]`, `name = \"…\"` and `stage = \"…\"`";
+        report.push(Diagnostic::error("missing-key", "there is no `[[step]]`").at(report.file(), 0..0, "").hint(hint));
+    }
+    Some(Document {
+        file: Arc::clone(report.file()),
+        name: name?.value,
+        environments,
+        state,
+        sections,
+        plugins,
+        defaults,
+        steps,
+        checks,
+        rollback,
+        notifications,
+    })
+}
+
+fn environments(report: &Report, fields: &Fields<'_>) -> Vec<Located<String>> {
+    let mut environments: Vec<Located<String>> = Vec::new();
+    let nodes = fields.array("environments");
+    if let Some(node) = nodes.get(MAXIMUM_ENVIRONMENTS) {
+        let message = format!("there are more than {MAXIMUM_ENVIRONMENTS} environments");
+        report.error("too-large", message, node.span.clone(), "");
+        return environments;
+    }
+    for node in nodes {
+        let Some(found) = fields::string(report, node).and_then(|text| name::environment(report, text)) else {
+            continue;
+        };
+        match environments.iter().find(|known| known.value == found.value) {
+            Some(first) => name::duplicate(report, "environment", &found, &first.span),
+            None => environments.push(found),
+        }
+    }
+    if let Some(entry) = fields.get("environments")
+        && matches!(&entry.node.value, crate::node::Value::Array(items) if items.is_empty())
+    {
+        report.advise("bad-value", "no environment", entry.node.span.clone(), "name one, or leave the line out");
+    }
+    environments
+}

@@ -1,0 +1,227 @@
+//! The pipeline file as a JSON Schema, for editors and `pipe schema`. It knows the shape; references, names and rules are
+//! known to [`check`](crate::check()).
+
+use pipe_core::stage::Stage;
+use serde_json::{Map, Value, json};
+
+use crate::{keys, pipeline::NotifyEvent};
+
+/// JSON Schema 2020-12 of the pipeline file.
+#[must_use]
+pub fn json_schema() -> Value {
+    let mut schema = table(
+        "A deployment: steps in the order they run, and what each may touch.",
+        &["name", "step"],
+        json!({
+            "name": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$", "description": "Name of the pipeline." },
+            "environments": {
+                "type": "array", "items": { "type": "string" }, "minItems": 1, "uniqueItems": true,
+                "description": "One of them is chosen by --env. There is no default.",
+            },
+            "state": text("State directory, from the directory of this file."),
+            "inputs": { "$ref": "#/$defs/inputs" },
+            "sets": { "$ref": "#/$defs/sets" },
+            "secrets": { "$ref": "#/$defs/secrets" },
+            "peers": { "$ref": "#/$defs/peers" },
+            "plugins": entries("Plugins that are not part of pipe.", &plugin()),
+            "defaults": table("What a step gets that does not say.", &[], json!({
+                "timeout": { "$ref": "#/$defs/duration" },
+                "retry": { "$ref": "#/$defs/retry" },
+            })),
+            "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
+            "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
+            "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
+            "notify": { "type": "array", "items": { "$ref": "#/$defs/notify" } },
+            "env": entries("What an environment changes. Never steps.", &table("Merged entry by entry.", &[], json!({
+                "inputs": { "$ref": "#/$defs/inputs" },
+                "sets": { "$ref": "#/$defs/sets" },
+                "secrets": { "$ref": "#/$defs/secrets" },
+                // An overlay may give one key of a peer and leave the rest.
+                "peers": entries("Addresses.", &peer(&[])),
+            }))),
+        }),
+    );
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        schema.insert("title".to_owned(), json!("pipe pipeline file"));
+        schema.insert("$defs".to_owned(), definitions());
+    }
+    schema
+}
+
+fn definitions() -> Value {
+    json!({
+        "duration": {
+            "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|min|h|d|w)$",
+            "description": "A number with its unit: 500ms, 30s, 5m, 4h, 7d.",
+        },
+        "retry": table("How often a step is tried, and how long between.", &["attempts"], json!({
+            "attempts": { "type": "integer", "minimum": 1, "maximum": 100, "description": "In all." },
+            "backoff": { "$ref": "#/$defs/duration" },
+        })),
+        "inputs": entries("Values that the operator gives with --set.", &table("An input.", &[], json!({
+            "pattern": text("Regular expression that the whole value matches."),
+            "default": text("Value where none is given."),
+            "description": text("For people."),
+        }))),
+        "sets": {
+            "type": "object", "description": "Lists to repeat a step over: key = identity of the instance.",
+            "additionalProperties": {
+                "type": "object", "minProperties": 1, "propertyNames": { "pattern": "^[a-z0-9-]+$" },
+                "additionalProperties": { "type": "string" },
+            },
+        },
+        "secrets": entries("Where values come from, never the values.", &json!({
+            "type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+            "properties": { "env": text("Variable of the operator."), "file": text("File.") },
+        })),
+        "peers": entries("Addresses, TLS and logins: the host's business alone.", &peer(&["url"])),
+        "step": step(&[], keys::STEP),
+        "check": step(&["name"], keys::CHECK),
+        "rollback": step(&[], keys::ROLLBACK),
+        "notify": step(&["on"], keys::NOTIFY),
+        "allow": allow(),
+    })
+}
+
+/// A table with some of the keys that calls have.
+fn step(required: &[&str], keys: &[&str]) -> Value {
+    let all = json!({
+        "name": text("Unique name."),
+        "stage": { "enum": Stage::ALL.map(Stage::word), "description": "Which of the six contracts the plugin has." },
+        "plugin": text("std:STAGE, or a name of [plugins]. Default: the standard plugin of the stage."),
+        "check": text("Runs one of the [[check]] entries."),
+        "timeout": { "$ref": "#/$defs/duration" },
+        "retry": { "$ref": "#/$defs/retry" },
+        "for_each": table("Repeats the step.", &["in"], json!({ "in": text("A name of [sets].") })),
+        "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
+        "allow": { "$ref": "#/$defs/allow" },
+        "with": { "type": "object", "description": "Settings of the plugin." },
+        "undo": text("Name of a step to undo."),
+        "continue": { "type": "boolean", "description": "Go on even if this undo fails." },
+        "on": {
+            "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": NotifyEvent::ALL.map(NotifyEvent::word) },
+        },
+    });
+    let properties: Map<String, Value> =
+        keys.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone()))).collect();
+    table("A call of a plugin.", required, Value::Object(properties))
+}
+
+fn allow() -> Value {
+    let rules =
+        |description: &str| json!({ "type": "array", "items": { "type": "string" }, "description": description });
+    let variables = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    table(
+        "What the step may touch. Everything else is denied.",
+        &[],
+        json!({
+            "http": {
+                "type": "array", "description": "METHOD peer:/path or METHOD https://host/path.",
+                "items": { "anyOf": [{ "type": "string" }, table("A rule about private addresses.", &["rule"], json!({
+                    "rule": text("METHOD https://host/path."),
+                    "addresses": rules("Networks the host may be in."),
+                }))] },
+            },
+            "sql": rules("read PEER or write PEER."),
+            "read": rules("Directories and files."),
+            "write": rules("Directories and files; includes reading and deleting."),
+            "disk": rules("Paths whose free space may be seen."),
+            "env": rules("Variables, by name."),
+            "secrets": { "type": "array", "items": table("A secret and where it goes.", &["name", "to"], json!({
+                "name": text("A name of [secrets]."),
+                "to": text("A peer, or artifacts."),
+                "header": text("The header that carries it."),
+                "format": text("The header's value, with {} for the secret."),
+            })) },
+            "exec": { "type": "array", "items": table("A program. There is no shell.", &["program", "argv"], json!({
+                "program": text("Name or absolute path."),
+                "argv": rules("One pattern for each argument; ** at the end for any further ones."),
+                "cwd": text("Directory."),
+                "env": variables(),
+                "peer": text("Peer whose address and login the program gets."),
+                "secret_env": variables(),
+                "sha256": text("Digest of the program."),
+            })) },
+            "artifacts": rules("write, or read STEP."),
+        }),
+    )
+}
+
+fn peer(required: &[&str]) -> Value {
+    table(
+        "A named address.",
+        required,
+        json!({
+            "url": text("https://host, http://host, postgres://user@host/database or sqlite:file. Never a password."),
+            "password": text("Secret that is the password."),
+            "bearer": text("Secret that is sent as a bearer token."),
+            "secret_path": text("Secret that is put before every path."),
+            "tls": { "enum": ["verify-full", "disable"] },
+            "ca": text("PEM file of the authorities to trust."),
+            "addresses": {
+                "type": "array", "items": { "type": "string" },
+                "description": "Networks whose private addresses the peer may have: 10.0.0.0/8.",
+            },
+        }),
+    )
+}
+
+fn plugin() -> Value {
+    table("A component file.", &["path"], json!({ "path": text("File."), "sha256": text("Digest of the file.") }))
+}
+
+/// A table of entries with any name.
+fn entries(description: &str, entry: &Value) -> Value {
+    json!({ "type": "object", "description": description, "additionalProperties": entry })
+}
+
+/// A table that holds these keys and no others.
+fn table(description: &str, required: &[&str], properties: Value) -> Value {
+    let mut table = json!({ "type": "object", "description": description, "additionalProperties": false });
+    table["properties"] = properties;
+    if !required.is_empty() {
+        table["required"] = json!(required);
+    }
+    table
+}
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "description": description })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_knows_the_keys_that_the_reader_knows() {
+        let schema = json_schema();
+        for (pointer, expected) in [
+            ("", keys::FILE),
+            ("/properties/env/additionalProperties", keys::ENVIRONMENT),
+            ("/properties/plugins/additionalProperties", keys::PLUGIN),
+            ("/properties/defaults", keys::DEFAULTS),
+            ("/$defs/retry", keys::RETRY),
+            ("/$defs/inputs/additionalProperties", keys::INPUT),
+            ("/$defs/secrets/additionalProperties", keys::SECRET),
+            ("/$defs/peers/additionalProperties", keys::PEER),
+            ("/$defs/step", keys::STEP),
+            ("/$defs/step/properties/for_each", keys::FOR_EACH),
+            ("/$defs/check", keys::CHECK),
+            ("/$defs/rollback", keys::ROLLBACK),
+            ("/$defs/notify", keys::NOTIFY),
+            ("/$defs/allow", keys::ALLOW),
+            ("/$defs/allow/properties/http/items/anyOf/1", keys::HTTP),
+            ("/$defs/allow/properties/secrets/items", keys::SLOT),
+            ("/$defs/allow/properties/exec/items", keys::EXEC),
+        ] {
+            let properties = schema.pointer(&format!("{pointer}/properties")).and_then(Value::as_object);
+            let mut known: Vec<&str> = properties.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+            let mut expected = expected.to_vec();
+            known.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(known, expected, "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! TOML -> checked pipeline, with a place in the file for everything that is wrong with it.
+//!
+//! [`read()`] the file, [`parse()`] it, [`check()`] it against an environment and its inputs, and hold the pipeline
+//! [against its plugins](check_against_plugins()). Each step reports all it can find and starts nothing.
+//!
+//! Knows no wasm and runs nothing: what plugins say of themselves is handed in as data.
+
+mod check;
+mod closest;
+mod document;
+mod fields;
+mod grant;
+mod json_schema;
+mod keys;
+mod lint;
+mod network;
+mod node;
+mod pipeline;
+mod place;
+mod plugins;
+mod read;
+mod reference;
+mod report;
+mod reveal;
+mod schema;
+mod scope;
+mod settings;
+
+pub use self::{
+    check::{Checked, RunFacts, Selection, check},
+    document::{Document, parse},
+    json_schema::json_schema,
+    pipeline::{
+        NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry,
+        SecretSource, Step, Tls,
+    },
+    plugins::{PluginFacts, check_against_plugins},
+    read::{MAXIMUM_FILE_BYTES, read},
+    schema::{SchemaRefused, compile_schema, validate_resolved},
+    settings::{Settings, UnresolvedReference},
+};

@@ -1,0 +1,243 @@
+//! A checked pipeline: what the runner runs. Plain data, with the places of the file it came from.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use pipe_capability::grant::Grant;
+use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, stage::Stage};
+use url::Url;
+
+use crate::settings::Settings;
+
+/// A pipeline in one environment, with its inputs. Made by [`check`](crate::check()).
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// `name` of the file: letters, digits, `-`, `_`.
+    pub name: String,
+    /// The environment; [`NO_ENVIRONMENT`] where the file declares none.
+    pub environment: String,
+    /// Directory of the file. Absolute; relative paths begin here.
+    pub base: PathBuf,
+    /// State directory, absolute; nothing where the file leaves it to the caller.
+    pub state: Option<PathBuf>,
+    /// Every declared input with its value.
+    pub inputs: BTreeMap<String, String>,
+    /// Where secrets come from, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Peers by name.
+    pub peers: BTreeMap<String, PeerSpec>,
+    /// The plugins that are called, as steps name them: `std:verify`, or a name of `[plugins]`.
+    pub plugins: BTreeMap<String, PluginSource>,
+    /// What runs, in order. A repeated step stands here once for each entry of its set.
+    pub steps: Vec<Step>,
+    /// What undoes it, in order; nothing means the reverse of what was done.
+    pub rollback: Option<Vec<RollbackEntry>>,
+    /// What is told to whom.
+    pub notifications: Vec<Notification>,
+    /// The file, for diagnostics.
+    pub file: Arc<SourceFile>,
+}
+
+/// [`Pipeline::environment`] of a file without `environments`.
+pub const NO_ENVIRONMENT: &str = "default";
+
+/// Where the value of a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A variable of the operator.
+    Env(String),
+    /// A file, absolute.
+    File(PathBuf),
+}
+
+/// A named address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSpec {
+    /// `https://host[:port]/`, `http://…`, `postgres://user@host[:port]/database` or `sqlite:/absolute/path`. Without a
+    /// password, query or fragment; of HTTP without a path.
+    pub url: Url,
+    /// File of an SQLite database, absolute; nothing for every other peer. [`PeerSpec::url`] says the same, encoded.
+    pub database: Option<PathBuf>,
+    /// Secret that is the password.
+    pub password: Option<String>,
+    /// Secret that is sent as `Authorization: Bearer`.
+    pub bearer: Option<String>,
+    /// Secret that is put before the path of every request.
+    pub secret_path: Option<String>,
+    /// Transport security. Of `http` always [`Tls::Disable`].
+    pub tls: Tls,
+    /// PEM file of the certificate authorities to trust instead of the system's. Absolute.
+    pub ca: Option<PathBuf>,
+    /// Networks whose private or special addresses the peer may have.
+    pub addresses: Vec<IpNet>,
+    /// The peer's name in the file.
+    pub span: Range<usize>,
+}
+
+impl PeerSpec {
+    /// Whether it speaks HTTP, else SQL.
+    #[must_use]
+    pub fn is_http(&self) -> bool {
+        matches!(self.url.scheme(), "http" | "https")
+    }
+}
+
+/// How a connection is secured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tls {
+    /// TLS, with the certificate checked against the roots and the name.
+    #[default]
+    VerifyFull,
+    /// None.
+    Disable,
+}
+
+/// Where a plugin comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginSource {
+    /// One of the six inside `pipe`.
+    Standard(Stage),
+    /// A component file.
+    File {
+        /// Absolute.
+        path: PathBuf,
+        /// What its content must be.
+        sha256: Option<Digest>,
+    },
+}
+
+/// One call of a plugin.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Identity. Unique among steps, rollback and notifications.
+    pub id: StepId,
+    /// The contract it uses.
+    pub stage: Stage,
+    /// Key of [`Pipeline::plugins`].
+    pub plugin: String,
+    /// For one attempt.
+    pub timeout: Duration,
+    /// What to do when an attempt fails.
+    pub retry: Retry,
+    /// Declared as not to be undone.
+    pub irreversible: bool,
+    /// What it may touch.
+    pub grant: Grant,
+    /// Its `with`.
+    pub settings: Settings,
+    /// Its name in the file.
+    pub span: Range<usize>,
+    /// What decides its plugin in the file: `plugin`, else `stage`.
+    pub plugin_span: Range<usize>,
+}
+
+/// How often, and how long between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts in all, at least 1.
+    pub attempts: u32,
+    /// Wait before the next attempt.
+    pub backoff: Duration,
+}
+
+/// One entry of `[[rollback]]`.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful of them in a pipeline, and each is used")]
+pub enum RollbackEntry {
+    /// Undoes a step; every instance of a repeated one.
+    Undo {
+        /// Name of the step.
+        step: String,
+        /// Whether the entries below still run when this fails.
+        continue_on_failure: bool,
+        /// The step's name in the file.
+        span: Range<usize>,
+    },
+    /// Runs a step of its own.
+    Run(Step),
+}
+
+/// One entry of `[[notify]]`.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// When.
+    pub on: Vec<NotifyEvent>,
+    /// The call.
+    pub step: Step,
+}
+
+/// What a notification can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotifyEvent {
+    /// The run begins.
+    Started,
+    /// A step failed after all its attempts.
+    StepFailed,
+    /// Every step succeeded.
+    Succeeded,
+    /// A step failed and there was nothing to undo.
+    Failed,
+    /// Undoing begins.
+    RollbackStarted,
+    /// What had been started was undone.
+    RolledBack,
+    /// Not everything could be undone.
+    RollbackFailed,
+}
+
+impl NotifyEvent {
+    /// All of them, in the order of a run.
+    pub const ALL: [Self; 7] = [
+        Self::Started,
+        Self::StepFailed,
+        Self::Succeeded,
+        Self::Failed,
+        Self::RollbackStarted,
+        Self::RolledBack,
+        Self::RollbackFailed,
+    ];
+
+    /// The word in pipeline files: `step-failed`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::StepFailed => "step-failed",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::RollbackStarted => "rollback-started",
+            Self::RolledBack => "rolled-back",
+            Self::RollbackFailed => "rollback-failed",
+        }
+    }
+}
+
+impl fmt::Display for NotifyEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl Pipeline {
+    /// Everything that calls a plugin: steps, rollback, notifications.
+    pub fn calls(&self) -> impl Iterator<Item = &Step> {
+        let rollback = self.rollback.iter().flatten().filter_map(|entry| match entry {
+            RollbackEntry::Run(step) => Some(step),
+            RollbackEntry::Undo { .. } => None,
+        });
+        self.steps.iter().chain(rollback).chain(self.notifications.iter().map(|notification| &notification.step))
+    }
+
+    /// Path of the pipeline file as it was named.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+}

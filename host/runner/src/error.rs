@@ -1,0 +1,33 @@
+//! Why a run does not start, and why it cannot go on.
+
+use std::path::PathBuf;
+
+use pipe_core::diagnostic::Diagnostic;
+use pipe_journal::JournalError;
+
+/// Why a run does not start. Nothing has been touched.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The pipeline file, a plugin or a grant is wrong. Each says where.
+    #[error("the pipeline is not valid")]
+    Invalid(Vec<Diagnostic>),
+    /// A directory of ours cannot be made.
+    #[error("cannot use {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Why a run cannot go on: the one thing that it cannot do without is its journal.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal cannot be written. What had been started is recorded up to then.
+    #[error("cannot go on without the journal: {0}")]
+    Journal(#[from] JournalError),
+}

@@ -1,0 +1,137 @@
+//! The record of one attempt: what its effects write down goes to the journal, with the attempt's first effect announced
+//! before it happens.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use pipe_core::{
+    digest::Digest,
+    event::{Artifact, EventKind, LogLevel, Refusal, Use, Verification},
+    id::StepId,
+};
+use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
+use pipe_journal::JournalError;
+
+use crate::record::Recorder;
+
+/// How often progress is passed on at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// The ledger of one attempt.
+pub(crate) struct StepLedger {
+    recorder: Recorder,
+    step: StepId,
+    attempt: u32,
+    touched: AtomicBool,
+    wrote: AtomicBool,
+    last_refusal: Mutex<Option<Refusal>>,
+    last_progress: Mutex<Option<Instant>>,
+    broken: Mutex<Option<String>>,
+}
+
+impl StepLedger {
+    /// A ledger in which nothing is written yet.
+    pub(crate) fn new(recorder: Recorder, step: StepId, attempt: u32) -> Self {
+        Self {
+            recorder,
+            step,
+            attempt,
+            touched: AtomicBool::new(false),
+            wrote: AtomicBool::new(false),
+            last_refusal: Mutex::default(),
+            last_progress: Mutex::default(),
+            broken: Mutex::default(),
+        }
+    }
+
+    /// Whether the attempt may have changed something outside.
+    pub(crate) fn touched(&self) -> bool {
+        self.touched.load(Ordering::SeqCst)
+    }
+
+    /// What was refused last.
+    pub(crate) fn last_refusal(&self) -> Option<Refusal> {
+        self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what nobody waits for. That it could not be kept is told to whoever uses a capability next.
+    fn keep(&self, kind: EventKind) {
+        if let Err(error) = self.recorder.soon(kind) {
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+    }
+
+    async fn touch(&self) -> Result<(), JournalError> {
+        if !self.touched.swap(true, Ordering::SeqCst) {
+            self.recorder.durable(EventKind::Touched { step: self.step.clone(), attempt: self.attempt }).await?;
+        }
+        Ok(())
+    }
+}
+
+fn ledger_error(error: JournalError) -> LedgerError {
+    LedgerError(error.to_string())
+}
+
+#[async_trait]
+impl Ledger for StepLedger {
+    async fn used(&self, used: Use) -> Result<(), LedgerError> {
+        if let Some(broken) = self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(LedgerError(broken));
+        }
+        if used.effect {
+            self.touch().await.map_err(ledger_error)?;
+        }
+        // Files are written by the thousand. The attempt is known to write before the first of them; the others follow.
+        let repeated = used.word == "write" && self.wrote.swap(true, Ordering::SeqCst);
+        let durable = used.effect && !repeated;
+        let kind = EventKind::Used { step: self.step.clone(), used };
+        let written = if durable { self.recorder.durable(kind).await } else { self.recorder.soon(kind) };
+        written.map_err(ledger_error)
+    }
+
+    async fn denied(&self, refusal: Refusal) {
+        *self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
+        self.keep(EventKind::Denied { step: self.step.clone(), refusal });
+    }
+
+    fn logged(&self, level: LogLevel, message: String, fields: BTreeMap<String, String>) {
+        self.keep(EventKind::Logged { step: self.step.clone(), level, message, fields });
+    }
+
+    fn progress(&self, message: String, done: u64, total: Option<u64>) {
+        let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+            *last = Some(Instant::now());
+            drop(last);
+            self.recorder.tell(EventKind::Progress { step: self.step.clone(), message, done, total });
+        }
+    }
+
+    async fn checkpoint(&self, key: &str, data: &[u8], summary: &str) -> Result<(), LedgerError> {
+        self.recorder.receipt(&self.step, key, data, summary).await.map_err(ledger_error)
+    }
+
+    async fn artifact_stored(&self, artifact: Artifact) -> Result<(), LedgerError> {
+        let kind = EventKind::ArtifactStored { step: self.step.clone(), artifact };
+        self.recorder.durable(kind).await.map_err(ledger_error)
+    }
+
+    async fn artifact_verified(&self, verification: Verification) -> Result<(), LedgerError> {
+        let kind = EventKind::ArtifactVerified { step: self.step.clone(), verification };
+        self.recorder.durable(kind).await.map_err(ledger_error)
+    }
+
+    async fn artifact(&self, digest: &Digest) -> Option<KnownArtifact> {
+        let state = self.recorder.state();
+        let known = state.artifact(digest)?;
+        Some(KnownArtifact { step: known.step.name.clone(), artifact: known.artifact.clone() })
+    }
+}

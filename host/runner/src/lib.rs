@@ -1,0 +1,22 @@
+//! The runner: everything knowable is checked first, then the steps run in the order written; what fails is undone.
+//!
+//! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
+
+mod error;
+mod ledger;
+mod notify;
+mod plan;
+mod prepare;
+mod record;
+mod rollback;
+mod run;
+mod secrets;
+mod state;
+mod step;
+
+pub use error::{PrepareError, RunError};
+pub use plan::{Plan, PlanEntry, Role};
+pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};
+pub use record::Observer;
+pub use run::{RunResult, run};
+pub use state::{RunState, StepStanding, StepState};

@@ -1,0 +1,126 @@
+//! What would happen, as data, and its hash: pipeline, inputs, plugins, grants and settings.
+
+use std::collections::BTreeMap;
+
+use pipe_core::{digest::Digest, event::PlannedStep};
+use pipe_pipeline::{Pipeline, RollbackEntry, Step};
+use pipe_sandbox::Limits;
+use serde::Serialize;
+
+/// What a planned call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A step of the deployment.
+    Step,
+    /// A step of the rollback.
+    Rollback,
+    /// A notification.
+    Notification,
+}
+
+/// One planned call.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanEntry {
+    /// What it is for.
+    pub role: Role,
+    /// Step, stage, plugin and grant.
+    #[serde(flatten)]
+    pub planned: PlannedStep,
+    /// Wall time of one attempt, in milliseconds.
+    pub timeout_ms: u64,
+    /// Attempts.
+    pub attempts: u32,
+    /// Linear memory, in bytes.
+    pub memory_bytes: usize,
+    /// sha256 of the settings as far as they are known before the run.
+    pub settings_digest: Digest,
+}
+
+/// What a run would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Format: `pipe.plan/v1`.
+    pub schema: &'static str,
+    /// Pipeline.
+    pub pipeline: String,
+    /// Environment.
+    pub environment: String,
+    /// Content of the pipeline file.
+    pub pipeline_digest: Digest,
+    /// Inputs.
+    pub inputs: BTreeMap<String, String>,
+    /// Peers: name and address.
+    pub peers: BTreeMap<String, String>,
+    /// Names of the secrets that are needed.
+    pub secrets: Vec<String>,
+    /// In order.
+    pub entries: Vec<PlanEntry>,
+    /// What is undone on failure, in order.
+    pub undo: Vec<String>,
+}
+
+impl Plan {
+    /// Plans a checked pipeline. `planned` says which plugin serves a step.
+    pub(crate) fn new(pipeline: &Pipeline, planned: impl Fn(&Step) -> PlannedStep) -> Self {
+        let entry = |role: Role, step: &Step| PlanEntry {
+            role,
+            planned: planned(step),
+            timeout_ms: u64::try_from(step.timeout.as_millis()).unwrap_or(u64::MAX),
+            attempts: step.retry.attempts,
+            memory_bytes: Limits::default().memory_bytes,
+            settings_digest: settings_digest(step),
+        };
+        let rollback_steps = pipeline.rollback.iter().flatten().filter_map(|item| match item {
+            RollbackEntry::Run(step) => Some(step),
+            RollbackEntry::Undo { .. } => None,
+        });
+        let entries: Vec<PlanEntry> = pipeline
+            .steps
+            .iter()
+            .map(|step| entry(Role::Step, step))
+            .chain(rollback_steps.map(|step| entry(Role::Rollback, step)))
+            .chain(pipeline.notifications.iter().map(|notification| entry(Role::Notification, &notification.step)))
+            .collect();
+        let undo = match &pipeline.rollback {
+            Some(list) => list
+                .iter()
+                .map(|item| match item {
+                    RollbackEntry::Undo { step, .. } => format!("undo {step}"),
+                    RollbackEntry::Run(step) => format!("run {}", step.id),
+                })
+                .collect(),
+            None => entries
+                .iter()
+                .rev()
+                .filter(|entry| entry.role == Role::Step && entry.planned.reversible)
+                .map(|entry| format!("undo {}", entry.planned.step))
+                .collect(),
+        };
+        Self {
+            schema: "pipe.plan/v1",
+            pipeline: pipeline.name.clone(),
+            environment: pipeline.environment.clone(),
+            pipeline_digest: Digest::of(pipeline.file.text.as_bytes()),
+            inputs: pipeline.inputs.clone(),
+            peers: pipeline.peers.iter().map(|(name, peer)| (name.clone(), peer.url.to_string())).collect(),
+            secrets: pipeline.secrets.keys().cloned().collect(),
+            entries,
+            undo,
+        }
+    }
+
+    /// Identity of the plan. Two plans with the same digest do the same, as far as it can be known before.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// sha256 of a step's settings, with what is only known later standing under its name.
+fn settings_digest(step: &Step) -> Digest {
+    let late = BTreeMap::from(["run.outcome", "run.reason"].map(|name| (name.to_owned(), format!("${{{name}}}"))));
+    let named = |step: &str, key: &str| Some(format!("${{steps.{step}.outputs.{key}}}"));
+    let settings = step.settings.resolve(&named, &late).unwrap_or_default();
+    Digest::of(settings.to_string().as_bytes())
+}

@@ -1,0 +1,311 @@
+//! Everything knowable, checked before the first step: plugins, settings, grants, secrets, places.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use pipe_capability::grant::Grant;
+use pipe_core::{
+    diagnostic::{Diagnostic, Severity},
+    digest::Digest,
+    event::{EventKind, PlannedStep, PluginIdentity},
+    id::{RunId, StepId},
+    redact::Redactor,
+    stage::Stage,
+};
+use pipe_effects::{
+    path::canonical_grant,
+    world::{Peer, TlsMode, World},
+};
+use pipe_journal::Journal;
+use pipe_pipeline::{
+    PeerSpec, Pipeline, PluginFacts, PluginSource, RollbackEntry, Step, Tls, check_against_plugins, compile_schema,
+};
+use pipe_sandbox::{Plugin, Sandbox};
+use serde_json::Value;
+
+use crate::{error::PrepareError, plan::Plan, secrets};
+
+/// The plugins inside the binary: their bytes, by stage.
+pub type StandardPlugins = fn(Stage) -> &'static [u8];
+
+/// What a run needs to know that is not in the pipeline file.
+pub struct Settings {
+    /// Identity of the run.
+    pub run: RunId,
+    /// When it starts.
+    pub started: jiff::Timestamp,
+    /// Where journal and artifacts are. Exists.
+    pub state: PathBuf,
+    /// What no grant may reach for writing, beside the state directory: cache, `pipe` itself.
+    pub protected: Vec<PathBuf>,
+    /// Variables of the operator.
+    pub environment: BTreeMap<String, String>,
+    /// Starts the supervisor.
+    pub supervisor: Vec<OsString>,
+    /// Who runs it.
+    pub actor: String,
+    /// Version of `pipe`.
+    pub version: String,
+}
+
+/// A run that may start.
+pub struct Prepared {
+    /// The checked pipeline.
+    pub pipeline: Pipeline,
+    /// What it will do.
+    pub plan: Plan,
+    /// Identity of the run.
+    pub run: RunId,
+    /// When it was accepted.
+    pub started: jiff::Timestamp,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) world: Arc<World>,
+    plugins: BTreeMap<String, Plugin>,
+    facts: BTreeMap<String, PluginFacts>,
+    grants: BTreeMap<StepId, Arc<Grant>>,
+    actor: String,
+    version: String,
+}
+
+/// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
+/// touched: this is all that `pipe check` does.
+///
+/// # Errors
+///
+/// Everything that is wrong, each at its line.
+pub async fn describe_plugins(
+    pipeline: &Pipeline,
+    sandbox: &Sandbox,
+    standard: StandardPlugins,
+) -> Result<(BTreeMap<String, Plugin>, BTreeMap<String, PluginFacts>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut plugins = BTreeMap::new();
+    let mut facts = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, source) in &pipeline.plugins {
+        let loaded = match source {
+            PluginSource::Standard(stage) => sandbox.load(name, standard(*stage)).await,
+            PluginSource::File { path, .. } => sandbox.load_file(name, path).await,
+        };
+        match loaded {
+            Err(error) => problems.push(at_plugin(pipeline, name, "plugin-invalid", error.to_string(), error.hint())),
+            Ok(plugin) => match accepted(&plugin, source) {
+                Ok(known) => {
+                    facts.insert(name.clone(), known);
+                    plugins.insert(name.clone(), plugin);
+                }
+                Err(problem) => problems.push(at_plugin(pipeline, name, "plugin-refused", problem, None)),
+            },
+        }
+    }
+    // A step whose plugin is unknown would only repeat what was just said.
+    problems.extend(check_against_plugins(pipeline, &facts));
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(problems);
+    }
+    Ok((plugins, facts, problems))
+}
+
+/// Plans a checked pipeline without setting anything up.
+///
+/// # Errors
+///
+/// Everything that is wrong, each at its line.
+pub async fn plan(pipeline: &Pipeline, sandbox: &Sandbox, standard: StandardPlugins) -> Result<Plan, Vec<Diagnostic>> {
+    let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
+    Ok(Plan::new(pipeline, |step| planned(&plugins, step)))
+}
+
+/// Checks everything and sets up everything, up to but not including the first step.
+///
+/// # Errors
+///
+/// What is wrong with pipeline, plugins, grants or secrets, each at its line; or a directory or journal that cannot be used.
+pub async fn prepare(
+    pipeline: Pipeline,
+    sandbox: Arc<Sandbox>,
+    standard: StandardPlugins,
+    journal: Arc<Journal>,
+    redactor: Redactor,
+    settings: Settings,
+) -> Result<Prepared, PrepareError> {
+    let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, standard).await.map_err(PrepareError::Invalid)?;
+    let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
+    let protected = protected(&pipeline, &settings);
+    let grants = canonical_grants(&pipeline, &protected).map_err(PrepareError::Invalid)?;
+    let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&artifacts)
+        .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
+    let world = World {
+        peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect(),
+        secrets,
+        redactor,
+        environment: settings.environment,
+        base: pipeline.base.clone(),
+        artifacts,
+        supervisor: settings.supervisor,
+        protected,
+    };
+    let plan = Plan::new(&pipeline, |step| planned(&plugins, step));
+    Ok(Prepared {
+        pipeline,
+        plan,
+        run: settings.run,
+        started: settings.started,
+        sandbox,
+        journal,
+        world: Arc::new(world),
+        plugins,
+        facts,
+        grants,
+        actor: settings.actor,
+        version: settings.version,
+    })
+}
+
+impl Prepared {
+    pub(crate) fn plugin(&self, step: &Step) -> Option<&Plugin> {
+        self.plugins.get(&step.plugin)
+    }
+
+    pub(crate) fn schema(&self, step: &Step) -> Option<&Value> {
+        self.facts.get(&step.plugin).map(|facts| &facts.schema)
+    }
+
+    pub(crate) fn grant(&self, step: &Step) -> Arc<Grant> {
+        self.grants.get(&step.id).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn reversible(&self, step: &Step) -> bool {
+        self.plugin(step).is_some_and(|plugin| plugin.contract.undo) && !step.irreversible
+    }
+
+    pub(crate) fn identity(&self, step: &Step) -> PluginIdentity {
+        planned(&self.plugins, step).plugin
+    }
+
+    /// The first event of the run.
+    pub(crate) fn started_event(&self) -> EventKind {
+        EventKind::RunStarted {
+            pipeline: self.pipeline.name.clone(),
+            environment: self.pipeline.environment.clone(),
+            pipeline_digest: self.plan.pipeline_digest,
+            plan_digest: self.plan.digest(),
+            pipe_version: self.version.clone(),
+            actor: self.actor.clone(),
+            inputs: self.pipeline.inputs.clone(),
+            steps: self.plan.entries.iter().map(|entry| entry.planned.clone()).collect(),
+        }
+    }
+}
+
+/// What is known of a plugin that is accepted, or why it is not.
+fn accepted(plugin: &Plugin, source: &PluginSource) -> Result<PluginFacts, String> {
+    if let PluginSource::File { sha256: Some(expected), .. } = source
+        && *expected != plugin.digest
+    {
+        return Err(format!("its sha256 is {}, not {expected}", plugin.digest));
+    }
+    let schema = compile_schema(&plugin.description.settings_schema)
+        .map_err(|error| format!("its settings schema is refused: {error}"))?;
+    Ok(PluginFacts { stage: plugin.contract.stage, schema, reversible: plugin.contract.undo })
+}
+
+/// A peer of the file as the effects know it.
+fn peer(name: &str, spec: &PeerSpec) -> Peer {
+    Peer {
+        name: name.to_owned(),
+        url: spec.url.clone(),
+        password: spec.password.clone(),
+        bearer: spec.bearer.clone(),
+        secret_path: spec.secret_path.clone(),
+        tls: match spec.tls {
+            Tls::VerifyFull => TlsMode::VerifyFull,
+            Tls::Disable => TlsMode::Disable,
+        },
+        ca: spec.ca.clone(),
+        addresses: spec.addresses.clone(),
+    }
+}
+
+fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
+    let plugin = plugins.get(&step.plugin);
+    PlannedStep {
+        step: step.id.clone(),
+        stage: step.stage,
+        plugin: PluginIdentity {
+            name: step.plugin.clone(),
+            version: plugin.map(|plugin| plugin.description.version.clone()).unwrap_or_default(),
+            digest: plugin.map_or_else(|| Digest::of(b""), |plugin| plugin.digest),
+        },
+        reversible: plugin.is_some_and(|plugin| plugin.contract.undo) && !step.irreversible,
+        grant: step.grant.lines(),
+    }
+}
+
+/// Every step of the pipeline, whatever it is for.
+fn all_steps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
+    let of_rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
+        RollbackEntry::Run(step) => Some(step),
+        RollbackEntry::Undo { .. } => None,
+    });
+    pipeline.steps.iter().chain(of_rollback).chain(pipeline.notifications.iter().map(|notification| &notification.step))
+}
+
+/// What no grant may reach for writing: what makes pipe what it is.
+fn protected(pipeline: &Pipeline, settings: &Settings) -> Vec<PathBuf> {
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let plugins = pipeline.plugins.values().filter_map(|source| match source {
+        PluginSource::File { path, .. } => Some(canonical(path)),
+        PluginSource::Standard(_) => None,
+    });
+    let mut protected = vec![canonical(&settings.state), canonical(&pipeline.file.path)];
+    protected.extend(settings.protected.iter().map(|path| canonical(path)));
+    protected.extend(plugins);
+    protected
+}
+
+/// Every step's grant with its paths resolved once.
+fn canonical_grants(
+    pipeline: &Pipeline,
+    protected: &[PathBuf],
+) -> Result<BTreeMap<StepId, Arc<Grant>>, Vec<Diagnostic>> {
+    let mut grants = BTreeMap::new();
+    let mut problems = Vec::new();
+    for step in all_steps(pipeline) {
+        match canonical_grant(step.grant.clone(), &pipeline.base, protected) {
+            Ok(grant) => {
+                grants.insert(step.id.clone(), Arc::new(grant));
+            }
+            Err(error) => {
+                let mut problem = Diagnostic::error("grant-refused", format!("step \"{}\": {error}", step.id)).at(
+                    &pipeline.file,
+                    step.span.clone(),
+                    "",
+                );
+                problem.hints.extend(error.hint());
+                problems.push(problem);
+            }
+        }
+    }
+    if problems.is_empty() { Ok(grants) } else { Err(problems) }
+}
+
+/// A problem with a plugin, at the first step that uses it.
+fn at_plugin(pipeline: &Pipeline, name: &str, code: &'static str, message: String, hint: Option<String>) -> Diagnostic {
+    let mut problem = Diagnostic::error(code, format!("plugin `{name}`: {message}"));
+    if let Some(step) = all_steps(pipeline).find(|step| step.plugin == name) {
+        problem = problem.at(&pipeline.file, step.plugin_span.clone(), "used here");
+    }
+    problem.hints.extend(hint);
+    problem
+}

@@ -1,0 +1,81 @@
+//! Facts, to the journal first and then to whoever looks on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pipe_core::{
+    event::{Event, EventKind},
+    id::{RunId, StepId},
+};
+use pipe_journal::{Durability, Journal, JournalError};
+
+use crate::state::RunState;
+
+/// Looks on. Called for every event, in order, after it has been journaled. Must return soon.
+pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Writes the events of one run down and tells the observer.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    run: RunId,
+    journal: Arc<Journal>,
+    observer: Observer,
+    state: Arc<Mutex<RunState>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(run: RunId, journal: Arc<Journal>, observer: Observer) -> Self {
+        Self { run, journal, observer, state: Arc::default() }
+    }
+
+    /// Returns when the event is on stable storage.
+    pub(crate) async fn durable(&self, kind: EventKind) -> Result<(), JournalError> {
+        self.journal.append(&self.run, vec![kind.clone()], Durability::Durable).await?;
+        self.tell(kind);
+        Ok(())
+    }
+
+    /// Returns when the event has its place in the chain; it is on stable storage soon.
+    pub(crate) fn soon(&self, kind: EventKind) -> Result<(), JournalError> {
+        self.journal.append_soon(&self.run, std::slice::from_ref(&kind))?;
+        self.tell(kind);
+        Ok(())
+    }
+
+    /// Saves a receipt together with its event.
+    pub(crate) async fn receipt(
+        &self,
+        step: &StepId,
+        key: &str,
+        data: &[u8],
+        summary: &str,
+    ) -> Result<(), JournalError> {
+        self.journal.save_receipt(&self.run, step, key, data, summary).await?;
+        self.tell(EventKind::CheckpointSaved {
+            step: step.clone(),
+            key: key.to_owned(),
+            digest: pipe_core::digest::Digest::of(data),
+            bytes: data.len() as u64,
+            summary: summary.to_owned(),
+        });
+        Ok(())
+    }
+
+    /// Tells the observer of what is not kept.
+    pub(crate) fn tell(&self, kind: EventKind) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).apply(&kind);
+        (self.observer)(&Event { run: self.run.clone(), at: jiff::Timestamp::now(), kind });
+    }
+
+    /// What has happened so far.
+    pub(crate) fn state(&self) -> RunState {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(crate) fn run(&self) -> &RunId {
+        &self.run
+    }
+}

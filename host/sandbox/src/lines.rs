@@ -1,0 +1,157 @@
+//! What a guest says, as lines: bounded, redacted, and unable to forge anything on a terminal.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use pipe_core::{event::LogLevel, redact::Redactor};
+use pipe_effects::session::Session;
+use wasmtime_wasi::{
+    async_trait,
+    cli::{IsTerminal, StdoutStream},
+    p2::{OutputStream, Pollable, StreamResult},
+};
+
+/// The longest line that is kept, in bytes. The rest of a longer one is dropped.
+const LONGEST_LINE: usize = 4_096;
+/// The most fields of a log line that are kept.
+const MOST_FIELDS: usize = 32;
+
+/// Counts the lines of one call, over all the ways in which a guest can say something.
+#[derive(Clone)]
+pub(crate) struct LineBudget {
+    session: Arc<Session>,
+    left: Arc<AtomicU32>,
+}
+
+impl LineBudget {
+    pub(crate) fn new(session: Arc<Session>, lines: u32) -> Self {
+        Self { session, left: Arc::new(AtomicU32::new(lines)) }
+    }
+
+    /// Passes a line on, unless the call has said too much already. The first line too many is replaced by a notice.
+    pub(crate) fn say(&self, level: LogLevel, message: &str, fields: &[(String, String)]) {
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(1)));
+        match left {
+            Ok(0) | Err(_) => {}
+            Ok(1) => self.session.ledger.logged(
+                LogLevel::Warning,
+                "the plugin said more than its limit; further lines are dropped".to_owned(),
+                BTreeMap::new(),
+            ),
+            Ok(_) => {
+                let fields =
+                    fields.iter().take(MOST_FIELDS).map(|(key, value)| (self.clean(key), self.clean(value))).collect();
+                self.session.ledger.logged(level, self.clean(message), fields);
+            }
+        }
+    }
+
+    /// See [`clean`].
+    pub(crate) fn clean(&self, text: &str) -> String {
+        clean(&self.session.world.redactor, text)
+    }
+}
+
+/// Redacted, on one line, without control characters, and not too long.
+pub(crate) fn clean(redactor: &Redactor, text: &str) -> String {
+    let redacted = redactor.redact(text);
+    let mut line = String::with_capacity(redacted.len().min(LONGEST_LINE));
+    for character in redacted.chars() {
+        if line.len() >= LONGEST_LINE {
+            line.push('…');
+            break;
+        }
+        line.push(if harmless(character) { character } else { ' ' });
+    }
+    line
+}
+
+/// Neither a control character nor one that changes the order or place of others (bidirectional overrides, line and
+/// paragraph separators).
+fn harmless(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A guest's standard output or standard error.
+#[derive(Clone)]
+pub(crate) struct Output {
+    budget: LineBudget,
+    level: LogLevel,
+}
+
+impl Output {
+    pub(crate) fn new(budget: LineBudget, level: LogLevel) -> Self {
+        Self { budget, level }
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Lines { output: self.clone(), partial: Vec::new() })
+    }
+
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for it, which is not linked.
+        Box::new(tokio::io::sink())
+    }
+}
+
+/// A stream that cuts what is written into lines. What has no end yet is said when the stream is dropped.
+struct Lines {
+    output: Output,
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.partial);
+        self.output.budget.say(self.output.level, String::from_utf8_lossy(&line).trim_end_matches('\r'), &[]);
+    }
+}
+
+impl OutputStream for Lines {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        for &byte in &bytes {
+            if byte == b'\n' {
+                self.end_line();
+            } else if self.partial.len() <= LONGEST_LINE {
+                self.partial.push(byte);
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 << 10)
+    }
+}
+
+#[async_trait]
+impl Pollable for Lines {
+    async fn ready(&mut self) {}
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.partial.is_empty() {
+            self.end_line();
+        }
+    }
+}

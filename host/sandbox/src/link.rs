@@ -1,0 +1,51 @@
+//! Links every host interface, always: a component's imports are mandatory, so that one missing interface would make a
+//! plugin impossible even to describe. Each call asks the grant.
+
+use wasmtime::{
+    Engine,
+    component::{HasSelf, Linker},
+};
+use wasmtime_wasi::{filesystem::WasiFilesystemCtxView, p2::bindings::filesystem};
+
+use crate::{
+    bindings::host::Imports,
+    filesystem::{FenceView, Fenced},
+    state::State,
+};
+
+/// The linker that all plugins share.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    // Files go through the fence. Sockets stay linked and refuse every address.
+    linker.allow_shadowing(true);
+    filesystem::types::add_to_linker::<State, Fenced>(&mut linker, State::fenced)?;
+    filesystem::preopens::add_to_linker::<State, Fenced>(&mut linker, State::fenced)?;
+    linker.allow_shadowing(false);
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}
+
+impl State {
+    fn fenced(&mut self) -> FenceView<'_> {
+        let Self { fence, wasi, table, .. } = self;
+        FenceView { fence, inner: WasiFilesystemCtxView { ctx: wasi.filesystem(), table } }
+    }
+}
+
+/// Whether the host offers an interface, whatever its patch version.
+pub(crate) fn offers(import: &str) -> bool {
+    const OFFERED: [&str; 9] = [
+        "pipe:host/",
+        "pipe:stage/types",
+        "wasi:cli/",
+        "wasi:clocks/",
+        "wasi:filesystem/",
+        "wasi:http/",
+        "wasi:io/",
+        "wasi:random/",
+        "wasi:sockets/",
+    ];
+    OFFERED.iter().any(|prefix| import.starts_with(prefix))
+}

@@ -1,0 +1,3 @@
+//! The command line, as an operator meets it.
+
+mod example;

@@ -1,0 +1,12 @@
+//! The systems of `pipelines/`, deployed for real: the real `pipe`, a real PostgreSQL, real programs. Services are small,
+//! but they listen, speak TLS and look at what was deployed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod certificates;
+mod https;
+mod medical_system;
+mod postgres;
+mod programs;
+mod secrets;
+mod slack;
