@@ -2,16 +2,9 @@
 
 use pipe_tests::Deployment;
 
-fn example() -> Deployment {
-    Deployment::new().copy_of("pipelines/example", "example").file(
-        "example.toml",
-        std::fs::read(pipe_tests::repository().join("pipelines/example.toml")).unwrap_or_default(),
-    )
-}
-
 #[test]
 fn the_example_succeeds_in_all_six_stages() {
-    let deployment = example();
+    let deployment = Deployment::example();
     let ended = deployment.run(&["run", "example.toml", "--env", "demo"]);
     assert_eq!(ended.code, 0, "{ended}");
     insta::assert_snapshot!(ended);
@@ -19,4 +12,26 @@ fn the_example_succeeds_in_all_six_stages() {
     assert!(history.contains("  Version: 1.0.0"), "{history}");
     let page = std::fs::read_to_string(deployment.at("example/live/www/current/index.html")).unwrap_or_default();
     assert!(page.contains("Appointments"));
+}
+
+#[test]
+fn a_second_deployment_of_the_same_changes_nothing() {
+    let deployment = Deployment::example();
+    let first = deployment.run(&["run", "example.toml", "--env", "demo"]);
+    assert_eq!(first.code, 0, "{first}");
+    let second = deployment.run(&["run", "example.toml", "--env", "demo"]);
+    assert_eq!(second.code, 0, "{second}");
+    insta::assert_snapshot!(second);
+}
+
+#[test]
+fn the_plan_says_what_each_step_may_touch_and_touches_nothing() {
+    let deployment = Deployment::example();
+    let planned = deployment.run(&["plan", "example.toml", "--env", "demo", "--out", "plan.json"]);
+    assert_eq!(planned.code, 0, "{planned}");
+    insta::assert_snapshot!(planned);
+    assert!(!deployment.at("state").exists(), "planning made a state directory");
+    assert!(!deployment.at("example/live/app.db").exists(), "planning made a database");
+    let written = std::fs::read_to_string(deployment.at("plan.json")).unwrap_or_default();
+    assert!(written.contains("\"schema\": \"pipe.plan/v1\""), "{written}");
 }

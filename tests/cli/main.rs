@@ -1,3 +1,13 @@
 //! The command line, as an operator meets it.
 
+mod bad_input;
 mod example;
+mod failure;
+mod help;
+mod inspect;
+mod interrupt;
+mod output;
+mod readme;
+mod record;
+mod tidy;
+mod wrong;

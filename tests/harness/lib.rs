@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a harness that cannot go on should stop the test")]
 
+pub mod guest;
 pub mod normalise;
 
 use std::{
@@ -52,6 +53,18 @@ impl Deployment {
         Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
+    /// The example of the README, at which nothing has been deployed yet.
+    #[must_use]
+    pub fn example() -> Self {
+        let pipelines = repository().join("pipelines");
+        Self::new()
+            .copy_of("pipelines/example/app", "example/app")
+            .copy_of("pipelines/example/data", "example/data")
+            .copy_of("pipelines/example/migrations", "example/migrations")
+            .folder("example/live")
+            .file("example.toml", fs::read(pipelines.join("example.toml")).unwrap())
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -79,6 +92,14 @@ impl Deployment {
         let this = self.file(path, content);
         fs::set_permissions(this.at(path), fs::Permissions::from_mode(0o600)).unwrap();
         this
+    }
+
+    /// Replaces a part of a file, which must be there.
+    #[must_use]
+    pub fn edit(self, path: &str, from: &str, to: &str) -> Self {
+        let content = fs::read_to_string(self.at(path)).unwrap();
+        assert!(content.contains(from), "{path} does not hold {from:?}");
+        self.file(path, content.replacen(from, to, 1))
     }
 
     /// Makes a folder.

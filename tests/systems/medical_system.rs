@@ -95,8 +95,8 @@ impl Hospital {
         hospital.slack.said();
         hospital.database.sql(
             "INSERT INTO patients (medical_record_number, family_name, given_name, date_of_birth, sex, national_identifier)
-                 SELECT 'MRN-' || lpad(n::text, 8, '0'), 'Family ' || n, 'Given ' || n, date '1950-01-01' + n, 'unknown',
-                        sha256(n::text::bytea) FROM generate_series(1, 2000) AS n;
+                 SELECT 'MRN-' || lpad(n::text, 8, '0'), 'Family ' || n, 'Given ' || n, date '1950-01-01' + n,
+                        'unknown', sha256(n::text::bytea) FROM generate_series(1, 2000) AS n;
              INSERT INTO medical_professionals (license_number, family_name, given_name, role, department)
                  SELECT 'L' || n, 'Family ' || n, 'Given ' || n, 'nurse', 'ward' FROM generate_series(1, 20) AS n;
              INSERT INTO appointments (patient_id, professional_id, starts_at, ends_at)
@@ -110,7 +110,9 @@ impl Hospital {
 
     /// Prepares the next version: a table more, which the application needs.
     pub(crate) fn next_version(&self) {
-        self.migration("006_allergies", "CREATE TABLE allergies (patient_id uuid NOT NULL REFERENCES patients, substance text NOT NULL);\nINSERT INTO allergies SELECT id, 'penicillin' FROM patients LIMIT 10;\n", "DROP TABLE allergies;\n");
+        let up = "CREATE TABLE allergies (patient_id uuid NOT NULL REFERENCES patients, substance text NOT NULL);
+                  INSERT INTO allergies SELECT id, 'penicillin' FROM patients LIMIT 10;";
+        self.migration("006_allergies", up, "DROP TABLE allergies;\n");
         self.needs_tables(&["patients", "allergies"]);
         self.write("medical-system/app/index.html", "<h1>Medical System</h1><p>Now with allergies.</p>\n");
     }

@@ -225,19 +225,16 @@ fn who_comes_over_the_network_needs_tls_and_a_password() {
     let database = server.database();
     let ca = server.folder.path().join("ca.pem");
     fs::write(&ca, &Authority::shared().pem).unwrap();
+    // Not in a variable: other tests look at those of every process.
+    let file = server.folder.path().join("pgpass");
     let login = |mode: &str, password: &str| {
+        fs::write(&file, format!("*:*:*:*:{}\n", password.replace('\\', "\\\\").replace(':', "\\:"))).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         let mut command = Command::new(bin().join("psql"));
-        command.args([
-            "-h",
-            "localhost",
-            "-U",
-            ROLE,
-            "-w",
-            "-XAtc",
-            "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
-        ]);
+        command.args(["-h", "localhost", "-U", ROLE, "-w", "-XAtc"]);
+        command.arg("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
         command.args(["-p", &server.port.to_string(), "-d", &database.name]);
-        command.env("PGSSLMODE", mode).env("PGSSLROOTCERT", &ca).env("PGPASSWORD", password);
+        command.env("PGSSLMODE", mode).env("PGSSLROOTCERT", &ca).env("PGPASSFILE", &file);
         let output = command.output().unwrap();
         (
             String::from_utf8_lossy(&output.stdout).trim().to_owned(),

@@ -190,3 +190,19 @@ fn every_form_is_found() {
     }
     assert!(needles.find(b"p@ss/w\"rd-123").is_empty());
 }
+
+#[test]
+fn a_secret_among_arguments_or_variables_is_seen() {
+    let (argument, variable) = (crate::programs::random(24), crate::programs::random(24));
+    let needles = Needles::new([("argument", argument.as_str()), ("variable", variable.as_str())]);
+    let nothing = tempfile::tempdir().unwrap();
+    let watch = Watch::begin(needles, nothing.path());
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "sleep 0.2", "--", &argument]).env("HIDDEN", &variable);
+    assert!(command.status().unwrap().success());
+    let seen = watch.end();
+    assert!(seen.programs.contains("sleep"));
+    for found in ["argument, plain in the arguments: sh -c", "variable, plain in the variables of sh -c"] {
+        assert!(seen.leaks.iter().any(|leak| leak.starts_with(found)), "{found}: {:?}", seen.leaks);
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+pub(crate) use pipe_core::text::is_unprintable;
+
 use crate::word::Word;
 
 /// The line that sets a word: `allow.http = ["GET k8s:/version"]`.
@@ -39,12 +41,6 @@ pub(crate) fn text(value: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// Control characters, and those that reorder or hide the text around them.
-pub(crate) fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// An inline table whose keys are written in the order given.

@@ -72,7 +72,12 @@ impl From<RunError> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let hint = error.hint();
-        let failure = Self::new(Exit::Internal, error.to_string());
+        let exit = match error {
+            // The record itself is not what was written; anything else is a file that cannot be used.
+            JournalError::Changed { .. } => Exit::Invalid,
+            _ => Exit::Internal,
+        };
+        let failure = Self::new(exit, error.to_string());
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,

@@ -1,10 +1,13 @@
 //! Everything that is printed goes through here: results to stdout, talk to stderr, colour where it is wanted.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal as _, Write as _},
+};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use pipe_core::diagnostic::Diagnostic;
+use pipe_core::{diagnostic::Diagnostic, text::is_unprintable};
 
 use crate::{
     arguments::{Colour, Format, OutputOptions},
@@ -69,7 +72,7 @@ impl Printer {
     pub(crate) fn value(self, value: &impl serde::Serialize) {
         match serde_json::to_string(value) {
             Ok(line) => {
-                let _ = writeln!(std::io::stdout().lock(), "{line}");
+                let _ = writeln!(std::io::stdout().lock(), "{}", ascii_controls(line));
             }
             Err(error) => self.error(&format!("cannot write the result as JSON: {error}"), None),
         }
@@ -135,4 +138,22 @@ impl Printer {
             self.warning("the log was started twice");
         }
     }
+}
+
+/// JSON that a terminal shows as it is. JSON itself escapes only half of what a terminal may act upon, and all of it can
+/// stand in strings alone.
+fn ascii_controls(json: String) -> String {
+    if !json.contains(is_unprintable) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_unprintable(c) {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }

@@ -9,4 +9,5 @@ pub mod id;
 pub mod redact;
 pub mod report;
 pub mod stage;
+pub mod text;
 pub mod units;

@@ -76,7 +76,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 pub fn format_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     for (scale, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
-        if ms != 0 && ms % scale == 0 {
+        if ms != 0 && ms.is_multiple_of(scale) {
             return format!("{}{unit}", ms / scale);
         }
     }

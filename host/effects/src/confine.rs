@@ -27,7 +27,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        signal::SigSet,
+        signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
         wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
@@ -100,14 +100,14 @@ fn supervise(inherited: &Inherited) -> io::Result<()> {
     prctl::set_no_new_privs()?;
     // Nobody of the same user looks into the supervisor or writes its status pipe. Undone by `exec`, so not inherited.
     prctl::set_dumpable(false)?;
-    // The mask is not inherited either: `Command` starts programs with an empty one.
-    SigSet::all().thread_block()?;
-    let mut child_ended = SigSet::empty();
-    child_ended.add(nix::sys::signal::Signal::SIGCHLD);
+    let child_ended = SigSet::from_iter([Signal::SIGCHLD]);
     let signals = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
 
+    // The program inherits the mask.
+    SigSet::empty().thread_set_mask()?;
     let mut program = start(&inherited.specification, inherited.pinned.as_ref())?;
     // From here on nothing may fail before the tree has ended. Streams that stay open are seen to end a little later.
+    let _ = SigSet::all().thread_block();
     let _ = leave_streams();
     let _ = Report::Started { pid: program.id() }.send(&inherited.status);
     let ended = watch(&mut program, &signals, &inherited.lifeline);

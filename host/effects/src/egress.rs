@@ -18,21 +18,35 @@ use pipe_capability::address::{self, AddressRefused};
 use rustls::ClientConfig;
 use tokio::{
     net::TcpStream,
-    sync::OnceCell,
+    sync::{OnceCell, Semaphore},
     time::{Instant, timeout},
 };
 
-use crate::{error::EffectError, session::Session};
+use crate::{error::EffectError, http::MOST_REQUESTS, session::Session, sql::MOST_CONNECTIONS};
 
 /// The most addresses of one name that are looked at.
 const MOST_ADDRESSES: usize = 64;
 
-/// What a session has resolved, and the roots it has read.
-#[derive(Default)]
+/// What a session has resolved, the roots it has read, and how much more it may open.
 pub(crate) struct Egress {
     pins: Mutex<HashMap<String, Pin>>,
+    /// One permit for each HTTP connection.
+    pub(crate) requests: Arc<Semaphore>,
+    /// One permit for each SQL connection.
+    pub(crate) databases: Arc<Semaphore>,
     /// By PEM file.
     pub(crate) roots: tokio::sync::Mutex<HashMap<PathBuf, Arc<ClientConfig>>>,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            pins: Mutex::default(),
+            requests: Arc::new(Semaphore::new(MOST_REQUESTS)),
+            databases: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            roots: tokio::sync::Mutex::default(),
+        }
+    }
 }
 
 type Pin = Arc<OnceCell<Vec<IpAddr>>>;
@@ -103,16 +117,6 @@ impl Session {
             Some(refused) if passed.is_empty() => Err(Unresolved::Refused(refused)),
             _ => Ok(passed),
         }
-    }
-
-    /// A connection to the first of `addresses` that answers within `limit`.
-    pub(crate) async fn connect(
-        &self,
-        endpoint: &Endpoint,
-        addresses: &[SocketAddr],
-        limit: Duration,
-    ) -> Result<TcpStream, EffectError> {
-        self.until_cancelled(connect(endpoint, addresses, limit)).await
     }
 }
 

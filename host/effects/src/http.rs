@@ -22,6 +22,7 @@ use pipe_capability::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 
@@ -31,13 +32,19 @@ use self::{
 };
 use crate::{
     egress::{self, Unresolved},
-    error::EffectError,
+    error::{EffectError, ErrorKind},
     session::Session,
     tls,
 };
 
 /// The most bytes that a request or a response may carry.
 pub const MOST_BODY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The most requests of one session that may be going on at once.
+pub const MOST_REQUESTS: usize = 64;
+
+/// The longest that anything is waited for, whatever the guest asks for.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A body in either direction. Ends with an [`EffectError`] where it is cut off.
 pub type BoxBody = UnsyncBoxBody<Bytes, EffectError>;
@@ -68,6 +75,7 @@ impl Session {
         request: http::Request<BoxBody>,
         timeouts: HttpTimeouts,
     ) -> Result<http::Response<BoxBody>, EffectError> {
+        let timeouts = timeouts.bounded();
         let (head, body) = request.into_parts();
         let asked = match HttpRequest::parse(head.method.as_str(), &head.uri.to_string()) {
             Ok(asked) => asked,
@@ -89,9 +97,15 @@ impl Session {
             self.used("secrets", format!("{} to {}", slot.name, slot.to), slot.to_string(), false).await?;
         }
 
+        let Ok(permit) = Arc::clone(&self.egress.requests).try_acquire_owned() else {
+            let what = format!("more than {MOST_REQUESTS} requests are going on at once");
+            return Err(
+                EffectError::new(ErrorKind::Limit, what).with_hint("read the responses to their end, or drop them")
+            );
+        };
         let exchange = Exchange { session: self, destination: &destination, timeouts };
         let request = outgoing.map(|()| Limited::new(body).boxed_unsync());
-        let response = self.until_cancelled(exchange.run(&addresses, request)).await?;
+        let response = self.until_cancelled(exchange.run(&addresses, request, permit)).await?;
         answer::masked(self, &destination.endpoint, timeouts.between_bytes, !secrets.is_empty(), response)
     }
 
@@ -116,6 +130,17 @@ impl Session {
     }
 }
 
+impl HttpTimeouts {
+    /// The same, within reason.
+    fn bounded(self) -> Self {
+        Self {
+            connect: self.connect.min(LONGEST_WAIT),
+            first_byte: self.first_byte.min(LONGEST_WAIT),
+            between_bytes: self.between_bytes.min(LONGEST_WAIT),
+        }
+    }
+}
+
 /// One request on its way.
 struct Exchange<'s> {
     session: &'s Session,
@@ -128,6 +153,7 @@ impl Exchange<'_> {
         &self,
         addresses: &[SocketAddr],
         request: http::Request<BoxBody>,
+        permit: OwnedSemaphorePermit,
     ) -> Result<http::Response<hyper::body::Incoming>, EffectError> {
         let (endpoint, limit) = (&self.destination.endpoint, self.timeouts.connect);
         let config = match self.destination.secure {
@@ -137,8 +163,8 @@ impl Exchange<'_> {
         let connected = timeout(limit, async {
             let stream = egress::connect(endpoint, addresses, limit).await?;
             match config {
-                Some(config) => self.start(tls::handshake(config, endpoint, stream, limit).await?).await,
-                None => self.start(stream).await,
+                Some(config) => self.start(tls::handshake(config, endpoint, stream, limit).await?, permit).await,
+                None => self.start(stream, permit).await,
             }
         });
         let mut sender = connected.await.map_err(|_| egress::failure::connect_timed_out(endpoint, limit))??;
@@ -149,7 +175,11 @@ impl Exchange<'_> {
     }
 
     /// Speaks HTTP on a stream. The connection lives in a task of the session and ends with it.
-    async fn start<S>(&self, stream: S) -> Result<http1::SendRequest<BoxBody>, EffectError>
+    async fn start<S>(
+        &self,
+        stream: S,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<http1::SendRequest<BoxBody>, EffectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -162,6 +192,7 @@ impl Exchange<'_> {
             .map_err(|error| failure::hyper(&self.destination.endpoint, &error))?;
         let cancelled = self.session.cancellation().clone().cancelled_owned();
         self.session.operations().spawn(async move {
+            let _permit = permit;
             tokio::select! {
                 biased;
                 () = cancelled => {}

@@ -1,6 +1,12 @@
 //! One call of a guest, seen from outside: its grant, its record, and its end.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use pipe_capability::{denial::Denial, grant::Grant};
 use pipe_core::{event::Use, id::StepId};
@@ -12,6 +18,23 @@ use crate::{
     ledger::{Forgetful, Ledger, LedgerError},
     world::World,
 };
+
+/// The most refusals of one call. A plugin that goes on asking is looking for a hole, or fills the disk with its refusals.
+const MOST_REFUSALS: u32 = 1_000;
+
+/// The most uses of one call that are written down one by one.
+const MOST_USES: u32 = 100_000;
+
+/// A call that is ended since it filled the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Overrun {
+    /// It was refused too often.
+    #[error("the plugin was refused {MOST_REFUSALS} times")]
+    Refusals,
+    /// It used what it was granted too often.
+    #[error("the plugin used what it was granted {MOST_USES} times")]
+    Uses,
+}
 
 /// What a call may touch and where it is written down. One per call of a guest; shared by everything the call starts.
 ///
@@ -29,6 +52,9 @@ pub struct Session {
     pub(crate) egress: Egress,
     cancellation: CancellationToken,
     operations: TaskTracker,
+    refusals: AtomicU32,
+    uses: AtomicU32,
+    overrun: OnceLock<Overrun>,
 }
 
 impl Session {
@@ -36,7 +62,19 @@ impl Session {
     #[must_use]
     pub fn new(step: StepId, grant: Arc<Grant>, world: Arc<World>, ledger: Arc<dyn Ledger>) -> Self {
         let (cancellation, operations) = (CancellationToken::new(), TaskTracker::new());
-        Self { step, grant, world, ledger, egress: Egress::default(), cancellation, operations }
+        let (refusals, uses, overrun) = (AtomicU32::new(0), AtomicU32::new(0), OnceLock::new());
+        Self {
+            step,
+            grant,
+            world,
+            ledger,
+            egress: Egress::default(),
+            cancellation,
+            operations,
+            refusals,
+            uses,
+            overrun,
+        }
     }
 
     /// A session with nothing granted, nothing outside, and nobody who writes anything down: for `describe`.
@@ -49,13 +87,30 @@ impl Session {
     #[must_use]
     pub fn granted_variables(&self) -> Vec<(String, String)> {
         let granted = |name: &String| self.grant.env.iter().any(|rule| rule.name() == name);
-        self.world.environment.iter().filter(|(name, _)| granted(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+        let masked = |value: &String| self.world.redactor.redact(value).into_owned();
+        self.world.environment.iter().filter(|(name, _)| granted(name)).map(|(n, v)| (n.clone(), masked(v))).collect()
     }
 
     /// Cancelled when the call must end. Long operations select on it.
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
         &self.cancellation
+    }
+
+    /// Why the call ends itself, where it does.
+    #[must_use]
+    pub fn overrun(&self) -> Option<Overrun> {
+        self.overrun.get().copied()
+    }
+
+    /// Counts an entry of the journal. The first one too many ends the call.
+    fn count(&self, entries: &AtomicU32, most: u32, overrun: Overrun) -> Result<(), EffectError> {
+        if entries.fetch_add(1, Ordering::Relaxed) < most {
+            return Ok(());
+        }
+        self.overrun.get_or_init(|| overrun);
+        self.cancellation.cancel();
+        Err(EffectError::cancelled())
     }
 
     /// Where every task that outlives a single poll is spawned: connections, pumps, blocking work.
@@ -96,6 +151,7 @@ impl Session {
         if self.cancellation.is_cancelled() {
             return Err(EffectError::cancelled());
         }
+        self.count(&self.uses, MOST_USES, Overrun::Uses)?;
         let subject = self.world.redactor.redact(&subject).into_owned();
         self.ledger.used(Use { word: word.to_owned(), subject, rule, effect }).await.map_err(journal_failed)
     }
@@ -114,6 +170,9 @@ impl Session {
 
     /// Writes a refusal down and turns it into the error that the guest sees.
     pub async fn refuse(&self, denial: Denial) -> EffectError {
+        if let Err(ended) = self.count(&self.refusals, MOST_REFUSALS, Overrun::Refusals) {
+            return ended;
+        }
         self.ledger.denied(denial.to_refusal(&self.world.redactor)).await;
         denial.into()
     }

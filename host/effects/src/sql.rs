@@ -8,6 +8,7 @@ mod postgres;
 mod sqlite;
 mod statement;
 mod token;
+mod work;
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use pipe_capability::sql::Access;
 
-use self::fence::Fence;
+use self::{
+    fence::Fence,
+    work::{Failure, Request, Work},
+};
 use crate::{
     error::{EffectError, ErrorKind},
     session::Session,
@@ -28,6 +32,9 @@ pub const MOST_ROWS: usize = 10_000;
 
 /// The most bytes that the rows of a statement may hold together.
 pub const MOST_ROW_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most connections that one session may have open at once.
+pub const MOST_CONNECTIONS: usize = 8;
 
 /// The most bytes of a statement or script with its parameters.
 pub const MOST_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
@@ -79,37 +86,6 @@ pub enum Dialect {
     Sqlite,
 }
 
-/// What a connection is asked to do.
-#[derive(Debug)]
-enum Work {
-    Query { statement: String, parameters: Vec<SqlValue> },
-    Script { text: String, statements: usize },
-    Begin,
-    Commit,
-    Rollback,
-}
-
-/// Work and who waits for it.
-struct Request {
-    work: Work,
-    reply: oneshot::Sender<Result<SqlRows, Failure>>,
-}
-
-/// What a connection says when it did not do its work.
-#[derive(Debug)]
-enum Failure {
-    /// The database itself held the fence.
-    Refused { reason: String, code: Option<String> },
-    /// Anything else.
-    Effect(EffectError),
-}
-
-impl From<EffectError> for Failure {
-    fn from(error: EffectError) -> Self {
-        Self::Effect(error)
-    }
-}
-
 /// A connection to a database. Dropped, it rolls back and closes.
 pub struct SqlConnection {
     session: Arc<Session>,
@@ -148,9 +124,13 @@ impl Session {
             _ => return Err(found.wrong("is not of a database: `postgres://…` or `sqlite:/…`")),
         };
         self.used("sql", format!("{access} {peer}: open"), rule.clone(), false).await?;
+        let Ok(permit) = Arc::clone(&self.egress.databases).try_acquire_owned() else {
+            let what = format!("more than {MOST_CONNECTIONS} database connections are open at once");
+            return Err(EffectError::new(ErrorKind::Limit, what).with_hint("drop those that are done"));
+        };
         let requests = match dialect {
-            Dialect::Postgresql => postgres::open(self, found, access).await?,
-            Dialect::Sqlite => sqlite::open(self, found, access).await?,
+            Dialect::Postgresql => postgres::open(self, found, access, permit).await?,
+            Dialect::Sqlite => sqlite::open(self, found, access, permit).await?,
         };
         Ok(SqlConnection { session: Arc::clone(self), peer: peer.to_owned(), access, rule, dialect, requests })
     }
@@ -301,30 +281,4 @@ fn check_size(bytes: usize) -> Result<(), EffectError> {
     }
     let most = MOST_STATEMENT_BYTES >> 20;
     Err(EffectError::new(ErrorKind::Limit, format!("the statement and its parameters hold more than {most} MiB")))
-}
-
-/// Counts what a statement returns.
-#[derive(Default)]
-struct Counted {
-    rows: usize,
-    bytes: usize,
-}
-
-impl Counted {
-    /// One row more, or an error where that is too much.
-    fn row(&mut self, row: &[SqlValue]) -> Result<(), EffectError> {
-        self.rows += 1;
-        self.bytes += row.iter().map(SqlValue::size).sum::<usize>();
-        let limit = |what: String| {
-            let error = EffectError::new(ErrorKind::Limit, format!("the statement returned more than {what}"));
-            Err(error.with_hint("ask for less: LIMIT, a narrower WHERE, or an aggregate"))
-        };
-        if self.rows > MOST_ROWS {
-            return limit(format!("{MOST_ROWS} rows"));
-        }
-        if self.bytes > MOST_ROW_BYTES {
-            return limit(format!("{} MiB", MOST_ROW_BYTES >> 20));
-        }
-        Ok(())
-    }
 }

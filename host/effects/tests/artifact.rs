@@ -27,7 +27,7 @@ use pipe_core::{digest::Digest, event::Artifact};
 use pipe_effects::{artifact::Storing, error::ErrorKind, ledger::KnownArtifact, session::Session, world::World};
 
 use crate::{
-    place::{Place, add_secret, alive, artifact_slot, command, eventually, exec_rule, shell},
+    place::{Place, add_secret, alive, artifact_slot, command, eventually, exec_rule, mark, shell},
     recording_ledger::RecordingLedger,
 };
 
@@ -220,26 +220,26 @@ async fn a_producer_that_fails_leaves_nothing() {
 
 #[tokio::test]
 async fn a_producer_that_is_cancelled_leaves_nothing() {
-    let place = Place::new();
+    let (place, mark) = (Place::new(), mark(10));
     let session = session(&place);
     let capturing = {
-        let session = session.clone();
-        tokio::spawn(async move { session.capture(shell("yes 4242.777"), sealed("x")).await })
+        let (session, mark) = (session.clone(), mark.clone());
+        tokio::spawn(async move { session.capture(shell(&format!("yes {mark}")), sealed("x")).await })
     };
-    eventually("data is written", || place.artifact_files().len() == 1 && !alive("yes 4242.777").is_empty()).await;
+    eventually("data is written", || place.artifact_files().len() == 1 && !alive(&mark).is_empty()).await;
     session.close().await;
-    assert_eq!(alive("4242.777"), Vec::<u32>::new());
+    assert_eq!(alive(&mark), Vec::<u32>::new());
     assert_eq!(place.artifact_files(), Vec::<String>::new());
     assert_eq!(capturing.await.unwrap().unwrap_err().kind, ErrorKind::TimedOut);
 
     let session = self::session(&place);
     let capturing = {
-        let session = session.clone();
-        tokio::spawn(async move { session.capture(shell("yes 4242.888"), sealed("x")).await })
+        let (session, mark) = (session.clone(), mark.clone());
+        tokio::spawn(async move { session.capture(shell(&format!("yes {mark}")), sealed("x")).await })
     };
-    eventually("data is written", || !alive("yes 4242.888").is_empty()).await;
+    eventually("data is written", || !alive(&mark).is_empty()).await;
     capturing.abort();
-    eventually("nothing is left", || alive("4242.888").is_empty() && place.artifact_files().is_empty()).await;
+    eventually("nothing is left", || alive(&mark).is_empty() && place.artifact_files().is_empty()).await;
 }
 
 #[tokio::test]
@@ -381,14 +381,17 @@ async fn a_verifier_must_take_everything() {
     }
     // One that never reads is ended with the call.
     let stored = session.capture(shell("head -c 5000000 /dev/urandom"), plain("x")).await.unwrap();
+    let mark = mark(11);
     let verifying = {
-        let session = session.clone();
-        tokio::spawn(async move { session.verify_with(&stored.digest.to_string(), shell("sleep 4242.999")).await })
+        let (session, mark) = (session.clone(), mark.clone());
+        tokio::spawn(
+            async move { session.verify_with(&stored.digest.to_string(), shell(&format!("sleep {mark}"))).await },
+        )
     };
-    eventually("the verifier runs", || !alive("sleep 4242.999").is_empty()).await;
+    eventually("the verifier runs", || !alive(&mark).is_empty()).await;
     session.close().await;
     assert_eq!(verifying.await.unwrap().unwrap_err().kind, ErrorKind::TimedOut);
-    assert_eq!(alive("4242.999"), Vec::<u32>::new());
+    assert_eq!(alive(&mark), Vec::<u32>::new());
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use outside::{Outside, peer};
 use pipe_effects::{
     error::{EffectError, ErrorKind},
-    http::{BoxBody, HttpTimeouts, MOST_BODY_BYTES},
+    http::{BoxBody, HttpTimeouts, MOST_BODY_BYTES, MOST_REQUESTS},
     session::Session,
     world::Peer,
 };
@@ -338,9 +338,9 @@ async fn secrets_that_do_not_fit_are_told_without_their_value() {
     for (value, hook) in [("line one\nline two", false), ("https://hooks.example/x y", true)] {
         let mut k8s = plain(&server);
         if hook {
-            k8s.secret_path = Some("token".to_owned())
+            k8s.secret_path = Some("token".to_owned());
         } else {
-            k8s.bearer = Some("token".to_owned())
+            k8s.bearer = Some("token".to_owned());
         }
         let (session, _) = Outside::default().peer(k8s).secret("token", value).http("GET k8s:/").session();
         let error = ask(&session, get("http://k8s.peer/")).await.err().unwrap();
@@ -483,6 +483,20 @@ async fn servers_that_are_silent_are_left() {
 }
 
 #[tokio::test]
+async fn a_guest_may_take_its_time() {
+    let server = Server::start(None, |_, _| {
+        let rest = [Step::Wait(Duration::from_millis(500)), send("half")];
+        [send("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf")].into_iter().chain(rest).collect()
+    })
+    .await;
+    let (session, _) = Outside::default().peer(plain(&server)).http("GET k8s:/").session();
+    let timeouts = HttpTimeouts { between_bytes: Duration::from_millis(300), ..PATIENT };
+    let response = session.http(get("http://k8s.peer/"), timeouts).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "halfhalf");
+}
+
+#[tokio::test]
 async fn everything_is_bounded() {
     let flood = Server::start(None, |_, _| {
         vec![send("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"), Step::Flood(vec![b'x'; 1 << 20])]
@@ -499,13 +513,22 @@ async fn everything_is_bounded() {
         assert_eq!(error.kind, ErrorKind::Limit, "{error}");
     }
 
-    let server = Server::start(None, |_, _| response("", "")).await;
+    let server = Server::start(None, |_, _| vec![Step::Hang]).await;
     let (session, _) = Outside::default().peer(plain(&server)).http("POST k8s:/").session();
     let piece = Bytes::from(vec![b'x'; 1 << 20]);
     let pieces = (0..=MOST_BODY_BYTES >> 20).map(move |_| Ok::<_, EffectError>(http_body::Frame::data(piece.clone())));
     let body = StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync();
     let error = ask(&session, http::Request::post("http://k8s.peer/").body(body).unwrap()).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+
+    let mut held = Vec::new();
+    let stream =
+        Server::start(None, |_, _| vec![send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"), Step::Hang]).await;
+    let (many, _) = Outside::default().peer(plain(&stream)).http("GET k8s:/").session();
+    for _ in 0..MOST_REQUESTS {
+        held.push(many.http(get("http://k8s.peer/"), PATIENT).await.unwrap());
+    }
+    assert_eq!(many.http(get("http://k8s.peer/"), PATIENT).await.unwrap_err().kind, ErrorKind::Limit);
 
     let mut request = http::Request::post("http://k8s.peer/");
     for at in 0..250 {

@@ -10,7 +10,7 @@ use outside::{Outside, Recorded, peer};
 use pipe_effects::{
     error::{EffectError, ErrorKind},
     session::Session,
-    sql::{Access, Dialect, MOST_ROWS, SqlConnection, SqlRows, SqlValue},
+    sql::{Access, Dialect, MOST_CONNECTIONS, MOST_ROWS, SqlConnection, SqlRows, SqlValue},
 };
 use tempfile::TempDir;
 
@@ -364,6 +364,23 @@ async fn what_is_not_granted_is_denied() {
     let (session, _) = outside.session();
     for name in ["web", "none"] {
         assert_eq!(session.sql_open(name, Access::Read).await.unwrap_err().kind, ErrorKind::Invalid);
+    }
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    let database = Database::new("read main");
+    let mut open = Vec::new();
+    for _ in 0..MOST_CONNECTIONS {
+        open.push(database.open(Access::Read).await);
+    }
+    let error = database.session.sql_open("main", Access::Read).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Limit);
+    open.pop();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while database.session.sql_open("main", Access::Read).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

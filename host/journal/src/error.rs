@@ -177,10 +177,7 @@ impl JournalError {
             Self::Unreadable { path, .. } => {
                 format!("copy {0} and {0}-wal to a folder of your own and read them there", path.display())
             }
-            Self::DiskFull { .. } => {
-                "free some space on that file system; what was acknowledged is safe, and the run can be resumed"
-                    .to_owned()
-            }
+            Self::DiskFull { .. } => "free some space on that file system; what was acknowledged is safe".to_owned(),
             Self::Busy { path } => format!("`fuser {}` names the processes that have it open", path.display()),
             Self::TooLarge { .. }
             | Self::Storage { .. }

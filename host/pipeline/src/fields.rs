@@ -44,12 +44,9 @@ impl<'n> Fields<'n> {
             }
             if comes_later(keys, &entry.key) {
                 incomplete = true;
-                report.error(
-                    "not-yet",
-                    format!("`{}` is not supported by this version", entry.key),
-                    entry.key_span.clone(),
-                    "",
-                );
+                let message = format!("`{}` is not supported by this version", entry.key);
+                let hint = "leave it out: nothing would enforce it";
+                report.advise("not-yet", message, entry.key_span.clone(), hint);
             } else {
                 let message = format!("unknown key `{}`", entry.key);
                 misspelt.extend(closest(&entry.key, keys.iter().copied()));

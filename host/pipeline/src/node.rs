@@ -79,11 +79,11 @@ pub(crate) fn tree(report: &Report) -> Option<Table> {
 
 fn syntax_error(file: &Arc<SourceFile>, error: &toml::de::Error) -> Diagnostic {
     let diagnostic = Diagnostic::error("syntax", format!("not TOML: {}", error.message()));
-    let diagnostic = if error.message().contains("duplicate key") {
-        diagnostic.hint("a key stands once in its table")
+    let diagnostic = diagnostic.hint(if error.message().contains("duplicate key") {
+        "a key stands once in its table"
     } else {
-        diagnostic
-    };
+        "one `key = value` a line; texts stand in quotes, lists in `[ ]`, tables in `{ }`"
+    });
     match error.span() {
         Some(span) => {
             let end = span.end.min(file.text.len());

@@ -6,7 +6,7 @@ use pipe_core::{diagnostic::Diagnostic, stage::Stage};
 use serde_json::Value;
 
 use crate::{
-    pipeline::{Pipeline, RollbackEntry, Step},
+    pipeline::{Pipeline, PluginSource, RollbackEntry, Step},
     report::Report,
     schema::{Compiled, Openness, Problem},
     settings::OpenValue,
@@ -54,14 +54,14 @@ pub fn check_against_plugins(pipeline: &Pipeline, facts: &BTreeMap<String, Plugi
                 format!("`{}` is a plugin for the stage {}, and this calls {}", step.plugin, facts.stage, step.stage);
             report.error("wrong-stage", message, step.plugin_span.clone(), "");
         } else if let Some(schema) = compiled.get(step.plugin.as_str()) {
-            settings(&report, step, schema);
+            settings(&report, pipeline, step, schema);
         }
     }
     undo(&report, pipeline, facts);
     report.into_diagnostics()
 }
 
-fn settings(report: &Report, step: &Step, schema: &Compiled<'_>) {
+fn settings(report: &Report, pipeline: &Pipeline, step: &Step, schema: &Compiled<'_>) {
     let open = |pointer: &[String]| {
         let here = step.settings.locate(pointer);
         match here.value {
@@ -73,9 +73,19 @@ fn settings(report: &Report, step: &Step, schema: &Compiled<'_>) {
     for Problem { pointer, key, message, hints, .. } in schema.problems(&step.settings.with_placeholders(), &open) {
         let here = step.settings.locate(&pointer);
         let span = key.map_or_else(|| here.span.clone(), |key| here.key_span(&key));
+        let hints = if hints.is_empty() { vec![look_up(pipeline, step)] } else { hints };
         let diagnostic = Diagnostic::error("settings", message).at(report.file(), span, "");
         report.push(hints.into_iter().fold(diagnostic, Diagnostic::hint));
     }
+}
+
+/// Advice for settings about which nothing better is known.
+fn look_up(pipeline: &Pipeline, step: &Step) -> String {
+    let plugin = match pipeline.plugins.get(&step.plugin) {
+        Some(PluginSource::File { path, .. }) => path.display().to_string(),
+        _ => step.plugin.clone(),
+    };
+    format!("`pipe inspect {plugin} --schema` prints what the plugin takes")
 }
 
 /// Steps that change things can be undone, and are, unless the file says otherwise.

@@ -42,7 +42,8 @@ fn bounded(path: &Path) -> Result<Vec<u8>, Diagnostic> {
             .hint("name the pipeline file in it"));
     }
     if !metadata.is_file() {
-        return Err(Diagnostic::error("file-special", format!("`{shown}` is not a regular file")));
+        return Err(Diagnostic::error("file-special", format!("`{shown}` is not a regular file"))
+            .hint("save the pipeline in a file: pipes and devices are not read"));
     }
     let mut bytes = Vec::new();
     File::open(path)
@@ -58,7 +59,8 @@ fn bounded(path: &Path) -> Result<Vec<u8>, Diagnostic> {
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     let shown = path.display();
     match error.kind() {
-        io::ErrorKind::NotFound => Diagnostic::error("file-missing", format!("there is no file `{shown}`")),
+        io::ErrorKind::NotFound => Diagnostic::error("file-missing", format!("there is no file `{shown}`"))
+            .hint("a relative path begins at the directory in which `pipe` is started"),
         _ => Diagnostic::error("file-unreadable", format!("cannot read `{shown}`: {error}")),
     }
 }

@@ -104,7 +104,11 @@ pub(crate) fn meant(name: &str, known: &[&str]) -> Option<String> {
     match closest(name, known.iter().copied()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if !known.is_empty() && known.len() <= 12 => {
-            Some(format!("there is {}", known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")))
+            let verb = if known.len() == 1 { "is" } else { "are" };
+            Some(format!(
+                "there {verb} {}",
+                known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            ))
         }
         None => None,
     }

@@ -115,7 +115,7 @@ fn settings_are_held_against_the_schema_at_their_line() {
             "check = [{ kind = \"smtp\", url = \"x\" }]",
             "\"smtp\"",
             "`kind` cannot be `smtp`",
-            "there is `http`, `disk`",
+            "there are `http`, `disk`",
         ),
         ("check = [{ kind = \"http\" }]", "{ kind = \"http\" }", "`url` is missing", "`url`: address to ask"),
         (

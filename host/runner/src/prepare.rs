@@ -104,8 +104,9 @@ pub async fn describe_plugins(
             },
         }
     }
-    // A step whose plugin is unknown would only repeat what was just said.
-    problems.extend(check_against_plugins(pipeline, &facts));
+    // A step whose plugin could not be loaded would only repeat what was just said.
+    let known = |problem: &Diagnostic| problem.code != "unknown-plugin";
+    problems.extend(check_against_plugins(pipeline, &facts).into_iter().filter(known));
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(problems);
     }

@@ -11,8 +11,11 @@ use pipe_core::{
     event::LogLevel,
     report::{Failure, FailureKind, Finding, StageReport},
 };
-use pipe_effects::session::Session;
-use wasmtime::{Store, component::ResourceTable};
+use pipe_effects::session::{Overrun, Session};
+use wasmtime::{
+    Store,
+    component::{ResourceTable, ResourceTableError},
+};
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder};
 use wasmtime_wasi_http::WasiHttpCtx;
 
@@ -24,6 +27,7 @@ use crate::{
     limits::{Limiter, Limits},
     lines::{LineBudget, Output},
     plugin::{Description, Plugin, Sandbox, SandboxError, StagePre, one_line},
+    report,
     state::State,
 };
 
@@ -137,6 +141,7 @@ impl Sandbox {
         limits: Limits,
     ) -> Result<StageReport, Failure> {
         let stored = Arc::new(Mutex::new(HashSet::new()));
+        let stage = if matches!(call, Call::Undo { .. }) { None } else { Some(plugin.contract.stage) };
         let result = match self.store(&session, limits, &stored, WasiCtxBuilder::new()) {
             Ok(mut store) => {
                 let context = convert::context(context, limits.deadline);
@@ -147,9 +152,9 @@ impl Sandbox {
         };
         // The Store is gone here. Only what the host does on the guest's behalf may still be going on.
         session.close().await;
-        let report = result.map_err(|failure| convert::checked_failure(failure, &session.world.redactor))?;
+        let report = result.map_err(|failure| report::checked_failure(failure, &session.world.redactor))?;
         let stored = stored.lock().map(|stored| stored.clone()).unwrap_or_default();
-        convert::checked(report, plugin.contract.stage, &limits, &stored, &session.world.redactor)
+        report::checked(report, stage, &limits, &stored, &session.world.redactor)
     }
 
     /// Calls `describe` with a frozen clock and fixed randomness, and instantiates every other export as well, so that a
@@ -193,7 +198,7 @@ impl Sandbox {
         stored: &Arc<Mutex<HashSet<Digest>>>,
         mut builder: WasiCtxBuilder,
     ) -> Result<Store<State>, SandboxError> {
-        let lines = LineBudget::new(Arc::clone(session), limits.log_lines);
+        let lines = LineBudget::new(Arc::clone(session), limits.log_lines, limits.log_bytes);
         builder
             .stdout(Output::new(lines.clone(), LogLevel::Info))
             .stderr(Output::new(lines.clone(), LogLevel::Warning));
@@ -233,7 +238,11 @@ impl Sandbox {
         tokio::select! {
             biased;
             () = session.cancellation().cancelled() => {
-                Err(host_failure(FailureKind::Interrupted, "interrupted by the operator".to_owned()))
+                Err(match session.overrun() {
+                    Some(Overrun::Refusals) => host_failure(FailureKind::Denied, Overrun::Refusals.to_string()),
+                    Some(overrun) => host_failure(FailureKind::Other, overrun.to_string()),
+                    None => host_failure(FailureKind::Interrupted, "interrupted by the operator".to_owned()),
+                })
             }
             () = tokio::time::sleep(limits.deadline) => {
                 session.cancellation().cancel();
@@ -287,9 +296,14 @@ fn judge<T>(store: &Store<State>, ended: Result<wasmtime::Result<Result<T, Failu
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return Err(host_failure(FailureKind::Trap, format!("the plugin exited with {code} instead of returning")));
     }
-    let what = match error.downcast_ref::<wasmtime::Trap>() {
-        Some(trap) => format!("the plugin trapped: {trap}"),
-        None => format!("the plugin broke the contract: {}", one_line(&error)),
+    // The cause alone: a backtrace of numbers tells the operator nothing.
+    let cause = error.root_cause();
+    let what = match (error.downcast_ref::<wasmtime::Trap>(), cause.downcast_ref::<ResourceTableError>()) {
+        (Some(trap), _) => format!("the plugin trapped: {trap}"),
+        (None, Some(ResourceTableError::Full)) => {
+            format!("the plugin wanted more than {} open handles", store.data().limiter.limits.handles)
+        }
+        (None, _) => format!("the plugin broke the contract: {cause}"),
     };
     let clean = store.data().lines.clean(&what);
     Err(host_failure(FailureKind::Trap, clean))

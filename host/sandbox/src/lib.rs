@@ -16,6 +16,7 @@ mod limits;
 mod lines;
 mod link;
 mod plugin;
+mod report;
 mod state;
 
 pub use cache::CacheError;

@@ -21,6 +21,8 @@ pub struct Limits {
     pub host_call_bytes: usize,
     /// Lines of log, standard output and standard error together.
     pub log_lines: u32,
+    /// Bytes of all these lines. Less than the journal lets wait, so that none of them is lost unsaid.
+    pub log_bytes: usize,
     /// Bytes of a report: every text in it.
     pub report_bytes: usize,
 }
@@ -35,6 +37,7 @@ impl Default for Limits {
             handles: 4_096,
             host_call_bytes: 64 << 20,
             log_lines: 10_000,
+            log_bytes: 2 << 20,
             report_bytes: 4 << 20,
         }
     }
@@ -42,7 +45,7 @@ impl Default for Limits {
 
 /// Enforces memory, tables and instances, and remembers what was refused, so that the trap that follows has a name.
 pub(crate) struct Limiter {
-    limits: Limits,
+    pub(crate) limits: Limits,
     memory: usize,
     elements: usize,
     /// What was refused last.

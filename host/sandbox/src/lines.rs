@@ -2,14 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use pipe_core::{event::LogLevel, redact::Redactor};
+use pipe_core::{event::LogLevel, redact::Redactor, text::is_unprintable};
 use pipe_effects::session::Session;
 use wasmtime_wasi::{
     async_trait,
@@ -22,34 +19,57 @@ const LONGEST_LINE: usize = 4_096;
 /// The most fields of a log line that are kept.
 const MOST_FIELDS: usize = 32;
 
-/// Counts the lines of one call, over all the ways in which a guest can say something.
+/// Counts what one call says, over all the ways in which a guest can say something.
 #[derive(Clone)]
 pub(crate) struct LineBudget {
     session: Arc<Session>,
-    left: Arc<AtomicU32>,
+    left: Arc<Mutex<Left>>,
+}
+
+/// What a call may still say.
+#[derive(Default)]
+struct Left {
+    lines: u32,
+    bytes: usize,
 }
 
 impl LineBudget {
-    pub(crate) fn new(session: Arc<Session>, lines: u32) -> Self {
-        Self { session, left: Arc::new(AtomicU32::new(lines)) }
+    pub(crate) fn new(session: Arc<Session>, lines: u32, bytes: usize) -> Self {
+        Self { session, left: Arc::new(Mutex::new(Left { lines, bytes })) }
     }
 
     /// Passes a line on, unless the call has said too much already. The first line too many is replaced by a notice.
     pub(crate) fn say(&self, level: LogLevel, message: &str, fields: &[(String, String)]) {
-        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(1)));
-        match left {
-            Ok(0) | Err(_) => {}
-            Ok(1) => self.session.ledger.logged(
-                LogLevel::Warning,
-                "the plugin said more than its limit; further lines are dropped".to_owned(),
-                BTreeMap::new(),
-            ),
-            Ok(_) => {
-                let fields =
-                    fields.iter().take(MOST_FIELDS).map(|(key, value)| (self.clean(key), self.clean(value))).collect();
-                self.session.ledger.logged(level, self.clean(message), fields);
-            }
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.lines == 0 {
+            return;
         }
+        let message = self.clean(message);
+        let fields = self.fields(fields);
+        let size = message.len() + fields.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        if left.lines == 1 || size > left.bytes {
+            *left = Left::default();
+            let notice = "the plugin said more than its limit; further lines are dropped".to_owned();
+            self.session.ledger.logged(LogLevel::Warning, notice, BTreeMap::new());
+        } else {
+            *left = Left { lines: left.lines - 1, bytes: left.bytes - size };
+            self.session.ledger.logged(level, message, fields);
+        }
+    }
+
+    /// The first fields: together as long as a line may be.
+    fn fields(&self, fields: &[(String, String)]) -> BTreeMap<String, String> {
+        let mut kept = BTreeMap::new();
+        let mut room = LONGEST_LINE;
+        for (key, value) in fields.iter().take(MOST_FIELDS) {
+            let (key, value) = (self.clean(key), self.clean(value));
+            match room.checked_sub(key.len() + value.len()) {
+                Some(less) => room = less,
+                None => break,
+            }
+            kept.insert(key, value);
+        }
+        kept
     }
 
     /// See [`clean`].
@@ -58,7 +78,7 @@ impl LineBudget {
     }
 }
 
-/// Redacted, on one line, without control characters, and not too long.
+/// Redacted, on one line, without what a terminal acts upon, and not too long.
 pub(crate) fn clean(redactor: &Redactor, text: &str) -> String {
     let redacted = redactor.redact(text);
     let mut line = String::with_capacity(redacted.len().min(LONGEST_LINE));
@@ -67,16 +87,9 @@ pub(crate) fn clean(redactor: &Redactor, text: &str) -> String {
             line.push('…');
             break;
         }
-        line.push(if harmless(character) { character } else { ' ' });
+        line.push(if is_unprintable(character) { ' ' } else { character });
     }
     line
-}
-
-/// Neither a control character nor one that changes the order or place of others (bidirectional overrides, line and
-/// paragraph separators).
-fn harmless(character: char) -> bool {
-    !character.is_control()
-        && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A guest's standard output or standard error.

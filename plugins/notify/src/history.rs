@@ -7,7 +7,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
 use entry::{Entry, Format};
 use pipe_sdk::calendar::Moment;
-use pipe_sdk::files::explain;
+use pipe_sdk::files::explain_write;
 use pipe_sdk::notify::News;
 use pipe_sdk::{Context, Failure, Finding};
 use schemars::JsonSchema;
@@ -62,7 +62,7 @@ impl History {
             return Ok(Finding::skip(format!("{} is no end of a run, so it has no entry", news.event)));
         };
         let path = &self.path;
-        let explained = |error: io::Error| explain(path, &error);
+        let explained = |error: io::Error| explain_write(path, &error);
         let tail = tail(path).map_err(explained)?;
         if entry.is_in(self.format, &tail) {
             return Ok(Finding::pass(format!("{path} holds the entry already")).with_observed("already there"));

@@ -49,11 +49,22 @@ pub fn explain(path: &str, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound => Failure::unavailable(format!("{path} does not exist")).retryable(false),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            // A refusal to write is in the log of the run, with the line that would allow it.
-            Failure::denied(format!(
-                "{path}: permission denied; where the host refused it, the log of the run says which line allows it"
-            ))
+            Failure::denied(format!("{path}: permission denied"))
         }
+        _ => Failure::other(format!("{path}: {error}")),
+    }
+}
+
+/// [`explain`] for a call that writes. The host cannot be asked beforehand what may be written, but the log of the run
+/// holds the refusal, with the line that would allow it.
+#[must_use]
+pub fn explain_write(path: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Failure::denied(format!(
+            "write {path}: refused; a step that may do it has the path in allow.write, and where the host refused it, \
+             the log of the run says which line"
+        )),
+        io::ErrorKind::NotFound => Failure::unavailable(format!("{path} does not exist")).retryable(false),
         _ => Failure::other(format!("{path}: {error}")),
     }
 }

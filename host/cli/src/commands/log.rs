@@ -2,13 +2,13 @@
 
 use std::{
     fs::File,
-    io::{BufReader, BufWriter, Write as _},
+    io::{BufReader, BufWriter, ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand};
 use pipe_core::digest::Digest;
-use pipe_journal::{Reader, Verified};
+use pipe_journal::{JournalError, Reader, Verified};
 
 use super::loading;
 use crate::{exit::Exit, failure::Failure, printer::Printer};
@@ -69,7 +69,11 @@ fn export(run: Option<&str>, out: Option<&Path>, state: Option<&Path>) -> Result
             reader.export(&mut writer, run.as_ref())?;
             writer.flush()?;
         }
-        None => reader.export(std::io::stdout().lock(), run.as_ref())?,
+        None => match reader.export(std::io::stdout().lock(), run.as_ref()) {
+            // `pipe log export | head`: a reader that has gone away is no error.
+            Err(JournalError::Export(error)) if error.kind() == ErrorKind::BrokenPipe => {}
+            exported => exported?,
+        },
     }
     Ok(Exit::Succeeded)
 }
@@ -82,10 +86,12 @@ fn verify(file: Option<&Path>, head: Option<Digest>, state: Option<&Path>, print
             pipe_journal::verify_lines(BufReader::new(open), head)
                 .map_err(|broken| Failure::new(Exit::Invalid, format!("{}: {broken}", path.display())))?
         }
-        None => Reader::open(&loading::reading_state(state, None)?)?
-            .verify(head)
-            .map_err(|error| Failure::new(Exit::Invalid, error.to_string()))?,
+        None => Reader::open(&loading::reading_state(state, None)?)?.verify(head)?,
     };
+    if let (Some(path), 0) = (file, verified.entries) {
+        return Err(Failure::new(Exit::Invalid, format!("{} holds no audit entry", path.display()))
+            .hint("`pipe log export --out FILE` writes one"));
+    }
     if printer.json() {
         printer.value(&serde_json::json!({
             "schema": "pipe.verified/v1", "entries": verified.entries, "first": verified.first, "last": verified.last,
@@ -98,10 +104,11 @@ fn verify(file: Option<&Path>, head: Option<Digest>, state: Option<&Path>, print
 }
 
 fn print(verified: &Verified, anchored: bool, printer: Printer) {
-    printer.result(&format!("{} entries, {} to {}: unchanged", verified.entries, verified.first, verified.last));
+    let entries = |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
+    printer.result(&format!("{}, {} to {}: unchanged", entries(verified.entries), verified.first, verified.last));
     printer.result(&format!("head {}", verified.head));
     if let Some(since) = verified.since_head {
-        printer.result(&format!("{since} entries were added since the head that was given"));
+        printer.result(&format!("{} since the head that was given", entries(since)));
     }
     if let Some(run) = &verified.subset {
         printer.result(&format!("an export of run {run} alone: links to other runs' entries could not be followed"));

@@ -51,7 +51,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             vec![bar(&format!("stored {} ({}, {kind})", artifact.name, ByteSize(artifact.bytes)))]
         }
         EventKind::ArtifactVerified { verification, .. } => {
-            vec![bar(&format!("verified by {} ({} entries)", verification.method, verification.entries))]
+            let entries = if verification.entries == 1 { "entry" } else { "entries" };
+            vec![bar(&format!("verified by {} ({} {entries})", verification.method, verification.entries))]
         }
         EventKind::StepFinished { step, status, report, failure, duration_ms } => {
             finished(&step.to_string(), *status, report.as_ref(), failure.as_ref(), *duration_ms)
@@ -103,7 +104,14 @@ pub(crate) fn finding(finding: &Finding) -> String {
         FindingStatus::Fail => styled(BAD, "✗"),
         FindingStatus::Skip => styled(QUIET, "-"),
     };
-    format!("{mark} {}: {}", finding.name, finding.message)
+    // What was wanted, where it was not met and the sentence does not say it already.
+    let expected = match (&finding.expected, finding.status) {
+        (Some(expected), FindingStatus::Warn | FindingStatus::Fail) if !finding.message.contains(expected) => {
+            format!(", expected {expected}")
+        }
+        _ => String::new(),
+    };
+    format!("{mark} {}: {}{expected}", finding.name, finding.message)
 }
 
 fn logged(

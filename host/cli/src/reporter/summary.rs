@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipe_core::{event::Outcome, units::ByteSize};
+use pipe_core::{event::Outcome, report::FindingStatus, stage::Stage, units::ByteSize};
 use pipe_runner::{RunResult, StepStanding};
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
             failure
                 .findings
                 .iter()
-                .filter(|each| each.status != pipe_core::report::FindingStatus::Pass)
+                .filter(|each| each.status != FindingStatus::Pass)
                 .map(|each| format!("  {}", finding(each))),
         );
         if let Some(hint) = &failure.hint {
@@ -63,8 +63,11 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
         let size = ByteSize(known.artifact.bytes);
         lines.push(row("backup", &format!("{} ({size}, {verified})", known.artifact.location)));
     }
+    for step in result.state.steps.iter().filter(|step| step.stage == Stage::Notify) {
+        lines.extend(step.report.iter().flat_map(|report| &report.done).map(|done| row("told", done)));
+    }
     if !place.delivered.is_empty() {
-        lines.push(row("notified", &place.delivered.join(", ")));
+        lines.push(row("told", &place.delivered.join(", ")));
     }
     let state = if place.state_is_default { String::new() } else { format!(" --state {}", place.state.display()) };
     lines.push(row("journal", &place.state.join("journal.db").display().to_string()));

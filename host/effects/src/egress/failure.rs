@@ -127,6 +127,10 @@ fn certificate(endpoint: &Endpoint, error: &rustls::CertificateError) -> EffectE
                 None => "make it a peer with `ca`, or add the authority to this machine's".to_owned(),
             })
         }
+        Wrong::BadSignature => {
+            let what = "the certificate comes from an unknown authority: a trusted one has its name, and another key";
+            unavailable(endpoint, what).with_hint("has the authority a new certificate that `ca` does not hold yet?")
+        }
         Wrong::Revoked => unavailable(endpoint, "the certificate has been revoked"),
         other => unavailable(endpoint, format_args!("the certificate is not accepted: {other}")),
     }
@@ -139,7 +143,8 @@ fn date(seconds: u64) -> String {
         .map_or_else(|| "an unknown day".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
-/// What a server says about itself, as plain text of bounded length.
+/// A name of a certificate, which rustls shows as `DnsName("example.com")`. Plain text of bounded length.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(100).collect()
+    let inner = text.split_once('(').map_or(text, |(_, inner)| inner.trim_end_matches(')')).trim_matches('"');
+    inner.chars().filter(|c| !c.is_control()).take(100).collect()
 }

@@ -76,7 +76,9 @@ pub(super) struct Answer {
     masker: Masker,
     left: u64,
     between: Duration,
+    /// Runs while the server is waited for, and not while the guest takes its time.
     stalls: Pin<Box<Sleep>>,
+    waiting: bool,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     trailers: Option<http::HeaderMap>,
     ended: bool,
@@ -99,6 +101,7 @@ impl Answer {
             left: MOST_BODY_BYTES,
             between,
             stalls,
+            waiting: false,
             cancelled,
             trailers: None,
             ended: false,
@@ -110,13 +113,13 @@ impl Answer {
             return Poll::Ready(Some(Err(EffectError::cancelled())));
         }
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            if !std::mem::replace(&mut self.waiting, true) {
+                self.stalls.as_mut().reset(Instant::now() + self.between);
+            }
             ready!(self.stalls.as_mut().poll(cx));
             return Poll::Ready(Some(Err(failure::stalled(&self.endpoint, self.between))));
         };
-        let next = Instant::now().checked_add(self.between);
-        if let Some(next) = next {
-            self.stalls.as_mut().reset(next);
-        }
+        self.waiting = false;
         Poll::Ready(frame.map(|frame| match frame {
             Ok(frame) if !take(&mut self.left, &frame) => Err(too_large("response")),
             Ok(frame) => Ok(frame),

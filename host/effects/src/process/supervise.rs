@@ -2,9 +2,12 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
+    fs::{File, Permissions},
     io::{self, PipeWriter, Write as _},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    },
     path::PathBuf,
     process::Stdio,
     sync::{Arc, OnceLock},
@@ -197,7 +200,8 @@ fn prepare(session: &Session, rule: ExecRule, command: &Command) -> io::Result<P
         }
         pinned = Some(content.file);
     }
-    let scratch = tempfile::Builder::new().prefix("pipe-").rand_bytes(12).tempdir()?;
+    let scratch =
+        tempfile::Builder::new().prefix("pipe-").rand_bytes(12).permissions(Permissions::from_mode(0o700)).tempdir()?;
     let Environment { variables, secrets } =
         environment(&rule, world, &session.step.to_string(), scratch.path()).map_err(io::Error::other)?;
     let specification = Specification {
@@ -245,13 +249,14 @@ async fn run(
         heard = listen(status, started) => heard,
     };
     drop(lifeline);
-    let in_time = tokio::time::timeout(ENDING, supervisor.wait()).await.is_ok();
-    if !in_time {
+    let ended = tokio::time::timeout(ENDING, supervisor.wait()).await;
+    if ended.is_err() {
         tracing::warn!(pid = supervisor.id(), "a supervisor did not end its programs in time");
         force_end(&mut supervisor).await;
     }
+    // One that was ended by a signal may have left something behind.
+    let orderly = matches!(ended, Ok(Ok(status)) if status.code().is_some());
     let stopped = stop.check().err();
-    let orderly = in_time && (stopped.is_some() || !matches!(heard, Heard::Nothing));
     let cleaning = tokio::task::spawn_blocking(move || {
         if !orderly {
             until_none(|| tree::kill_marked(scratch.path().as_os_str().as_bytes()));

@@ -12,7 +12,10 @@ mod worker;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pipe_core::event::LogLevel;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    task::JoinHandle,
+};
 use tokio_postgres::{AsyncMessage, Client, Connection};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +24,7 @@ use self::{
     wire::{Metered, TlsSocket},
     worker::Worker,
 };
-use super::{Access, Request};
+use super::{Access, work::Request};
 use crate::{error::EffectError, session::Session, world::Peer};
 
 /// How long a connection may take, and then a login.
@@ -38,10 +41,14 @@ pub(super) async fn open(
     session: &Arc<Session>,
     peer: &Peer,
     access: Access,
+    permit: OwnedSemaphorePermit,
 ) -> Result<mpsc::Sender<Request>, EffectError> {
     let login = Login::prepare(session, peer, access).await?;
     let server = session.until_cancelled(login.connect(session)).await?;
-    let ready = session.until_cancelled(server.set_up(&login)).await?;
+    let ready = session.until_cancelled(server.set_up(&login)).await.map_err(|mut error| {
+        error.message = session.world.redactor.redact(&error.message).into_owned();
+        error
+    })?;
     if let Some(reason) = ready.refused(access, &login) {
         return Err(session.refuse_sql(peer, reason).await);
     }
@@ -51,22 +58,30 @@ pub(super) async fn open(
     }
     let (requests, receiver) = mpsc::channel(1);
     let worker = Worker::new(Arc::clone(session), login, server);
-    session.operations().spawn(worker.serve(receiver));
+    session.operations().spawn(async move {
+        let _permit = permit;
+        worker.serve(receiver).await;
+    });
     Ok(requests)
 }
 
 /// A connection that is logged in.
 struct Server {
     client: Client,
-    /// Ends when the connection has ended.
-    driver: JoinHandle<()>,
+    /// Ends when the connection has ended, and says whether it did so by itself.
+    driver: JoinHandle<bool>,
     wire: wire::Meter,
     /// The very server that a cancellation must reach.
     address: std::net::SocketAddr,
 }
 
-/// Moves bytes until the connection ends. Once the session is cancelled there is [`GRACE`] left.
-async fn drive(mut connection: Connection<Metered, TlsSocket>, notices: Notices, cancellation: CancellationToken) {
+/// Moves bytes until the connection ends. Once the session is cancelled there is [`GRACE`] left for that. Says whether the
+/// connection ended by itself.
+async fn drive(
+    mut connection: Connection<Metered, TlsSocket>,
+    notices: Notices,
+    cancellation: CancellationToken,
+) -> bool {
     let mut left = MOST_NOTICES;
     let moved = async {
         while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
@@ -83,8 +98,8 @@ async fn drive(mut connection: Connection<Metered, TlsSocket>, notices: Notices,
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        () = moved => {}
-        () = late => {}
+        () = moved => true,
+        () = late => false,
     }
 }
 

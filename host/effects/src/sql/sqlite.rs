@@ -10,12 +10,16 @@ use pipe_core::redact::Redactor;
 use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi, limits::Limit};
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
 };
 use tokio_util::sync::CancellationToken;
 
 use self::{authorizer::Authorizer, place::Place};
-use super::{Access, Counted, Dialect, Failure, Request, SqlRows, SqlValue, Work, statement::single};
+use super::{
+    Access, Dialect, SqlRows, SqlValue,
+    statement::single,
+    work::{Counted, Failure, Request, Work},
+};
 use crate::{
     error::{EffectError, ErrorKind},
     session::Session,
@@ -36,6 +40,7 @@ pub(super) async fn open(
     session: &Arc<Session>,
     peer: &Peer,
     access: Access,
+    permit: OwnedSemaphorePermit,
 ) -> Result<mpsc::Sender<Request>, EffectError> {
     let (requests, receiver) = mpsc::channel(1);
     let (ready, opened) = oneshot::channel();
@@ -43,6 +48,7 @@ pub(super) async fn open(
     let (token, runtime) = (session.cancellation().clone(), Handle::current());
     let redactor = session.world.redactor.clone();
     session.operations().spawn_blocking(move || {
+        let _permit = permit;
         let worker = Place::find(&path, access, &protected);
         match worker.and_then(|place| Ok(Worker::open(&place, access, token, name, redactor)?)) {
             Ok(worker) => {

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 /// An authority.
-pub struct Authority {
-    pub pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate with its key, as PEM.
-pub struct Certificate {
-    pub chain: String,
-    pub key: String,
+pub(crate) struct Certificate {
+    pub(crate) chain: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -27,7 +27,7 @@ impl Authority {
     }
 
     /// For `names`, until the end of 2090 unless it has `expired`.
-    pub fn issue(&self, names: &[&str], expired: bool) -> Certificate {
+    pub(crate) fn issue(&self, names: &[&str], expired: bool) -> Certificate {
         let mut params =
             CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
@@ -38,7 +38,7 @@ impl Authority {
     }
 
     /// Writes the authority's certificate where a peer's `ca` can find it.
-    pub fn write(&self, directory: &Path) -> PathBuf {
+    pub(crate) fn write(&self, directory: &Path) -> PathBuf {
         let file = directory.join("ca.pem");
         std::fs::write(&file, &self.pem).unwrap();
         file

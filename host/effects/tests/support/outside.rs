@@ -21,21 +21,21 @@ use pipe_effects::{
 
 /// What was written down.
 #[derive(Default)]
-pub struct Recorded {
-    pub uses: Mutex<Vec<Use>>,
-    pub denials: Mutex<Vec<Refusal>>,
-    pub logs: Mutex<Vec<(LogLevel, String)>>,
-    pub broken: Mutex<bool>,
+pub(crate) struct Recorded {
+    pub(crate) uses: Mutex<Vec<Use>>,
+    pub(crate) denials: Mutex<Vec<Refusal>>,
+    pub(crate) logs: Mutex<Vec<(LogLevel, String)>>,
+    pub(crate) broken: Mutex<bool>,
 }
 
 impl Recorded {
     /// `word subject`, with `!` behind an effect.
-    pub fn used(&self) -> Vec<String> {
+    pub(crate) fn used(&self) -> Vec<String> {
         let uses = self.uses.lock().unwrap();
         uses.iter().map(|u| format!("{} {}{}", u.word, u.subject, if u.effect { " !" } else { "" })).collect()
     }
 
-    pub fn denied(&self) -> Vec<Refusal> {
+    pub(crate) fn denied(&self) -> Vec<Refusal> {
         self.denials.lock().unwrap().clone()
     }
 }
@@ -77,7 +77,7 @@ impl Ledger for Recorded {
     }
 }
 
-pub fn peer(name: &str, url: &str) -> Peer {
+pub(crate) fn peer(name: &str, url: &str) -> Peer {
     Peer {
         name: name.to_owned(),
         url: url.parse().unwrap(),
@@ -91,9 +91,9 @@ pub fn peer(name: &str, url: &str) -> Peer {
 }
 
 /// Puts a session together.
-pub struct Outside {
-    pub world: World,
-    pub grant: Grant,
+pub(crate) struct Outside {
+    pub(crate) world: World,
+    pub(crate) grant: Grant,
 }
 
 impl Default for Outside {
@@ -103,33 +103,33 @@ impl Default for Outside {
 }
 
 impl Outside {
-    pub fn peer(mut self, peer: Peer) -> Self {
+    pub(crate) fn peer(mut self, peer: Peer) -> Self {
         self.world.peers.insert(peer.name.clone(), peer);
         self
     }
 
-    pub fn secret(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn secret(mut self, name: &str, value: &str) -> Self {
         self.world.redactor.register(name, &value.to_owned().into()).unwrap();
         self.world.secrets.0.insert(name.to_owned(), value.to_owned().into());
         self
     }
 
-    pub fn http(mut self, rule: &str) -> Self {
+    pub(crate) fn http(mut self, rule: &str) -> Self {
         self.grant.http.push(HttpRule::parse(rule).unwrap());
         self
     }
 
-    pub fn sql(mut self, rule: &str) -> Self {
+    pub(crate) fn sql(mut self, rule: &str) -> Self {
         self.grant.sql.push(SqlRule::parse(rule).unwrap());
         self
     }
 
-    pub fn slot(mut self, name: &str, to: &str, header: &str, format: Option<&str>) -> Self {
+    pub(crate) fn slot(mut self, name: &str, to: &str, header: &str, format: Option<&str>) -> Self {
         self.grant.secrets.push(SecretSlot::new(name, to, Some(header), format).unwrap());
         self
     }
 
-    pub fn session(self) -> (Arc<Session>, Arc<Recorded>) {
+    pub(crate) fn session(self) -> (Arc<Session>, Arc<Recorded>) {
         let ledger = Arc::new(Recorded::default());
         let session = Session::new(
             StepId::new("test"),

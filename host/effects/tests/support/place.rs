@@ -135,6 +135,11 @@ pub async fn run(session: &Arc<Session>, command: Command) -> Result<Ran, Effect
     Ok(Ran { output: text(output), errors: text(errors), exit })
 }
 
+/// A number of seconds that no other test waits for, to tell its processes by.
+pub fn mark(test: u32) -> String {
+    format!("{}.{}", 4000 + test, std::process::id())
+}
+
 /// The living processes whose command line holds `mark`.
 pub fn alive(mark: &str) -> Vec<u32> {
     let numbers = fs::read_dir("/proc")

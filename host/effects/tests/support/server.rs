@@ -18,23 +18,23 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::certificates::Certificate;
 
-pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
 
 /// What the server saw and where it is.
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     /// Heads of the requests.
-    pub heads: Arc<Mutex<Vec<String>>>,
+    pub(crate) heads: Arc<Mutex<Vec<String>>>,
     /// Bodies of the requests, as far as they were read.
-    pub bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+    pub(crate) bodies: Arc<Mutex<Vec<Vec<u8>>>>,
     /// Connections that are open.
-    pub open: Arc<AtomicUsize>,
+    pub(crate) open: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// Answers every request with what `answer` makes of its head and body, and closes.
-    pub async fn start<F>(certificate: Option<&Certificate>, answer: F) -> Self
+    pub(crate) async fn start<F>(certificate: Option<&Certificate>, answer: F) -> Self
     where
         F: Fn(&str, &[u8]) -> Vec<Step> + Send + Sync + 'static,
     {
@@ -74,17 +74,17 @@ impl Server {
         server
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    pub fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         self.heads.lock().unwrap().last().cloned().unwrap_or_default()
     }
 }
 
 /// What the server does next.
-pub enum Step {
+pub(crate) enum Step {
     Send(Vec<u8>),
     Wait(std::time::Duration),
     /// Sends this again and again until the client goes away.
@@ -93,12 +93,12 @@ pub enum Step {
     Hang,
 }
 
-pub fn send(text: impl Into<Vec<u8>>) -> Step {
+pub(crate) fn send(text: impl Into<Vec<u8>>) -> Step {
     Step::Send(text.into())
 }
 
 /// A whole response.
-pub fn response(headers: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
+pub(crate) fn response(headers: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
     let body = body.as_ref();
     let mut text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{headers}\r\n", body.len()).into_bytes();
     text.extend_from_slice(body);

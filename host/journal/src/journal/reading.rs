@@ -62,11 +62,11 @@ impl Journal {
         self.read(move |connection| receipt::of_step(connection, &run, &step)).await
     }
 
-    /// As [`Reader::verify`]. Nothing is written meanwhile.
+    /// As [`Reader::verify`](crate::Reader::verify). Nothing is written meanwhile.
     ///
     /// # Errors
     ///
-    /// As [`Reader::verify`].
+    /// As [`Reader::verify`](crate::Reader::verify).
     pub async fn verify(&self, head: Option<Digest>) -> Result<Verified, JournalError> {
         let path = self.path.clone();
         self.read(move |connection| reader::verify(connection, &path, head).map_err(Fault::Told)).await

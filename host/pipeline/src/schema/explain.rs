@@ -27,6 +27,7 @@ pub(crate) struct Problem {
 enum Accepted {
     Values { written: Value, accepted: Vec<Value> },
     Types { found: &'static str, accepted: Vec<String> },
+    Key(String),
     Unknown,
 }
 
@@ -111,7 +112,8 @@ pub(super) fn explain(
         }
         ValidationErrorKind::Required { property } => {
             let key = property.as_str().unwrap_or_default();
-            let problem = Problem::at(pointer, format!("`{}` is missing", short(key)));
+            let mut problem = Problem::at(pointer, format!("`{}` is missing", short(key)));
+            problem.accepted = Accepted::Key(short(key));
             vec![problem.hint(description(schema, &around, key))]
         }
         ValidationErrorKind::Enum { options } if here == Openness::Closed => {
@@ -125,7 +127,10 @@ pub(super) fn explain(
                 TypeKind::Single(one) => vec![one.to_string()],
                 TypeKind::Multiple(several) => several.iter().map(|one| one.to_string()).collect(),
             };
-            vec![types(pointer, expected, found(error.instance(), here))]
+            let key = pointer.last().cloned().unwrap_or_default();
+            let said = beside(schema, &around).and_then(|schema| schema.get("description")).and_then(Value::as_str);
+            let hint = said.map(|said| format!("`{}`: {}", short(&key), short(said)));
+            vec![types(pointer, expected, found(error.instance(), here)).hint(hint)]
         }
         _ if here != Openness::Closed => match error.kind() {
             // A text that is not known yet, or a rule about a whole of which part is not.
@@ -204,6 +209,9 @@ fn union(pointer: &[String], branches: Vec<Vec<Problem>>) -> Vec<Problem> {
     if branches.iter().any(Vec::is_empty) {
         return Vec::new();
     }
+    if let Some(missing) = missing(&branches) {
+        return vec![missing];
+    }
     // The same key says in each branch that it is not the one: `kind = "postgress"`.
     if let Some(joined) = joined(&branches) {
         return vec![joined];
@@ -211,7 +219,7 @@ fn union(pointer: &[String], branches: Vec<Vec<Problem>>) -> Vec<Problem> {
     let mismatch = |problem: &Problem| match &problem.accepted {
         Accepted::Values { .. } => true,
         Accepted::Types { .. } => problem.pointer == pointer,
-        Accepted::Unknown => false,
+        Accepted::Key(_) | Accepted::Unknown => false,
     };
     let likely = |branch: &Vec<Problem>| (branch.iter().any(mismatch), branch.len());
     branches.into_iter().min_by_key(likely).unwrap_or_default()
@@ -250,9 +258,22 @@ fn joined(branches: &[Vec<Problem>]) -> Option<Problem> {
                 accepted.dedup();
                 Some(types(pointer, accepted, found))
             }
-            Accepted::Unknown => None,
+            Accepted::Key(_) | Accepted::Unknown => None,
         }
     })
+}
+
+/// One problem for all branches, where each wants nothing but one more key.
+fn missing(branches: &[Vec<Problem>]) -> Option<Problem> {
+    let keys: Vec<String> = branches
+        .iter()
+        .map(|branch| match branch.as_slice() {
+            [Problem { accepted: Accepted::Key(key), .. }] => Some(format!("`{key}`")),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    let pointer = branches.first()?.first()?.pointer.clone();
+    Some(Problem::at(pointer, format!("one of {} is missing", keys.join(", "))))
 }
 
 /// The keys of the `properties` that stand beside the keyword at `path`.

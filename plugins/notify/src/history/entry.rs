@@ -40,6 +40,7 @@ struct Line<'e> {
     pipeline: &'e str,
     environment: &'e str,
     deployment: &'e str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     version: &'e str,
     status: &'e str,
     reason: &'e str,

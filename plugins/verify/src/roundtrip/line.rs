@@ -3,12 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
-use pipe_sdk::files::explain;
+use pipe_sdk::files::explain_write;
 use pipe_sdk::{Failure, Finding};
 
 /// Appends a line, looks for it, and cuts it off again while it is still the last one.
 pub(super) fn roundtrip(path: &str, marker: &str) -> Result<Finding, Failure> {
-    exchange(path, marker).map_err(|error| explain(path, &error))
+    exchange(path, marker).map_err(|error| explain_write(path, &error))
 }
 
 fn exchange(path: &str, marker: &str) -> io::Result<Finding> {

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use pipe_core::redact::Redactor;
 use tokio_postgres::error::{DbError, Severity};
 
-use super::super::{Access, Failure};
+use super::super::{Access, work::Failure};
 use crate::{
     egress::Endpoint,
     error::{EffectError, ErrorKind},

@@ -38,7 +38,7 @@ pub(super) fn time(micros: i64) -> String {
 pub(super) fn time_with_zone(micros: i64, west: i32) -> String {
     let sign = if west > 0 { '-' } else { '+' };
     let offset = west.unsigned_abs();
-    let seconds = if offset % 60 == 0 { String::new() } else { format!(":{:02}", offset % 60) };
+    let seconds = if offset.is_multiple_of(60) { String::new() } else { format!(":{:02}", offset % 60) };
     format!("{}{sign}{:02}:{:02}{seconds}", time(micros), offset / 3600, offset / 60 % 60)
 }
 

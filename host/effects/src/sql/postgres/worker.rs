@@ -8,7 +8,11 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_postgres::Statement;
 
 use super::{
-    super::{Access, Counted, Dialect, Failure, Request, SqlRows, SqlValue, Work, statement::single},
+    super::{
+        Access, Dialect, SqlRows, SqlValue,
+        statement::single,
+        work::{Counted, Failure, Request, Work},
+    },
     GRACE, Server,
     failure::{self, Stake},
     login::Login,
@@ -83,7 +87,8 @@ impl Worker {
         }
         // Without a client the connection ends once the server has answered what it was asked.
         drop(client);
-        if timeout(GRACE, &mut driver).await.is_err() {
+        let ended = timeout(GRACE, &mut driver).await;
+        if !matches!(ended, Ok(Ok(true))) {
             driver.abort();
             let warning = format!(
                 "{}: the server did not confirm within {} s that it stopped; a statement may still run there",

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::super::{Access, Failure};
+use super::super::{Access, work::Failure};
 use crate::error::{EffectError, ErrorKind};
 
 /// What SQLite puts beside its file.
@@ -41,13 +41,13 @@ impl Place {
         if file.exists() && !file.is_file() {
             return Err(unavailable("it is not a file".to_owned()).into());
         }
-        let is_own = |sidecar: &&str| {
+        let is_own = |sidecar: &&str| -> bool {
             let mut name = file.clone().into_os_string();
             name.push(sidecar);
             let touched = PathBuf::from(name);
             protected.iter().any(|own| touched.starts_with(own) || own.starts_with(&touched))
         };
-        if SIDECARS.iter().any(|sidecar| is_own(&sidecar)) {
+        if SIDECARS.iter().any(is_own) {
             let reason = format!("{} belongs to pipe itself", file.display());
             return Err(Failure::Refused { reason, code: None });
         }

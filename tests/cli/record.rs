@@ -1,0 +1,182 @@
+//! `pipe history`, `pipe show` and `pipe log`: what happened, and whether the record is still what was written.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use pipe_tests::{Deployment, Ended};
+
+fn deployed(times: usize) -> Deployment {
+    let deployment = Deployment::example();
+    for _ in 0..times {
+        let ended = deployment.run(&["run", "example.toml", "--env", "demo"]);
+        assert_eq!(ended.code, 0, "{ended}");
+    }
+    deployment
+}
+
+fn runs(deployment: &Deployment) -> Vec<String> {
+    let listed = deployment.run(&["history", "--output", "json"]).json();
+    listed.iter().filter_map(|run| run["run"].as_str().map(str::to_owned)).collect()
+}
+
+fn succeeds(deployment: &Deployment, arguments: &[&str]) -> Ended {
+    let ended = deployment.run(arguments);
+    assert_eq!(ended.code, 0, "{arguments:?}\n{ended}");
+    ended
+}
+
+fn refused(deployment: &Deployment, arguments: &[&str], code: i32, says: &str) -> Ended {
+    let ended = deployment.run(arguments);
+    assert_eq!(ended.code, code, "{arguments:?}\n{ended}");
+    assert!(ended.stderr.contains(says), "{arguments:?} does not say {says:?}\n{ended}");
+    ended
+}
+
+#[test]
+fn history_lists_the_newest_first() {
+    let deployment = deployed(2);
+    let runs = runs(&deployment);
+    let lines = succeeds(&deployment, &["history"]).stdout;
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    assert!(lines.lines().next().is_some_and(|line| line.starts_with(&runs[0])), "{lines}");
+    assert!(lines.lines().all(|line| line.contains("succeeded        example demo version=1.0.0 in ")), "{lines}");
+    let limited = succeeds(&deployment, &["history", "--limit", "1"]).stdout;
+    assert!(limited.starts_with(&runs[0]) && limited.lines().count() == 1, "{limited}");
+    assert_eq!(succeeds(&deployment, &["history", "--env", "other"]).stdout, "");
+    assert_eq!(succeeds(&deployment, &["history", "example.toml"]).stdout, lines);
+}
+
+#[test]
+fn show_tells_a_run_from_its_beginning_to_its_end() {
+    let deployment = deployed(1);
+    insta::assert_snapshot!(succeeds(&deployment, &["show"]));
+    let verbose = succeeds(&deployment, &["show", "--verbose"]).stdout;
+    assert!(verbose.contains("used sql write app: "), "{verbose}");
+    assert!(verbose.contains("used read example/app/"), "{verbose}");
+}
+
+#[test]
+fn a_run_is_known_by_its_name_or_the_beginning_of_it() {
+    let deployment = deployed(2);
+    let runs = runs(&deployment);
+    let whole = succeeds(&deployment, &["show", &runs[1]]).stdout;
+    assert!(whole.starts_with(&runs[1]), "{whole}");
+    assert_eq!(succeeds(&deployment, &["show", &runs[1][..20]]).stdout, whole);
+    assert!(succeeds(&deployment, &["show", "last"]).stdout.starts_with(&runs[0]));
+    let several = refused(&deployment, &["show", &runs[0][..2]], 2, "begins the names of 2 runs");
+    assert!(several.stderr.contains("hint: name more of it"), "{several}");
+    let none = refused(&deployment, &["show", "19990101"], 2, "no run `19990101`");
+    assert!(none.stderr.contains("hint: `pipe history` lists the runs"), "{none}");
+    refused(&deployment, &["log", "export", "--run", "19990101"], 2, "no run `19990101`");
+}
+
+#[test]
+fn without_a_journal_there_is_nothing_to_show() {
+    let deployment = Deployment::new();
+    for arguments in [&["history"][..], &["show"], &["log", "export"], &["log", "verify"]] {
+        let ended = refused(&deployment, arguments, 70, "there is no journal at");
+        assert!(ended.stderr.contains("hint: "), "{ended}");
+    }
+    assert!(!deployment.at("state").exists(), "reading made a state directory");
+}
+
+/// The export of two runs, line by line, and the head that the last run printed.
+fn export(deployment: &Deployment) -> (Vec<String>, String) {
+    succeeds(deployment, &["log", "export", "--out", "audit.jsonl"]);
+    let text = fs::read_to_string(deployment.at("audit.jsonl")).expect("the export");
+    assert_eq!(text, succeeds(deployment, &["log", "export"]).stdout, "a file holds what stdout shows");
+    let verified = succeeds(deployment, &["log", "verify", "--output", "json"]).json();
+    (text.lines().map(str::to_owned).collect(), verified[0]["head"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_run_prints_the_head_that_verification_asks_for() {
+    let deployment = Deployment::example();
+    let ended = deployment.run(&["run", "example.toml", "--env", "demo"]);
+    let head = ended.stderr.lines().find_map(|line| line.trim().strip_prefix("audit     head ")).expect("a head");
+    let verified = succeeds(&deployment, &["log", "verify", "--head", head]);
+    assert!(verified.stdout.contains("0 entries since the head that was given"), "{verified}");
+    assert_eq!(verified.stderr, "", "{verified}");
+    succeeds(&deployment, &["run", "example.toml", "--env", "demo"]);
+    let later = succeeds(&deployment, &["log", "verify", "--head", head]);
+    assert!(!later.stdout.contains("0 entries since"), "{later}");
+}
+
+#[test]
+fn an_export_that_was_tampered_with_is_found_at_its_line() {
+    let deployment = deployed(2);
+    let (lines, head) = export(&deployment);
+    succeeds(&deployment, &["log", "verify", "audit.jsonl", "--head", &head]);
+    let changed = |change: &dyn Fn(&mut Vec<String>)| {
+        let mut lines = lines.clone();
+        change(&mut lines);
+        lines.join("\n") + "\n"
+    };
+    let renamed = |lines: &mut Vec<String>| {
+        let at = lines.iter().position(|line| line.contains("\"preflight\"")).expect("a step");
+        lines[at] = lines[at].replacen("preflight", "preflighs", 1);
+    };
+    let cases: [(&str, String, &str); 6] = [
+        ("changed", changed(&renamed), "the content does not match its hash"),
+        ("removed", changed(&|lines| drop(lines.remove(6))), "line 7, entry 8: entry 7 is missing before it"),
+        ("swapped", changed(&|lines| lines.swap(6, 7)), "line 7, entry 8: entry 7 is missing before it"),
+        ("doubled", changed(&|lines| lines.insert(6, lines[6].clone())), "line 8, entry 7"),
+        ("headless", changed(&|lines| drop(lines.remove(0))), "line 1, entry 2: entry 1 is missing before it"),
+        ("added", changed(&|lines| lines.push(lines[0].clone())), &format!("line {}, entry 1", lines.len() + 1)),
+    ];
+    for (name, content, says) in cases {
+        fs::write(deployment.at("tampered.jsonl"), content).expect("a file");
+        let ended = refused(&deployment, &["log", "verify", "tampered.jsonl"], 3, says);
+        assert!(ended.stderr.starts_with("error: tampered.jsonl: line "), "{name}\n{ended}");
+        assert_eq!(ended.stdout, "", "{name}");
+    }
+}
+
+#[test]
+fn a_tail_that_was_cut_off_is_found_with_the_head() {
+    let deployment = deployed(1);
+    let (lines, head) = export(&deployment);
+    fs::write(deployment.at("cut.jsonl"), lines[..lines.len() - 3].join("\n") + "\n").expect("a file");
+    let unanchored = succeeds(&deployment, &["log", "verify", "cut.jsonl"]);
+    assert!(unanchored.stderr.contains("without --head nobody can tell"), "{unanchored}");
+    refused(&deployment, &["log", "verify", "cut.jsonl", "--head", &head], 3, "the end was cut off");
+}
+
+#[test]
+fn the_export_of_one_run_says_that_it_is_one() {
+    let deployment = deployed(2);
+    let first = runs(&deployment).remove(1);
+    succeeds(&deployment, &["log", "export", "--run", &first, "--out", "one.jsonl"]);
+    let verified = succeeds(&deployment, &["log", "verify", "one.jsonl"]);
+    assert!(verified.stdout.contains(&format!("an export of run {first} alone")), "{verified}");
+}
+
+#[test]
+fn a_journal_that_was_changed_is_found() {
+    let deployment = deployed(1);
+    let database = rusqlite::Connection::open(deployment.at("state/journal.db")).expect("the journal");
+    // Whoever can write the file can remove what guards it. The chain still tells.
+    database.execute_batch("DROP TRIGGER events_never_change").expect("the guard");
+    let changed = database.execute("UPDATE events SET body = replace(body, 'preflight', 'preflighs')", []);
+    assert!(changed.is_ok_and(|rows| rows > 0), "nothing was changed");
+    drop(database);
+    let ended = refused(&deployment, &["log", "verify"], 3, "was changed: ");
+    assert!(ended.stderr.contains("hint: entries before that place are as they were written"), "{ended}");
+}
+
+#[test]
+fn reading_needs_no_right_to_write() {
+    let deployment = deployed(1);
+    let mode = |mode| {
+        for name in ["state", "state/journal.db"] {
+            let set = fs::set_permissions(deployment.at(name), fs::Permissions::from_mode(mode));
+            set.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    };
+    let before = fs::read(deployment.at("state/journal.db")).expect("the journal");
+    mode(0o500);
+    for arguments in [&["history"][..], &["show"], &["log", "verify"]] {
+        succeeds(&deployment, arguments);
+    }
+    mode(0o700);
+    assert_eq!(fs::read(deployment.at("state/journal.db")).expect("the journal"), before, "reading wrote");
+}

@@ -1,0 +1,132 @@
+//! Everything that the hostile guest can do, by name. The guest and its tests share this file, and neither compiles while a
+//! behaviour is missing on its side.
+
+macro_rules! behaviours {
+    ($($(#[$doc:meta])* $behaviour:ident = $name:literal,)*) => {
+        /// Something that a plugin should not be able to do, or not without a grant.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Behaviour {
+            $($(#[$doc])* $behaviour,)*
+        }
+
+        impl Behaviour {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$behaviour),*];
+
+            /// As `with.behaviour` names it.
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$behaviour => $name,)* }
+            }
+        }
+    };
+}
+
+behaviours! {
+    // Reaching for things. Each passes where the grant covers it.
+    /// Reads a file.
+    ReadFile = "read-file",
+    /// Lists a directory.
+    ListDirectory = "list-directory",
+    /// Asks for the permissions of a file.
+    StatFile = "stat-file",
+    /// Creates a file.
+    WriteFile = "write-file",
+    /// Empties a file that is there.
+    TruncateFile = "truncate-file",
+    /// Removes a file.
+    RemoveFile = "remove-file",
+    /// Moves a file.
+    RenameFile = "rename-file",
+    /// Makes a hard link.
+    LinkFile = "link-file",
+    /// Makes a symbolic link, and reads through it.
+    ReadThroughOwnLink = "read-through-own-link",
+    /// Sends a request.
+    Request = "request",
+    /// Opens a TCP connection without the host's HTTP.
+    Connect = "connect",
+    /// Opens a database for writing, and writes.
+    WriteDatabase = "write-database",
+    /// Opens a database for reading, and writes.
+    WriteThroughReading = "write-through-reading",
+    /// Runs a program.
+    RunProgram = "run-program",
+    /// Reads a variable of the operator.
+    ReadVariable = "read-variable",
+    /// Reads every variable that WASI shows.
+    ListVariables = "list-variables",
+    /// Asks for free space.
+    AskDisk = "ask-disk",
+    /// Stores an artifact, encrypted where a key is named.
+    StoreArtifact = "store-artifact",
+    /// Reads an artifact of another step.
+    ReadArtifact = "read-artifact",
+
+    // Not ending.
+    /// Runs in a circle.
+    Loop = "loop",
+    /// Sleeps on the clock.
+    Sleep = "sleep",
+    /// Runs a statement without end.
+    LoopInDatabase = "loop-in-database",
+
+    // Taking more than there is.
+    /// Takes memory until there is none.
+    EatMemory = "eat-memory",
+    /// Calls itself without end.
+    Recurse = "recurse",
+    /// Opens a file again and again, and keeps the handles.
+    KeepHandles = "keep-handles",
+    /// Opens connections to a database, and keeps them.
+    KeepConnections = "keep-connections",
+    /// Panics.
+    Panic = "panic",
+    /// Exits instead of returning.
+    Exit = "exit",
+
+    // Saying too much, or what it should not.
+    /// Logs line after line.
+    FloodLog = "flood-log",
+    /// Logs long lines with long fields, and fails at once.
+    FloodLogAndFail = "flood-log-and-fail",
+    /// Writes to standard output, without a line's end.
+    FloodOutput = "flood-output",
+    /// Tells of progress, again and again.
+    FloodProgress = "flood-progress",
+    /// Asks for one thing after the other that it may not have.
+    FloodRefusals = "flood-refusals",
+    /// Uses what it was granted, again and again.
+    FloodUses = "flood-uses",
+    /// Says a text in the log, and names a field by it.
+    SayInLog = "say-in-log",
+    /// Writes a text to standard output and standard error.
+    SayOnOutput = "say-on-output",
+    /// Says a text in a finding.
+    SayInFinding = "say-in-finding",
+    /// Says a text in an output.
+    SayInOutput = "say-in-output",
+    /// Says a text in a failure.
+    SayInFailure = "say-in-failure",
+    /// Says a text in the summary of a receipt.
+    SayInReceipt = "say-in-receipt",
+
+    // Reports and receipts that are none.
+    /// Reports 100 MB of findings.
+    ReportTooMuch = "report-too-much",
+    /// Reports failed findings with names of a million letters each.
+    ReportLongNames = "report-long-names",
+    /// Reports nothing at all.
+    ReportNothing = "report-nothing",
+    /// Reports an output twice.
+    OutputTwice = "output-twice",
+    /// Reports an output whose key is none.
+    OutputBadKey = "output-bad-key",
+    /// Reports an output that is too large.
+    OutputTooLarge = "output-too-large",
+    /// Saves a receipt of 2 MiB.
+    SaveLargeReceipt = "save-large-receipt",
+    /// Saves a receipt of 100 MB.
+    SaveHugeReceipt = "save-huge-receipt",
+    /// Saves 2,000 receipts.
+    SaveManyReceipts = "save-many-receipts",
+}
