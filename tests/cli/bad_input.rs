@@ -29,7 +29,8 @@ fn named_pipe(deployment: &Deployment, name: &str) {
 
 #[test]
 fn what_is_no_pipeline_file_is_refused_by_name_and_with_advice() {
-    let deployment = Deployment::new().folder("folder").file("latin1.toml", b"name = \"caf\xe9\"\n").file("empty.toml", "");
+    let deployment =
+        Deployment::new().folder("folder").file("latin1.toml", b"name = \"caf\xe9\"\n").file("empty.toml", "");
     named_pipe(&deployment, "fifo.toml");
     for (file, says, hint) in [
         ("missing.toml", "there is no file `missing.toml`", "hint: "),
@@ -52,10 +53,7 @@ fn a_hundred_megabytes_of_toml_are_refused_without_being_read() {
     let deployment = Deployment::new();
     let file = File::create(deployment.at("large.toml")).and_then(|file| file.set_len(100 << 20));
     assert!(file.is_ok(), "a sparse file");
-    let command = format!(
-        "ulimit -v 4000000; exec '{}' check large.toml",
-        pipe_tests::pipe().display()
-    );
+    let command = format!("ulimit -v 4000000; exec '{}' check large.toml", pipe_tests::pipe().display());
     let output = Command::new("sh").args(["-c", &command]).current_dir(deployment.path()).output();
     let output = output.expect("sh");
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));

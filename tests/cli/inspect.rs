@@ -46,7 +46,8 @@ fn no_plugin_imports_what_it_never_asks_for() {
         let plugin = inspect(&[&format!("std:{stage}"), "--output", "json"]).json().remove(0);
         let imports = words(&plugin, "/imports");
         let requests = plugin["requests"].as_array().cloned().unwrap_or_default();
-        for (import, word) in [("pipe:host/sql", "sql"), ("pipe:host/process", "exec"), ("pipe:host/artifact", "artifacts")]
+        for (import, word) in
+            [("pipe:host/sql", "sql"), ("pipe:host/process", "exec"), ("pipe:host/artifact", "artifacts")]
         {
             let imported = imports.iter().any(|name| name.starts_with(import));
             let requested = requests.iter().any(|request| request["word"] == word);

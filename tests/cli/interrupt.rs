@@ -95,7 +95,11 @@ fn twice_stops_at_once() {
     // The undo waits as well, so that the second interrupt meets it.
     let deployment = waiting("6003")
         .edit("pipeline.toml", "{ program = \"true\", argv = [] }", "{ program = \"sleep\", argv = [\"6004\"] }")
-        .edit("pipeline.toml", "undo = { program = \"true\" }", "undo = { program = \"sleep\", arguments = [\"6004\"] }");
+        .edit(
+            "pipeline.toml",
+            "undo = { program = \"true\" }",
+            "undo = { program = \"sleep\", arguments = [\"6004\"] }",
+        );
     let child = start(&deployment, &["sleep", "6003"]);
     interrupt(&child, "-INT");
     wait_until("the undo runs", || is_running(&["sleep", "6004"]));

@@ -117,12 +117,8 @@ fn colour_is_for_terminals_and_for_who_asks_for_it() {
 fn a_reader_that_goes_away_is_no_error() {
     let deployment = deployed();
     for arguments in [&["log", "export"][..], &["schema"], &["show"], &["history"]] {
-        let mut child = deployment
-            .command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("pipe");
+        let mut child =
+            deployment.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pipe");
         let mut line = String::new();
         let mut stdout = BufReader::with_capacity(16, child.stdout.take().expect("stdout"));
         stdout.read_line(&mut line).expect("a line");

@@ -10,9 +10,8 @@ use pipe_tests::Deployment;
 fn cases() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/wrong");
     let names = fs::read_dir(folder).expect("tests/cli/wrong").map(|entry| entry.expect("a file").file_name());
-    let mut cases: Vec<String> = names
-        .filter_map(|name| name.to_string_lossy().strip_suffix(".toml").map(str::to_owned))
-        .collect();
+    let mut cases: Vec<String> =
+        names.filter_map(|name| name.to_string_lossy().strip_suffix(".toml").map(str::to_owned)).collect();
     cases.sort();
     assert!(cases.len() >= 12, "{cases:?}");
     cases

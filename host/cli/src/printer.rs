@@ -72,7 +72,7 @@ impl Printer {
     pub(crate) fn value(self, value: &impl serde::Serialize) {
         match serde_json::to_string(value) {
             Ok(line) => {
-                let _ = writeln!(std::io::stdout().lock(), "{}", ascii_controls(line));
+                let _ = writeln!(std::io::stdout().lock(), "{}", harmless_json(line));
             }
             Err(error) => self.error(&format!("cannot write the result as JSON: {error}"), None),
         }
@@ -142,13 +142,15 @@ impl Printer {
 
 /// JSON that a terminal shows as it is. JSON itself escapes only half of what a terminal may act upon, and all of it can
 /// stand in strings alone.
-fn ascii_controls(json: String) -> String {
-    if !json.contains(is_unprintable) {
+pub(crate) fn harmless_json(json: String) -> String {
+    // A line's end that JSON has not escaped is one between values.
+    let harmful = |c: char| c != '\n' && is_unprintable(c);
+    if !json.contains(harmful) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        if is_unprintable(c) {
+        if harmful(c) {
             // Writing to a string cannot fail.
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {

@@ -205,7 +205,7 @@ pub enum EventKind {
         /// Settings after references were resolved; their sha256.
         settings_digest: Digest,
     },
-    /// An attempt begins. Written before the call.
+    /// An attempt begins. Durable with whatever is durable next: at the latest with `touched`, before the first effect.
     AttemptStarted {
         /// The step.
         step: StepId,

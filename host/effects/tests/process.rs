@@ -148,7 +148,7 @@ async fn nothing_is_inherited() {
     let ran = run(
         &session,
         shell(
-            "for f in /proc/$$/fd/*; do readlink $f; done; cat; grep -E '^(SigBlk|SigIgn|NoNewPrivs)' /proc/$$/status",
+            "for f in /proc/$$/fd/*; do readlink $f; done; cat; exec grep -E '^(SigBlk|SigIgn|NoNewPrivs)' /proc/self/status",
         ),
     )
     .await

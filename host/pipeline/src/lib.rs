@@ -36,6 +36,6 @@ pub use self::{
     },
     plugins::{PluginFacts, check_against_plugins},
     read::{MAXIMUM_FILE_BYTES, read},
-    schema::{SchemaRefused, compile_schema, validate_resolved},
+    schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},
 };

@@ -17,7 +17,7 @@ use crate::{
 pub struct PluginFacts {
     /// The contract it implements.
     pub stage: Stage,
-    /// The schema of its settings, from [`compile_schema`](crate::compile_schema).
+    /// The schema of its settings, from [`read_schema`](crate::read_schema).
     pub schema: Value,
     /// Whether it exports `undo`.
     pub reversible: bool,

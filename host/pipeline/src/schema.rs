@@ -30,13 +30,23 @@ pub struct SchemaRefused(pub String);
 /// More than 256 KiB, JSON that is nested too deep or none at all, another dialect, a reference to another document, one that
 /// leads to itself, and patterns that cannot be matched in linear time (look-around, back-references).
 pub fn compile_schema(text: &str) -> Result<Value, SchemaRefused> {
+    let schema = read_schema(text)?;
+    Compiled::new(&schema)?;
+    Ok(schema)
+}
+
+/// The same without compiling it, which takes a millisecond: for
+/// [`check_against_plugins`](crate::check_against_plugins), which compiles every schema anyway.
+///
+/// # Errors
+///
+/// More than 256 KiB, JSON that is nested too deep or none at all.
+pub fn read_schema(text: &str) -> Result<Value, SchemaRefused> {
     if text.len() > MAXIMUM_SCHEMA {
         return Err(SchemaRefused(format!("it is larger than {} KiB", MAXIMUM_SCHEMA >> 10)));
     }
     // The reader itself stops at 128 levels.
-    let schema = serde_json::from_str(text).map_err(|error| SchemaRefused(format!("not JSON: {error}")))?;
-    Compiled::new(&schema)?;
-    Ok(schema)
+    serde_json::from_str(text).map_err(|error| SchemaRefused(format!("not JSON: {error}")))
 }
 
 /// Validates settings whose references have been resolved, right before the step is called.

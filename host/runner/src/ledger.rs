@@ -61,9 +61,9 @@ impl StepLedger {
         self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps what nobody waits for. That it could not be kept is told to whoever uses a capability next.
-    fn keep(&self, kind: EventKind) {
-        if let Err(error) = self.recorder.soon(kind) {
+    /// What could not be kept, where nobody is told, is told to whoever uses a capability next.
+    fn keep(&self, kept: Result<(), JournalError>) {
+        if let Err(error) = kept {
             *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
         }
     }
@@ -93,17 +93,17 @@ impl Ledger for StepLedger {
         let repeated = used.word == "write" && self.wrote.swap(true, Ordering::SeqCst);
         let durable = used.effect && !repeated;
         let kind = EventKind::Used { step: self.step.clone(), used };
-        let written = if durable { self.recorder.durable(kind).await } else { self.recorder.soon(kind) };
+        let written = if durable { self.recorder.durable(kind).await } else { self.recorder.soon(kind).await };
         written.map_err(ledger_error)
     }
 
     async fn denied(&self, refusal: Refusal) {
         *self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
-        self.keep(EventKind::Denied { step: self.step.clone(), refusal });
+        self.keep(self.recorder.soon(EventKind::Denied { step: self.step.clone(), refusal }).await);
     }
 
     fn logged(&self, level: LogLevel, message: String, fields: BTreeMap<String, String>) {
-        self.keep(EventKind::Logged { step: self.step.clone(), level, message, fields });
+        self.keep(self.recorder.at_once(EventKind::Logged { step: self.step.clone(), level, message, fields }));
     }
 
     fn progress(&self, message: String, done: u64, total: Option<u64>) {

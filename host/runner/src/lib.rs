@@ -4,6 +4,7 @@
 
 mod error;
 mod ledger;
+mod load;
 mod notify;
 mod plan;
 mod prepare;

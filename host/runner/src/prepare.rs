@@ -24,12 +24,12 @@ use pipe_effects::{
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    PeerSpec, Pipeline, PluginFacts, PluginSource, RollbackEntry, Step, Tls, check_against_plugins, compile_schema,
+    PeerSpec, Pipeline, PluginFacts, PluginSource, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
-use crate::{error::PrepareError, plan::Plan, secrets};
+use crate::{error::PrepareError, load, plan::Plan, secrets};
 
 /// The plugins inside the binary: their bytes, by stage.
 pub type StandardPlugins = fn(Stage) -> &'static [u8];
@@ -88,17 +88,13 @@ pub async fn describe_plugins(
     let mut plugins = BTreeMap::new();
     let mut facts = BTreeMap::new();
     let mut problems = Vec::new();
-    for (name, source) in &pipeline.plugins {
-        let loaded = match source {
-            PluginSource::Standard(stage) => sandbox.load(name, standard(*stage)).await,
-            PluginSource::File { path, .. } => sandbox.load_file(name, path).await,
-        };
+    for (name, loaded) in load::plugins(pipeline, sandbox, standard) {
         match loaded {
             Err(error) => problems.push(at_plugin(pipeline, name, "plugin-invalid", error.to_string(), error.hint())),
-            Ok(plugin) => match accepted(&plugin, source) {
+            Ok(plugin) => match accepted(&plugin) {
                 Ok(known) => {
-                    facts.insert(name.clone(), known);
-                    plugins.insert(name.clone(), plugin);
+                    facts.insert(name.to_owned(), known);
+                    plugins.insert(name.to_owned(), plugin);
                 }
                 Err(problem) => problems.push(at_plugin(pipeline, name, "plugin-refused", problem, None)),
             },
@@ -210,14 +206,8 @@ impl Prepared {
 }
 
 /// What is known of a plugin that is accepted, or why it is not.
-fn accepted(plugin: &Plugin, source: &PluginSource) -> Result<PluginFacts, String> {
-    if let PluginSource::File { sha256: Some(expected), .. } = source
-        && *expected != plugin.digest
-    {
-        return Err(format!("its sha256 is {}, not {expected}", plugin.digest));
-    }
-    let schema = compile_schema(&plugin.description.settings_schema)
-        .map_err(|error| format!("its settings schema is refused: {error}"))?;
+fn accepted(plugin: &Plugin) -> Result<PluginFacts, String> {
+    let schema = read_schema(&plugin.description.settings_schema).map_err(|error| error.to_string())?;
     Ok(PluginFacts { stage: plugin.contract.stage, schema, reversible: plugin.contract.undo })
 }
 

@@ -34,8 +34,15 @@ impl Recorder {
         Ok(())
     }
 
-    /// Returns when the event has its place in the chain; it is on stable storage soon.
-    pub(crate) fn soon(&self, kind: EventKind) -> Result<(), JournalError> {
+    /// Returns when the event is accepted; it is on stable storage soon. Waits while too many others do.
+    pub(crate) async fn soon(&self, kind: EventKind) -> Result<(), JournalError> {
+        self.journal.append(&self.run, vec![kind.clone()], Durability::Soon).await?;
+        self.tell(kind);
+        Ok(())
+    }
+
+    /// The same from where nobody can wait: an error where too many others do.
+    pub(crate) fn at_once(&self, kind: EventKind) -> Result<(), JournalError> {
         self.journal.append_soon(&self.run, std::slice::from_ref(&kind))?;
         self.tell(kind);
         Ok(())

@@ -42,12 +42,14 @@ impl Stepper<'_> {
         let began = Instant::now();
         let settings = self.settings(step, &BTreeMap::new());
         let plugin = self.prepared.plugin(step);
-        self.recorder.soon(EventKind::StepStarted {
-            step: step.id.clone(),
-            stage: step.stage,
-            plugin: self.prepared.identity(step),
-            settings_digest: Digest::of(settings.as_deref().unwrap_or_default().as_bytes()),
-        })?;
+        self.recorder
+            .soon(EventKind::StepStarted {
+                step: step.id.clone(),
+                stage: step.stage,
+                plugin: self.prepared.identity(step),
+                settings_digest: Digest::of(settings.as_deref().unwrap_or_default().as_bytes()),
+            })
+            .await?;
         let result = match (settings, plugin) {
             (Ok(settings), Some(_)) => self.attempts(step, &settings).await?,
             (Err(failure), _) => Err(failure),
@@ -68,8 +70,10 @@ impl Stepper<'_> {
         let mut attempt = 1;
         loop {
             let key = idempotency_key(self.recorder.run().as_str(), &step.id.to_string());
+            // Not durable by itself: an attempt that touched nothing is as good as none, and `touched` is durable before the
+            // first effect, with everything before it.
             self.recorder
-                .durable(EventKind::AttemptStarted { step: step.id.clone(), attempt, idempotency_key: key })
+                .soon(EventKind::AttemptStarted { step: step.id.clone(), attempt, idempotency_key: key })
                 .await?;
             let call = self.call(step);
             let made = self.attempt(step, attempt, settings, call).await;
@@ -79,12 +83,14 @@ impl Stepper<'_> {
             };
             let again = failure.retryable && attempt < step.retry.attempts && may_repeat(step.stage, made.touched);
             let wait = backoff(step.retry.backoff, attempt);
-            self.recorder.soon(EventKind::AttemptFailed {
-                step: step.id.clone(),
-                attempt,
-                failure: failure.clone(),
-                retry_in_ms: again.then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-            })?;
+            self.recorder
+                .soon(EventKind::AttemptFailed {
+                    step: step.id.clone(),
+                    attempt,
+                    failure: failure.clone(),
+                    retry_in_ms: again.then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+                })
+                .await?;
             if !again {
                 return Ok(Err(failure));
             }

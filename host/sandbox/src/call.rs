@@ -238,18 +238,17 @@ impl Sandbox {
         tokio::select! {
             biased;
             () = session.cancellation().cancelled() => {
-                Err(match session.overrun() {
-                    Some(Overrun::Refusals) => host_failure(FailureKind::Denied, Overrun::Refusals.to_string()),
-                    Some(overrun) => host_failure(FailureKind::Other, overrun.to_string()),
-                    None => host_failure(FailureKind::Interrupted, "interrupted by the operator".to_owned()),
-                })
+                Err(overrun(session).unwrap_or_else(|| {
+                    host_failure(FailureKind::Interrupted, "interrupted by the operator".to_owned())
+                }))
             }
             () = tokio::time::sleep(limits.deadline) => {
                 session.cancellation().cancel();
                 let after = pipe_core::units::format_duration(limits.deadline);
                 Err(Failure { retryable: true, ..host_failure(FailureKind::Deadline, format!("did not end within {after}")) })
             }
-            result = guest => Ok(result),
+            // Whatever the guest makes of the end.
+            result = guest => overrun(session).map_or(Ok(result), Err),
         }
     }
 }
@@ -307,6 +306,13 @@ fn judge<T>(store: &Store<State>, ended: Result<wasmtime::Result<Result<T, Failu
     };
     let clean = store.data().lines.clean(&what);
     Err(host_failure(FailureKind::Trap, clean))
+}
+
+/// The failure of a call that had to be ended, since it filled the journal.
+fn overrun(session: &Session) -> Option<Failure> {
+    let overrun = session.overrun()?;
+    let kind = if overrun == Overrun::Refusals { FailureKind::Denied } else { FailureKind::Other };
+    Some(host_failure(kind, overrun.to_string()))
 }
 
 /// A failure that the host found, not the stage.

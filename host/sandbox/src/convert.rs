@@ -188,18 +188,20 @@ pub(crate) async fn describe(store: &mut Store<State>, stage: &StagePre) -> wasm
         ($pre:ident) => {{
             let plugin = $pre.instantiate_async(&mut *store).await?;
             let description = plugin.pipe_stage_describe().call_describe(&mut *store).await?;
+            // The text of a vendor, shown on terminals. The schema is parsed, and never shown as it is.
+            let line = |text: String| store.data().lines.clean(&text);
             Description {
-                name: description.name,
-                version: description.version,
-                summary: description.summary,
+                name: line(description.name),
+                version: line(description.version),
+                summary: line(description.summary),
                 settings_schema: description.settings_schema,
                 capabilities: description
                     .capabilities
                     .into_iter()
                     .map(|request| CapabilityRequest {
-                        word: request.word,
-                        subject: request.subject,
-                        reason: request.reason,
+                        word: line(request.word),
+                        subject: line(request.subject),
+                        reason: line(request.reason),
                     })
                     .collect(),
             }

@@ -60,6 +60,14 @@ pub enum LoadError {
         /// Its size.
         bytes: usize,
     },
+    /// It is not the file that was meant.
+    #[error("its sha256 is {found}, not {expected}")]
+    OtherDigest {
+        /// What the pipeline file says.
+        expected: Digest,
+        /// What it is.
+        found: Digest,
+    },
     /// It does not begin as WebAssembly does.
     #[error("not a WebAssembly file: it does not begin with `\\0asm`")]
     NotWasm,
@@ -223,13 +231,17 @@ impl Sandbox {
         Ok((Self { engine, linker, ticker, cache, nowhere, _scratch: scratch }, refused))
     }
 
-    /// Loads a plugin from a file.
+    /// Loads a plugin from a file. Nothing of a file with another digest than the `expected` one is run or even looked at.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is not a plugin that this host can call.
-    pub async fn load_file(&self, name: &str, path: &Path) -> Result<Plugin, LoadError> {
+    /// The file cannot be read, is another one, or is not a plugin that this host can call.
+    pub async fn load_file(&self, name: &str, path: &Path, expected: Option<&Digest>) -> Result<Plugin, LoadError> {
         let bytes = read_bounded(path)?;
+        let found = Digest::of(&bytes);
+        if let Some(&expected) = expected.filter(|expected| **expected != found) {
+            return Err(LoadError::OtherDigest { expected, found });
+        }
         self.load(name, &bytes).await
     }
 
@@ -264,9 +276,9 @@ impl Sandbox {
         if bytes.len() > LARGEST_COMPONENT {
             return Err(LoadError::TooLarge { bytes: bytes.len() });
         }
-        match bytes.get(..8) {
-            Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => return Err(LoadError::CoreModule),
-            Some([0, b'a', b's', b'm', ..]) => {}
+        match bytes {
+            [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => return Err(LoadError::CoreModule),
+            [0, b'a', b's', b'm', ..] => {}
             _ => return Err(LoadError::NotWasm),
         }
         Component::new(&self.engine, bytes).map_err(|error| LoadError::Invalid(one_line(&error)))

@@ -26,7 +26,7 @@ impl Listed for Item {
 pub(crate) struct Archive {
     /// Directory to store. Needs `allow.read` for it. Symbolic links are stored as links and not followed.
     pub(crate) directory: String,
-    /// Name of the artifact. The last part of the directory and `.tar` where it is left out.
+    /// Name of the artifact, without an ending. The last part of the directory where it is left out.
     #[serde(default)]
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"))]
     pub(crate) name: Option<String>,

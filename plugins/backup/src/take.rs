@@ -92,7 +92,7 @@ fn planned(item: &Item) -> Result<Planned<'_>, Failure> {
     }
 }
 
-/// The last part of the directory and `.tar`.
+/// The last part of the directory.
 fn archive_name(archive: &Archive) -> Result<String, Failure> {
     if let Some(name) = &archive.name {
         return Ok(name.clone());
@@ -100,7 +100,7 @@ fn archive_name(archive: &Archive) -> Result<String, Failure> {
     let last = Path::new(&archive.directory).file_name().and_then(|name| name.to_str());
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
     match last.map(|last| last.trim_start_matches('.').chars().map(plain).collect::<String>()) {
-        Some(name) if !name.is_empty() => Ok(format!("{name}.tar")),
+        Some(name) if !name.is_empty() => Ok(name),
         _ => Err(Failure::settings(format!(
             "{} has no last part to name the archive after; set `name`",
             archive.directory

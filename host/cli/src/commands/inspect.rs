@@ -11,7 +11,7 @@ use super::loading;
 use crate::{
     exit::Exit,
     failure::Failure,
-    printer::{Printer, QUIET, STRONG, styled},
+    printer::{Printer, QUIET, STRONG, harmless_json, styled},
     standard,
 };
 
@@ -41,7 +41,7 @@ pub(crate) async fn inspect(arguments: &InspectArguments, printer: Printer) -> R
             })?;
             sandbox.load(&arguments.plugin, standard::component(stage)).await?
         }
-        None => sandbox.load_file(&arguments.plugin, &PathBuf::from(&arguments.plugin)).await?,
+        None => sandbox.load_file(&arguments.plugin, &PathBuf::from(&arguments.plugin), None).await?,
     };
     let schema: Value = pipe_pipeline::compile_schema(&plugin.description.settings_schema)
         .map_err(|error| Failure::new(Exit::Invalid, format!("its settings schema is refused: {error}")))?;
@@ -100,5 +100,5 @@ fn as_json(plugin: &Plugin, schema: &Value) -> Value {
 }
 
 fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
+    harmless_json(serde_json::to_string_pretty(value).unwrap_or_default())
 }

@@ -49,6 +49,10 @@ pub(crate) fn load(selection: &Selection, state: Option<&Path>, printer: Printer
 
 /// Inputs of the last run that succeeded here, else what the operator says they were.
 fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMap<String, String> {
+    // Opening the journal takes a millisecond, and most files have no use for it.
+    if !document.file().text.contains("previous") {
+        return BTreeMap::new();
+    }
     let known = selection
         .env
         .as_deref()

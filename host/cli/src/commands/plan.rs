@@ -15,7 +15,8 @@ use crate::{
 
 /// Say what a run would do: steps, plugins, grants and limits, and what is undone on failure
 ///
-/// Resolves everything that `pipe run` resolves, secrets and directories as well, and touches nothing.
+/// Checks what `pipe check` checks, for one environment, and touches nothing. Whether secrets and directories are there is
+/// known when the run begins.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
     #[command(flatten)]

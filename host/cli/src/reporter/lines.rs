@@ -111,7 +111,9 @@ pub(crate) fn finding(finding: &Finding) -> String {
         }
         _ => String::new(),
     };
-    format!("{mark} {}: {}{expected}", finding.name, finding.message)
+    // A message about the very thing that the finding is named after does not name it twice.
+    let message = finding.message.strip_prefix(&format!("{}: ", finding.name)).unwrap_or(&finding.message);
+    format!("{mark} {}: {message}{expected}", finding.name)
 }
 
 fn logged(

@@ -44,7 +44,9 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
         }
     }
     let of = |standing: StepStanding| -> Vec<String> {
-        result.state.steps.iter().filter(|step| step.standing == standing).map(|step| step.step.to_string()).collect()
+        let found = result.state.steps.iter().filter(|step| step.standing == standing);
+        // The last was undone first.
+        found.rev().map(|step| step.step.to_string()).collect()
     };
     let row = |name: &str, text: &str| format!("  {name:<9} {text}");
     let undone = of(StepStanding::Undone);

@@ -134,9 +134,9 @@ fn names_of_archives() {
             Item::PgDump(_) => panic!("an archive"),
         }
     };
-    assert_eq!(name("/var/lib/medical-system").unwrap(), "medical-system.tar");
-    assert_eq!(name("data/").unwrap(), "data.tar");
-    assert_eq!(name("/srv/.hidden dir").unwrap(), "hidden_dir.tar");
+    assert_eq!(name("/var/lib/medical-system").unwrap(), "medical-system");
+    assert_eq!(name("data/").unwrap(), "data");
+    assert_eq!(name("/srv/.hidden dir").unwrap(), "hidden_dir");
     for nameless in ["/", ".", ".."] {
         assert!(name(nameless).is_err(), "{nameless}");
     }

@@ -12,6 +12,9 @@ use serde_json::Value;
 #[used]
 static MODE: [u8; 16] = *b"describe-mode: 0";
 
+/// What a terminal would act upon.
+const EVIL: &str = "\u{1b}[2J\u{9b}2J\u{202e}\nforged";
+
 fn mode() -> u8 {
     black_box(&MODE)[15]
 }
@@ -31,6 +34,7 @@ impl JsonSchema for Settings {
             b'h' => json_schema!({ "type": "object", "description": "x".repeat(300 << 10) }),
             b'p' => json_schema!({ "type": "object", "patternProperties": { "^(a+)+(?=b)$": true } }),
             b'n' => nested(100),
+            b't' => json_schema!({ "type": "object", "description": EVIL }),
             _ => json_schema!({ "type": "object", "additionalProperties": false }),
         }
     }
@@ -60,7 +64,7 @@ impl Plugin for Bad {
             b'm' => drop(black_box(vec![1_u8; 1 << 30])),
             _ => {}
         }
-        let text = if mode() == b't' { "\u{1b}[2J\u{202e}\nforged" } else { "bad-schema" };
+        let text = if mode() == b't' { EVIL } else { "bad-schema" };
         Description::new(text, text, text)
     }
 }

@@ -1,0 +1,28 @@
+//! Hostile guests: plugins that try what a plugin must not be able to do, each in a real run of the real `pipe`.
+//!
+//! A refusal is told to the operator with the line that would allow it, and that very line does allow it. No guest takes
+//! longer, more or further than its step may, and none of them harms the record of the run.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+#[path = "guest/src/behaviours.rs"]
+mod behaviours;
+
+mod artifacts;
+mod bad_plugins;
+mod cache;
+mod coverage;
+mod endless;
+mod files;
+mod floods;
+mod network;
+mod others;
+mod places;
+mod reports;
+mod scene;
+mod servers;
+mod terminal;
+mod too_much;
+
+use behaviours::Behaviour;
+use scene::{Scene, Seen};

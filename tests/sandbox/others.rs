@@ -1,0 +1,94 @@
+//! Databases, programs, variables and free space.
+
+use crate::{Behaviour, Scene};
+
+#[test]
+pub(crate) fn a_database_that_may_be_read_is_not_written() {
+    let both = Scene::new(Behaviour::WriteDatabase)
+        .database()
+        .with("peer", "clinic")
+        .allow(r#"allow.sql = ["read clinic"]"#)
+        .refused_until(r#"allow.sql = ["read clinic", "write clinic"]"#);
+    let refusal = both.refused.refusals().next().unwrap();
+    assert_eq!(refusal["reason"], "the peer `clinic` may be read only");
+}
+
+#[test]
+pub(crate) fn a_database_that_is_not_granted_is_not_opened() {
+    let scene = Scene::new(Behaviour::WriteDatabase).database().with("peer", "clinic");
+    scene.refused_until(r#"allow.sql = ["write clinic"]"#);
+}
+
+#[test]
+pub(crate) fn a_connection_for_reading_writes_nothing_whatever_is_granted() {
+    let scene = Scene::new(Behaviour::WriteThroughReading)
+        .database()
+        .with("peer", "clinic")
+        .allow(r#"allow.sql = ["write clinic"]"#);
+    scene.run().fails("denied", "");
+    let database = rusqlite::Connection::open(scene.deployment.at("clinic.db")).unwrap();
+    let rows: u32 = database.query_one("SELECT count(*) FROM visits", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+}
+
+#[test]
+pub(crate) fn a_program_that_is_not_granted_does_not_run() {
+    let both = Scene::new(Behaviour::RunProgram)
+        .with_all("argv", &["echo", "hello"])
+        .refused_until(r#"allow.exec = [{ program = "echo", argv = ["hello"] }]"#);
+    assert_eq!(both.granted.observed(), "hello");
+}
+
+#[test]
+pub(crate) fn another_program_does_not_run() {
+    Scene::new(Behaviour::RunProgram)
+        .with_all("argv", &["env"])
+        .allow(r#"allow.exec = [{ program = "echo", argv = ["**"] }]"#)
+        .refused_until(r#"allow.exec = [{ program = "echo", argv = ["**"] }, { program = "env", argv = [] }]"#);
+}
+
+#[test]
+pub(crate) fn other_arguments_are_refused() {
+    Scene::new(Behaviour::RunProgram)
+        .with_all("argv", &["echo", "--version; rm -rf /"])
+        .allow(r#"allow.exec = [{ program = "echo", argv = ["hello"] }]"#)
+        .refused_until(
+            r#"allow.exec = [{ program = "echo", argv = ["hello"] }, { program = "echo", argv = ["--version; rm -rf /"] }]"#,
+        );
+}
+
+#[test]
+pub(crate) fn a_program_sees_nothing_of_the_operators_environment() {
+    let seen = Scene::new(Behaviour::RunProgram)
+        .variable("WARD", "cardiology")
+        .with_all("argv", &["env"])
+        .allow(r#"allow.exec = [{ program = "env", argv = [] }]"#)
+        .run();
+    assert_eq!(seen.ended.code, 0, "{}", seen.ended);
+    assert!(!seen.observed().contains("cardiology"), "{}", seen.observed());
+}
+
+#[test]
+pub(crate) fn a_variable_is_told_where_it_is_granted_by_name() {
+    let both = Scene::new(Behaviour::ReadVariable)
+        .variable("WARD", "cardiology")
+        .with("name", "WARD")
+        .allow(r#"allow.env = ["LANG"]"#)
+        .refused_until(r#"allow.env = ["LANG", "WARD"]"#);
+    assert_eq!(both.granted.observed(), "cardiology");
+    assert!(!both.refused.ended.stderr.contains("cardiology"));
+}
+
+#[test]
+pub(crate) fn wasi_shows_the_granted_variables_and_no_other() {
+    let scene = Scene::new(Behaviour::ListVariables).variable("WARD", "cardiology").variable("ROOM", "12");
+    assert_eq!(scene.run().observed(), "");
+    assert_eq!(scene.allow(r#"allow.env = ["ROOM"]"#).run().observed(), "ROOM=12");
+}
+
+#[test]
+pub(crate) fn free_space_is_told_where_it_is_granted() {
+    let scene = Scene::new(Behaviour::AskDisk).file("data/open.txt", "").with("path", "data");
+    let scene = scene.allow(r#"allow.read = ["data"]"#);
+    scene.refused_until(r#"allow.disk = ["data"]"#);
+}

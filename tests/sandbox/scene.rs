@@ -1,0 +1,210 @@
+//! A pipeline of one step that calls the hostile guest, and what was seen when it ran.
+
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+
+use pipe_tests::{Deployment, Ended, guest};
+use serde_json::Value;
+
+use crate::Behaviour;
+
+/// A deployment whose step "attempt" does one thing.
+pub(crate) struct Scene {
+    pub(crate) deployment: Deployment,
+    behaviour: Behaviour,
+    head: String,
+    with: String,
+    allow: BTreeMap<String, String>,
+    timeout: &'static str,
+}
+
+impl Scene {
+    /// Nothing granted, nothing there.
+    pub(crate) fn new(behaviour: Behaviour) -> Self {
+        let (head, with) = (String::new(), String::new());
+        Self { deployment: Deployment::new(), behaviour, head, with, allow: BTreeMap::new(), timeout: "60s" }
+    }
+
+    /// Says what to do it to: `path`, `peer`, …
+    pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
+        writeln!(self.with, "with.{key} = {}", quoted(value)).unwrap();
+        self
+    }
+
+    /// The same, for a list.
+    pub(crate) fn with_all(mut self, key: &str, values: &[&str]) -> Self {
+        let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+        writeln!(self.with, "with.{key} = [{}]", values.join(", ")).unwrap();
+        self
+    }
+
+    /// Grants by a line of the step: `allow.read = ["data"]`. Takes the place of an earlier line of the same word.
+    pub(crate) fn allow(mut self, line: &str) -> Self {
+        let (word, _) = line.split_once(" = ").unwrap();
+        self.allow.insert(word.to_owned(), line.to_owned());
+        self
+    }
+
+    /// Adds to the file what stands before its step.
+    pub(crate) fn head(mut self, toml: &str) -> Self {
+        writeln!(self.head, "{toml}").unwrap();
+        self
+    }
+
+    pub(crate) fn timeout(mut self, timeout: &'static str) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    pub(crate) fn file(mut self, path: &str, content: &str) -> Self {
+        self.deployment = self.deployment.file(path, content);
+        self
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.deployment = self.deployment.variable(name, value);
+        self
+    }
+
+    /// A SQLite database `clinic.db` with one empty table, as the peer `clinic`.
+    pub(crate) fn database(self) -> Self {
+        let path = self.deployment.at("clinic.db");
+        rusqlite::Connection::open(path).unwrap().execute_batch("CREATE TABLE visits (who TEXT)").unwrap();
+        self.head("[peers.clinic]\nurl = \"sqlite:clinic.db\"")
+    }
+
+    fn toml(&self) -> String {
+        let plugin = guest::component("hostile");
+        let lines: String = self.allow.values().map(|line| format!("{line}\n")).collect();
+        format!(
+            "name = \"clinic\"\nenvironments = [\"test\"]\n\n[plugins]\nhostile = {{ path = {plugin:?} }}\n\n{}\n\
+             [[step]]\nname = \"attempt\"\nstage = \"verify\"\nplugin = \"hostile\"\ntimeout = \"{}\"\n{lines}\
+             with.behaviour = \"{}\"\n{}",
+            self.head,
+            self.timeout,
+            self.behaviour.name(),
+            self.with,
+        )
+    }
+
+    /// Runs it, and makes sure that the journal still reads and its chain holds.
+    #[track_caller]
+    pub(crate) fn run(&self) -> Seen {
+        let ended = self.start();
+        assert_ne!(ended.code, 70, "the host itself failed: {ended}");
+        let seen = Seen { ended, events: self.events() };
+        self.journal_is_sound();
+        seen
+    }
+
+    /// Runs it, where nothing may come of it but an error before the first step.
+    #[track_caller]
+    pub(crate) fn refused_at_start(&self) -> Ended {
+        let ended = self.start();
+        assert_eq!(ended.code, 3, "{ended}");
+        ended
+    }
+
+    fn start(&self) -> Ended {
+        std::fs::write(self.deployment.at("pipeline.toml"), self.toml()).unwrap();
+        self.deployment.run(&["run", "pipeline.toml", "--env", "test"])
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let shown = self.deployment.run(&["show", "last", "--output", "json"]);
+        assert_eq!(shown.code, 0, "{shown}");
+        shown.json().into_iter().map(|mut line| line["what"].take()).collect()
+    }
+
+    #[track_caller]
+    fn journal_is_sound(&self) {
+        for command in [&["history"][..], &["log", "verify"]] {
+            let ended = self.deployment.run(command);
+            assert_eq!(ended.code, 0, "{command:?}: {ended}");
+        }
+    }
+
+    /// The attempt is refused, and says which line of the step would allow it; with that line it can be done.
+    #[track_caller]
+    pub(crate) fn refused_until(self, line: &str) -> Granted {
+        let refused = self.run();
+        assert_eq!(refused.ended.code, 4, "{}", refused.ended);
+        assert_eq!(refused.failure()["kind"], "denied", "{}", refused.ended);
+        let hints: Vec<&str> = refused.refusals().filter_map(|refusal| refusal["hint"].as_str()).collect();
+        assert!(hints.contains(&line), "{hints:?}");
+        assert!(refused.ended.stderr.contains(&format!("would allow it: {line}")), "{}", refused.ended);
+        let granted = self.allow(line).run();
+        assert_eq!(granted.ended.code, 0, "{}", granted.ended);
+        Granted { refused, granted }
+    }
+}
+
+/// The same attempt, without and with its grant.
+pub(crate) struct Granted {
+    pub(crate) refused: Seen,
+    pub(crate) granted: Seen,
+}
+
+/// What a run showed, and what its journal holds.
+pub(crate) struct Seen {
+    pub(crate) ended: Ended,
+    pub(crate) events: Vec<Value>,
+}
+
+impl Seen {
+    /// All events of a kind: `denied`, `logged`.
+    pub(crate) fn of<'s>(&'s self, event: &'s str) -> impl Iterator<Item = &'s Value> {
+        self.events.iter().filter(move |what| what["event"] == event)
+    }
+
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = &Value> {
+        self.of("denied").map(|what| &what["refusal"])
+    }
+
+    /// Messages of log lines.
+    pub(crate) fn logged(&self) -> Vec<&str> {
+        self.of("logged").filter_map(|what| what["message"].as_str()).collect()
+    }
+
+    /// The end of the step "attempt".
+    pub(crate) fn finished(&self) -> &Value {
+        self.of("step-finished").last().unwrap()
+    }
+
+    /// Why it failed.
+    pub(crate) fn failure(&self) -> &Value {
+        &self.finished()["failure"]
+    }
+
+    /// What the guest saw, where it could do it.
+    pub(crate) fn observed(&self) -> &str {
+        self.finished()["report"]["findings"][0]["observed"].as_str().unwrap_or_default()
+    }
+
+    /// The step failed in this way, and for a reason that holds these words.
+    #[track_caller]
+    pub(crate) fn fails(&self, kind: &str, words: &str) {
+        assert_eq!(self.ended.code, if kind == "denied" { 4 } else { 1 }, "{}", self.ended);
+        assert_eq!(self.failure()["kind"], kind, "{}", self.ended);
+        let message = self.failure()["message"].as_str().unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+
+    /// It was refused, and no line would have allowed it.
+    #[track_caller]
+    pub(crate) fn refused_for_ever(&self) {
+        self.fails("denied", "");
+        assert!(self.refusals().all(|refusal| refusal["hint"].is_null()), "{}", self.ended);
+    }
+}
+
+/// A string of TOML, whatever is in it.
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !matches!(c, '"' | '\\');
+    let characters = text.chars().map(|c| if plain(c) { c.to_string() } else { format!("\\U{:08X}", u32::from(c)) });
+    format!("\"{}\"", characters.collect::<String>())
+}
+
+/// What a file holds, or nothing where there is none.
+pub(crate) fn content(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
