@@ -39,7 +39,6 @@ fn what_is_no_pipeline_file_is_refused_by_name_and_with_advice() {
         ("empty.toml", "`name` is missing", "hint: "),
         ("fifo.toml", "is not a regular file", "hint: "),
         ("/dev/zero", "is not a regular file", "hint: "),
-        ("/proc/self/mem", "", ""),
     ] {
         for command in ["check", "run", "plan"] {
             let ended = refused_soon(&deployment, &[command, file, "--env", "demo"], says);
@@ -117,7 +116,7 @@ fn what_is_no_audit_log_is_refused_by_line() {
 #[test]
 fn a_file_that_may_not_be_read_says_so() {
     let deployment = Deployment::new().file("secret.toml", "name = \"x\"");
-    let closed = fs::set_permissions(deployment.at("secret.toml"), fs::Permissions::from_mode(0));
+    let closed = fs::set_permissions(deployment.at("secret.toml"), fs::Permissions::from_mode(0o000));
     assert!(closed.is_ok());
     // The superuser may read anything.
     if File::open(deployment.at("secret.toml")).is_err() {

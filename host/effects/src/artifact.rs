@@ -63,7 +63,7 @@ impl Session {
                 Ok(rule) => (rule.to_string(), rule.resolved.clone()),
                 Err(denial) => return Err(self.refuse(denial).await),
             };
-        if self.world.artifacts.starts_with(&resolved) {
+        if artifacts.starts_with(&resolved) {
             let message = format!("{directory} holds the artifacts of the run: an archive cannot contain itself");
             return Err(EffectError::new(ErrorKind::Invalid, message));
         }

@@ -15,6 +15,9 @@ use crate::error::ErrorKind;
 /// The longest name that an entry may have, in bytes. Else an archive could fill the memory with one.
 const LONGEST_NAME: u64 = 64 * 1024;
 
+/// Size of a tar block, in bytes.
+const BLOCK: usize = 512;
+
 /// What one entry is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -52,7 +55,7 @@ pub(super) fn members(
     content: &mut dyn Read,
     mut each: impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
 ) -> io::Result<u64> {
-    let mut archive = Archive::new(content);
+    let mut archive = Archive::new(&mut *content);
     let (mut name, mut link) = (None, None);
     let mut count = 0;
     for entry in archive.entries()?.raw(true) {
@@ -97,7 +100,28 @@ pub(super) fn members(
             }
         }
     }
+    end(content)?;
     Ok(count)
+}
+
+/// An archive ends with two blocks of zeros, of which one was read, and nothing but zeros may follow. Else it was cut off,
+/// or is no archive and only begins like an empty one.
+fn end(content: &mut dyn Read) -> io::Result<()> {
+    let (mut buffer, mut rest) = (vec![0; 64 * 1024], 0);
+    loop {
+        let read = content.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        if buffer[..read].iter().any(|&byte| byte != 0) {
+            return Err(problem(ErrorKind::Invalid, "there is something behind the end of the archive"));
+        }
+        rest += read;
+    }
+    if rest < BLOCK {
+        return Err(problem(ErrorKind::Invalid, "the archive has no end: it was cut off, or is none"));
+    }
+    Ok(())
 }
 
 /// A long name, without the NUL at its end.
@@ -120,4 +144,35 @@ fn bounded(entry: &mut Entry<'_, impl Read>) -> io::Result<Vec<u8>> {
 
 fn path(bytes: Vec<u8>) -> PathBuf {
     OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tar::{Builder, Header};
+
+    use super::*;
+
+    fn archive() -> Vec<u8> {
+        let mut builder = Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_size(5);
+        builder.append_data(&mut header, "n".repeat(300), &b"hello"[..]).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn only_what_has_an_end_is_an_archive() {
+        let whole = archive();
+        assert_eq!(list(&mut whole.as_slice()).unwrap(), 1);
+        assert_eq!(list(&mut [0; 1024].as_slice()).unwrap(), 0);
+        let padded = [whole.as_slice(), &[0; 10240]].concat();
+        assert_eq!(list(&mut padded.as_slice()).unwrap(), 1);
+        let followed = [whole.as_slice(), b"x"].concat();
+        assert!(list(&mut followed.as_slice()).is_err());
+        for kept in [0, 1, 512, 600, whole.len() - 1024, whole.len() - 512, whole.len() - 1] {
+            assert!(list(&mut &whole[..kept]).is_err(), "{kept} bytes");
+        }
+        assert!(list(&mut [0; 512].as_slice()).is_err());
+        assert!(list(&mut b"PGDMP".repeat(500).as_slice()).is_err());
+    }
 }

@@ -157,8 +157,8 @@ impl Session {
         // A task of its own: it sees the supervisor to its end whatever becomes of the caller.
         let (supervisor, watched) = (self.world.supervisor.clone(), stop.clone());
         self.operations().spawn(async move {
-            let exit = run(supervisor, prepared, streams, &watched, say_started).await;
-            say_ended.send_replace(Some(exit));
+            let say = |exit| drop(say_ended.send_replace(Some(exit)));
+            run(supervisor, prepared, streams, &watched, say_started, say).await;
         });
         let supervised = Supervised { stop, ended, _ends_when_dropped: token.drop_guard() };
         match started.await {
@@ -222,25 +222,28 @@ fn prepare(session: &Session, rule: ExecRule, command: &Command) -> io::Result<P
     })
 }
 
-/// From the start of the supervisor to its end, which this outlives whatever becomes of the caller.
+/// From the start of the supervisor to its end, which this outlives whatever becomes of the caller. How the program ended
+/// is said once, and as soon as nothing is left of it.
 async fn run(
     supervisor: Vec<OsString>,
     prepared: Prepared,
     streams: Streams,
     stop: &Stop,
     started: oneshot::Sender<Result<(), EffectError>>,
-) -> Result<Exit, EffectError> {
-    stop.check()?;
+    say: impl Fn(Result<Exit, EffectError>),
+) {
+    if let Err(error) = stop.check() {
+        return say(Err(error));
+    }
     // A fork of a large process takes its time.
     let launching = tokio::task::spawn_blocking(move || launch(&supervisor, prepared, streams));
-    let launched = launching.await.map_err(|_| lost()).and_then(|launched| {
-        launched.map_err(|error| EffectError::new(ErrorKind::Unavailable, format!("no supervisor: {error}")))
-    });
+    let launched = launching.await.unwrap_or_else(|lost| Err(io::Error::other(lost)));
     let Launched { mut supervisor, lifeline, status, scratch } = match launched {
         Ok(launched) => launched,
         Err(error) => {
+            let error = EffectError::new(ErrorKind::Unavailable, format!("no supervisor: {error}"));
             let _ = started.send(Err(error.clone()));
-            return Err(error);
+            return say(Err(error));
         }
     };
     let heard = tokio::select! {
@@ -249,6 +252,9 @@ async fn run(
         heard = listen(status, started) => heard,
     };
     drop(lifeline);
+    if let Heard::Ended(exit) = heard {
+        say(Ok(exit));
+    }
     let ended = tokio::time::timeout(ENDING, supervisor.wait()).await;
     if ended.is_err() {
         tracing::warn!(pid = supervisor.id(), "a supervisor did not end its programs in time");
@@ -256,7 +262,6 @@ async fn run(
     }
     // One that was ended by a signal may have left something behind.
     let orderly = matches!(ended, Ok(Ok(status)) if status.code().is_some());
-    let stopped = stop.check().err();
     let cleaning = tokio::task::spawn_blocking(move || {
         if !orderly {
             until_none(|| tree::kill_marked(scratch.path().as_os_str().as_bytes()));
@@ -265,11 +270,10 @@ async fn run(
         drop(scratch);
     });
     let _ = cleaning.await;
-    match (heard, stopped) {
-        (Heard::Ended(exit), _) => Ok(exit),
-        (_, Some(error)) => Err(error),
-        (Heard::Failed(error), None) => Err(error),
-        (Heard::Nothing, None) => Err(lost()),
+    match heard {
+        Heard::Ended(_) => {}
+        Heard::Failed(error) => say(Err(error)),
+        Heard::Nothing => say(Err(stop.check().err().unwrap_or_else(lost))),
     }
 }
 
