@@ -10,6 +10,9 @@ use std::{
 
 use crate::{ROUNDS, Row, quantile};
 
+/// What, how to start it, and how long it took each time.
+type Measured<'c> = (&'static str, &'c dyn Fn() -> Command, Vec<Duration>);
+
 /// Measured in turn, so that whatever else the machine does falls on all of them.
 pub(crate) fn measure() -> Vec<Row> {
     // On a disk, not in memory: the journal is durable.
@@ -24,7 +27,7 @@ pub(crate) fn measure() -> Vec<Row> {
         pipeline(folder.path(), "verify", "allow.read = [\".\"]", "{ kind = \"file\", path = \"verify.toml\" }");
     let run = |file: &Path| pipe(folder.path(), &["run", &file.display().to_string(), "--env", "bench"]);
     let check = || pipe(folder.path(), &["check", &precheck.display().to_string()]);
-    let mut commands: [(&str, &dyn Fn() -> Command, Vec<Duration>); 5] = [
+    let mut commands: [Measured<'_>; 5] = [
         ("a shell that starts /bin/true six times", &shell, Vec::new()),
         ("pipe --version", &|| pipe(folder.path(), &["--version"]), Vec::new()),
         ("pipe check: also the engine and one cached plugin", &check, Vec::new()),

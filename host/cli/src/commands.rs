@@ -13,6 +13,8 @@ pub(crate) mod show;
 
 mod loading;
 
+use pipe_core::redact::Redactor;
+
 use crate::{
     arguments::{Arguments, Command},
     exit::Exit,
@@ -20,16 +22,16 @@ use crate::{
     printer::Printer,
 };
 
-/// Runs the command that was asked for.
+/// Runs the command that was asked for. The redactor learns the secrets of a run before anything can say them.
 ///
 /// # Errors
 ///
 /// Whatever kept it from doing so, ready to be printed.
-pub(crate) async fn run(arguments: Arguments, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redactor) -> Result<Exit, Failure> {
     let state = arguments.state.as_deref();
     let verbose = arguments.verbose > 0;
     match arguments.command {
-        Command::Run(command) => run::run(&command, state, verbose, *printer).await,
+        Command::Run(command) => run::run(&command, state, verbose, *printer, redactor).await,
         Command::Check(command) => check::check(&command, *printer).await,
         Command::Plan(command) => plan::plan(&command, state, *printer).await,
         Command::Inspect(command) => inspect::inspect(&command, *printer).await,

@@ -11,10 +11,12 @@ mod places;
 mod printer;
 mod reporter;
 mod standard;
+mod tracing_log;
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
+use pipe_core::redact::Redactor;
 
 use crate::{arguments::Arguments, exit::Exit, printer::Printer};
 
@@ -32,12 +34,13 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     let printer = Printer::new(&arguments.output);
-    printer.start_tracing(arguments.verbose);
+    let redactor = Redactor::default();
+    tracing_log::start(printer, arguments.verbose, &redactor);
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() else {
         printer.error("cannot start: the system gives no threads", None);
         return ExitCode::from(Exit::Internal.code());
     };
-    let exit = match runtime.block_on(commands::run(arguments, &printer)) {
+    let exit = match runtime.block_on(commands::run(arguments, &printer, redactor)) {
         Ok(exit) => exit,
         Err(failure) => {
             printer.failure(&failure);

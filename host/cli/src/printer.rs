@@ -119,25 +119,6 @@ impl Printer {
             }
         }
     }
-
-    /// Starts the program's own log, on stderr. `PIPE_LOG` says more than `--verbose` can.
-    pub(crate) fn start_tracing(self, verbose: u8) {
-        use tracing_subscriber::EnvFilter;
-        let default = match verbose {
-            0 => "error",
-            1 => "pipe=info,pipe_runner=info,pipe_sandbox=info,warn",
-            _ => "debug",
-        };
-        let filter = EnvFilter::try_from_env("PIPE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-        let started = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .with_ansi(self.live())
-            .try_init();
-        if started.is_err() {
-            self.warning("the log was started twice");
-        }
-    }
 }
 
 /// JSON that a terminal shows as it is. JSON itself escapes only half of what a terminal may act upon, and all of it can

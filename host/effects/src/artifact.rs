@@ -10,6 +10,7 @@ mod extract;
 mod key;
 mod listing;
 mod name;
+mod pieces;
 mod progress;
 mod retrieve;
 mod store;
@@ -56,8 +57,10 @@ impl Session {
     pub async fn archive(self: &Arc<Self>, directory: &str, storing: Storing) -> Result<Artifact, EffectError> {
         let failed = |error| effect_error(error, format_args!("cannot archive {directory}"));
         let destination = self.destination(&storing, ".tar.zst").await?;
-        let (base, text) = (self.world.base.clone(), directory.to_owned());
-        let resolved = self.blocking(move |_| Ok(resolve(&base, text))).await.map_err(failed)?;
+        let (world, text) = (Arc::clone(&self.world), directory.to_owned());
+        let resolving =
+            self.blocking(move |_| Ok((resolve(&world.base, text), resolve(&world.base, &world.artifacts))));
+        let (resolved, artifacts) = resolving.await.map_err(failed)?;
         let (rule, root) =
             match self.grant.read(&PathRequest { shown: directory, resolved: &resolved, directory: true }) {
                 Ok(rule) => (rule.to_string(), rule.resolved.clone()),

@@ -1,5 +1,7 @@
 //! Paths as the kernel sees them: where a grant really points, and where a path that a guest names really leads.
 
+mod problem;
+
 use std::{
     collections::VecDeque,
     ffi::OsString,
@@ -11,114 +13,21 @@ use std::{
 
 use pipe_capability::{grant::Grant, path::PathRule, word::Word};
 
+pub use self::problem::PathError;
+
 /// How many symbolic links one path may go through. The kernel's own limit.
 const MOST_LINKS: usize = 40;
 
 /// File systems through which a guest could change the machine itself.
 const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
 
-/// A `read`, `write` or `disk` rule that cannot be granted.
-#[derive(Debug, thiserror::Error)]
-pub enum PathError {
-    /// There is nothing at the path.
-    #[error("`{written}` does not exist")]
-    Missing {
-        /// The word of the rule.
-        word: Word,
-        /// The rule as written.
-        written: String,
-        /// Where it points.
-        path: PathBuf,
-    },
-    /// The path is a single file, or something else that is no directory.
-    #[error("`{written}` is not a directory")]
-    NotADirectory {
-        /// The word of the rule.
-        word: Word,
-        /// The rule as written.
-        written: String,
-    },
-    /// A guest with this grant could change `pipe` itself, its records or its plugins.
-    #[error("`{written}` reaches {protected}, which belongs to pipe itself", protected = protected.display())]
-    Protected {
-        /// The word of the rule.
-        word: Word,
-        /// The rule as written.
-        written: String,
-        /// What it reaches.
-        protected: PathBuf,
-    },
-    /// The path is, holds or lies in a file system of the kernel.
-    #[error("`{written}` reaches {system}, which is the machine itself")]
-    System {
-        /// The word of the rule.
-        word: Word,
-        /// The rule as written.
-        written: String,
-        /// What it reaches.
-        system: &'static str,
-    },
-    /// The operating system said no.
-    #[error("`{written}`: {source}")]
-    Io {
-        /// The word of the rule.
-        word: Word,
-        /// The rule as written.
-        written: String,
-        /// What it said.
-        source: io::Error,
-    },
-}
-
-impl PathError {
-    /// The rule as it stands in the pipeline file.
-    #[must_use]
-    pub fn written(&self) -> &str {
-        match self {
-            Self::Missing { written, .. }
-            | Self::NotADirectory { written, .. }
-            | Self::Protected { written, .. }
-            | Self::System { written, .. }
-            | Self::Io { written, .. } => written,
-        }
-    }
-
-    /// The word whose rule it is.
-    #[must_use]
-    pub const fn word(&self) -> Word {
-        match self {
-            Self::Missing { word, .. }
-            | Self::NotADirectory { word, .. }
-            | Self::Protected { word, .. }
-            | Self::System { word, .. }
-            | Self::Io { word, .. } => *word,
-        }
-    }
-
-    /// What would be right.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Missing { word: Word::Write, path, .. } => {
-                let parent = path.parent().unwrap_or(path);
-                Some(format!(
-                    "create {} first: only the last directory of a `write` grant is created",
-                    parent.display()
-                ))
-            }
-            Self::Missing { path, .. } => Some(format!("nothing is at {}", path.display())),
-            Self::NotADirectory { written, .. } => {
-                let parent = match Path::new(written).parent() {
-                    Some(parent) if parent != Path::new("") => parent.display().to_string(),
-                    _ => ".".to_owned(),
-                };
-                Some(format!("grant the directory that holds it: `{parent}`"))
-            }
-            Self::Protected { .. } => Some("grant a directory of its own to the step".to_owned()),
-            Self::System { .. } => Some("grant the directory that the step needs".to_owned()),
-            Self::Io { .. } => None,
-        }
-    }
+/// What belongs to pipe itself. All paths are canonical.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OwnPlaces<'p> {
+    /// What no grant may write: state, cache, policy, pipeline file, plugins, `pipe`.
+    pub unwritable: &'p [PathBuf],
+    /// What no grant may read: the state with everybody's artifacts, the cache with the key of its MAC.
+    pub unreadable: &'p [PathBuf],
 }
 
 /// Resolves the paths of a grant once, before the first step: symbolic links in them count now and never again.
@@ -127,22 +36,23 @@ impl PathError {
 ///
 /// # Errors
 ///
-/// A directory that is missing, no directory, a kernel file system, or one of `protected`, which must be canonical.
-pub fn canonical_grant(mut grant: Grant, base: &Path, protected: &[PathBuf]) -> Result<Grant, PathError> {
+/// A directory that is missing, no directory, a kernel file system, or one of pipe's own.
+pub fn canonical_grant(mut grant: Grant, base: &Path, own: OwnPlaces<'_>) -> Result<Grant, PathError> {
     for rule in &mut grant.read {
         rule.resolved = existing(Word::Read, rule, base)?;
         // A file of /proc tells the environment and the memory of pipe, and so every secret.
         refuse_system(Word::Read, rule, &["/proc"])?;
+        refuse_own(Word::Read, rule, own.unreadable)?;
     }
     for rule in &mut grant.write {
         rule.resolved = resolve(base, &rule.resolved);
         refuse_system(Word::Write, rule, &SYSTEM)?;
-        refuse_protected(rule, protected)?;
+        refuse_own(Word::Write, rule, own.unwritable)?;
         create_if_missing(rule)?;
         rule.resolved = existing(Word::Write, rule, base)?;
         // Once more: what was created or found is what counts.
         refuse_system(Word::Write, rule, &SYSTEM)?;
-        refuse_protected(rule, protected)?;
+        refuse_own(Word::Write, rule, own.unwritable)?;
     }
     for rule in &mut grant.disk {
         let path = base.join(&rule.resolved);
@@ -226,11 +136,11 @@ fn refuse_system(word: Word, rule: &PathRule, roots: &[&'static str]) -> Result<
     }
 }
 
-fn refuse_protected(rule: &PathRule, protected: &[PathBuf]) -> Result<(), PathError> {
+fn refuse_own(word: Word, rule: &PathRule, protected: &[PathBuf]) -> Result<(), PathError> {
     match protected.iter().find(|protected| overlap(&rule.resolved, protected)) {
         None => Ok(()),
         Some(protected) => {
-            Err(PathError::Protected { word: Word::Write, written: rule.written.clone(), protected: protected.clone() })
+            Err(PathError::Protected { word, written: rule.written.clone(), protected: protected.clone() })
         }
     }
 }
@@ -267,10 +177,10 @@ mod tests {
     #[test]
     fn a_missing_write_directory_is_created_for_the_operator_alone() {
         let (_keep, base) = place();
-        let grant = canonical_grant(write("out", &base), &base, &[]).unwrap();
+        let grant = canonical_grant(write("out", &base), &base, OwnPlaces::default()).unwrap();
         assert_eq!(grant.write[0].resolved, base.join("out"));
         assert_eq!(fs::metadata(base.join("out")).unwrap().permissions().mode() & 0o777, 0o700);
-        let missing = canonical_grant(write("a/b", &base), &base, &[]).unwrap_err();
+        let missing = canonical_grant(write("a/b", &base), &base, OwnPlaces::default()).unwrap_err();
         assert!(matches!(missing, PathError::Missing { .. }), "{missing}");
         assert!(missing.hint().unwrap().contains("create"), "{missing:?}");
     }
@@ -280,11 +190,14 @@ mod tests {
         let (_keep, base) = place();
         fs::create_dir(base.join("conf")).unwrap();
         fs::write(base.join("conf/a.toml"), "").unwrap();
-        assert!(matches!(canonical_grant(read("gone", &base), &base, &[]), Err(PathError::Missing { .. })));
-        let file = canonical_grant(read("conf/a.toml", &base), &base, &[]).unwrap_err();
+        assert!(matches!(
+            canonical_grant(read("gone", &base), &base, OwnPlaces::default()),
+            Err(PathError::Missing { .. })
+        ));
+        let file = canonical_grant(read("conf/a.toml", &base), &base, OwnPlaces::default()).unwrap_err();
         assert_eq!(file.written(), "conf/a.toml");
         assert_eq!(file.hint().unwrap(), "grant the directory that holds it: `conf`");
-        let file = canonical_grant(write("conf/a.toml", &base), &base, &[]).unwrap_err();
+        let file = canonical_grant(write("conf/a.toml", &base), &base, OwnPlaces::default()).unwrap_err();
         assert!(matches!(file, PathError::NotADirectory { word: Word::Write, .. }), "{file}");
     }
 
@@ -295,16 +208,23 @@ mod tests {
         symlink("state/runs", base.join("innocent")).unwrap();
         let protected = [base.join("state")];
         for written in ["state", "state/runs", "state/new", ".", "innocent", "x/../state"] {
-            let refused = canonical_grant(write(written, &base), &base, &protected).unwrap_err();
+            let refused =
+                canonical_grant(write(written, &base), &base, OwnPlaces { unwritable: &protected, unreadable: &[] })
+                    .unwrap_err();
             assert!(matches!(refused, PathError::Protected { .. }), "{written}: {refused}");
         }
         assert!(!base.join("state/new").exists());
+        for written in ["state", "state/runs", ".", "innocent"] {
+            let own = OwnPlaces { unwritable: &[], unreadable: &protected };
+            let refused = canonical_grant(read(written, &base), &base, own).unwrap_err();
+            assert!(matches!(refused, PathError::Protected { word: Word::Read, .. }), "{written}: {refused}");
+        }
         for written in ["/", "/proc", "/proc/self", "/sys/fs", "/dev", "/dev/shm"] {
-            let refused = canonical_grant(write(written, &base), &base, &[]).unwrap_err();
+            let refused = canonical_grant(write(written, &base), &base, OwnPlaces::default()).unwrap_err();
             assert!(matches!(refused, PathError::System { .. }), "{written}: {refused}");
         }
         for written in ["/", "/proc", "/proc/self"] {
-            let refused = canonical_grant(read(written, &base), &base, &[]).unwrap_err();
+            let refused = canonical_grant(read(written, &base), &base, OwnPlaces::default()).unwrap_err();
             assert!(matches!(refused, PathError::System { word: Word::Read, .. }), "{written}: {refused}");
         }
     }
@@ -314,7 +234,7 @@ mod tests {
         let (_keep, base) = place();
         fs::create_dir(base.join("v1")).unwrap();
         symlink("v1", base.join("current")).unwrap();
-        let grant = canonical_grant(read("current", &base), &base, &[]).unwrap();
+        let grant = canonical_grant(read("current", &base), &base, OwnPlaces::default()).unwrap();
         assert_eq!(grant.read[0].resolved, base.join("v1"));
         assert_eq!(grant.read[0].written, "current");
     }

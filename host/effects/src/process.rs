@@ -3,10 +3,14 @@
 //! Each program runs below a supervisor of its own (see [`crate::confine`]), which ends its whole tree when the program
 //! ends, when the call is cancelled, or when the host dies. There is no shell, and no other way to start a program.
 
+mod arguments;
 mod credentials;
 mod environment;
+mod launch;
 pub(crate) mod output;
+mod prepare;
 mod program;
+mod stop;
 pub(crate) mod supervise;
 
 use std::{io, process::Stdio, sync::Arc};

@@ -113,7 +113,7 @@ async fn a_directory_comes_back_bit_by_bit() {
         assert_eq!(fs::metadata(&stored.location).unwrap().permissions().mode() & 0o777, 0o600);
         let suffix = if encrypted { "files.tar.zst.age" } else { "files.tar.zst" };
         assert_eq!(place.artifact_files(), [format!("{}-{suffix}", &stored.digest.to_string()[..16])]);
-        assert_eq!(place.ledger.records().stored, [stored.clone()]);
+        assert_eq!(place.ledger.records().stored, std::slice::from_ref(&stored));
 
         let digest = stored.digest.to_string();
         let verified = session.verify_archive(&digest).await.unwrap();

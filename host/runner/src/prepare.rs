@@ -1,12 +1,7 @@
 //! Everything knowable, checked before the first step: plugins, settings, grants, secrets, places.
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
+    collections::BTreeMap, ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc,
 };
 
 use pipe_capability::grant::Grant;
@@ -18,18 +13,13 @@ use pipe_core::{
     redact::Redactor,
     stage::Stage,
 };
-use pipe_effects::{
-    path::canonical_grant,
-    world::{Peer, TlsMode, World},
-};
+use pipe_effects::world::{Peer, TlsMode, World};
 use pipe_journal::Journal;
-use pipe_pipeline::{
-    PeerSpec, Pipeline, PluginFacts, PluginSource, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
-};
+use pipe_pipeline::{PeerSpec, Pipeline, PluginFacts, RollbackEntry, Step, Tls, check_against_plugins, read_schema};
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
-use crate::{error::PrepareError, load, plan::Plan, secrets};
+use crate::{error::PrepareError, grants, load, plan::Plan, secrets};
 
 /// The plugins inside the binary: their bytes, by stage.
 pub type StandardPlugins = fn(Stage) -> &'static [u8];
@@ -42,8 +32,10 @@ pub struct Settings {
     pub started: jiff::Timestamp,
     /// Where journal and artifacts are. Exists.
     pub state: PathBuf,
-    /// What no grant may reach for writing, beside the state directory: cache, `pipe` itself.
-    pub protected: Vec<PathBuf>,
+    /// Where compiled plugins are kept, if they are.
+    pub cache: Option<PathBuf>,
+    /// The running `pipe`.
+    pub executable: PathBuf,
     /// Variables of the operator.
     pub environment: BTreeMap<String, String>,
     /// Starts the supervisor.
@@ -134,8 +126,9 @@ pub async fn prepare(
 ) -> Result<Prepared, PrepareError> {
     let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, standard).await.map_err(PrepareError::Invalid)?;
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
-    let protected = protected(&pipeline, &settings);
-    let grants = canonical_grants(&pipeline, &protected).map_err(PrepareError::Invalid)?;
+    let protected = grants::unwritable(&pipeline, &settings);
+    let grants =
+        grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
     let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
     DirBuilder::new()
         .recursive(true)
@@ -244,51 +237,12 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
 }
 
 /// Every step of the pipeline, whatever it is for.
-fn all_steps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
+pub(crate) fn all_steps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
     let of_rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
         RollbackEntry::Run(step) => Some(step),
         RollbackEntry::Undo { .. } => None,
     });
     pipeline.steps.iter().chain(of_rollback).chain(pipeline.notifications.iter().map(|notification| &notification.step))
-}
-
-/// What no grant may reach for writing: what makes pipe what it is.
-fn protected(pipeline: &Pipeline, settings: &Settings) -> Vec<PathBuf> {
-    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let plugins = pipeline.plugins.values().filter_map(|source| match source {
-        PluginSource::File { path, .. } => Some(canonical(path)),
-        PluginSource::Standard(_) => None,
-    });
-    let mut protected = vec![canonical(&settings.state), canonical(&pipeline.file.path)];
-    protected.extend(settings.protected.iter().map(|path| canonical(path)));
-    protected.extend(plugins);
-    protected
-}
-
-/// Every step's grant with its paths resolved once.
-fn canonical_grants(
-    pipeline: &Pipeline,
-    protected: &[PathBuf],
-) -> Result<BTreeMap<StepId, Arc<Grant>>, Vec<Diagnostic>> {
-    let mut grants = BTreeMap::new();
-    let mut problems = Vec::new();
-    for step in all_steps(pipeline) {
-        match canonical_grant(step.grant.clone(), &pipeline.base, protected) {
-            Ok(grant) => {
-                grants.insert(step.id.clone(), Arc::new(grant));
-            }
-            Err(error) => {
-                let mut problem = Diagnostic::error("grant-refused", format!("step \"{}\": {error}", step.id)).at(
-                    &pipeline.file,
-                    step.span.clone(),
-                    "",
-                );
-                problem.hints.extend(error.hint());
-                problems.push(problem);
-            }
-        }
-    }
-    if problems.is_empty() { Ok(grants) } else { Err(problems) }
 }
 
 /// A problem with a plugin, at the first step that uses it.

@@ -72,8 +72,11 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
 }
 
 /// Checks everything, and sets everything up to run.
-pub(crate) async fn prepare(loaded: Loaded, printer: Printer) -> Result<(Prepared, Arc<Journal>), Failure> {
-    let redactor = Redactor::default();
+pub(crate) async fn prepare(
+    loaded: Loaded,
+    printer: Printer,
+    redactor: Redactor,
+) -> Result<(Prepared, Arc<Journal>), Failure> {
     make_state(&loaded.state)?;
     let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
     let executable = std::env::current_exe()?;
@@ -81,7 +84,8 @@ pub(crate) async fn prepare(loaded: Loaded, printer: Printer) -> Result<(Prepare
         run: loaded.run,
         started: loaded.started,
         state: loaded.state,
-        protected: places::cache().into_iter().chain([executable.clone()]).collect(),
+        cache: places::cache(),
+        executable: executable.clone(),
         environment: std::env::vars_os().filter_map(text_variable).collect(),
         supervisor: vec![executable.into(), crate::SUPERVISOR.into()],
         actor: actor(),

@@ -7,7 +7,10 @@ use std::{
 };
 
 use clap::Args;
-use pipe_core::event::{Event, EventKind};
+use pipe_core::{
+    event::{Event, EventKind},
+    redact::Redactor,
+};
 use pipe_runner::Observer;
 use tokio_util::sync::CancellationToken;
 
@@ -39,11 +42,12 @@ pub(crate) async fn run(
     state: Option<&Path>,
     verbose: bool,
     printer: Printer,
+    redactor: Redactor,
 ) -> Result<Exit, Failure> {
     let began = Instant::now();
     let loaded = loading::load(&arguments.selection, state, printer)?;
     let state = loaded.state.clone();
-    let (prepared, journal) = loading::prepare(loaded, printer).await?;
+    let (prepared, journal) = loading::prepare(loaded, printer, redactor).await?;
     let interrupt = CancellationToken::new();
     tokio::spawn(watch_interrupts(interrupt.clone(), printer));
     let delivered = Arc::new(Mutex::new(Vec::new()));

@@ -156,6 +156,8 @@ mod tests {
         let mut builder = Builder::new(Vec::new());
         let mut header = Header::new_gnu();
         header.set_size(5);
+        header.set_mode(0o644);
+        header.set_mtime(0);
         builder.append_data(&mut header, "n".repeat(300), &b"hello"[..]).unwrap();
         builder.into_inner().unwrap()
     }

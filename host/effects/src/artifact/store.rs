@@ -6,9 +6,8 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
-    mem,
     path::PathBuf,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, SyncSender},
     thread,
 };
 
@@ -17,14 +16,11 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
-use super::key::Keys;
+use super::{
+    key::Keys,
+    pieces::{Neighbour, Piece, Pieces, receive},
+};
 use crate::blocking::go_on;
-
-/// Size of one buffer, in bytes.
-const PIECE: usize = 256 * 1024;
-
-/// How many buffers wait between two threads.
-const WAITING_PIECES: usize = 3;
 
 /// zstd's own default.
 const LEVEL: i32 = 3;
@@ -61,8 +57,8 @@ pub(super) fn write(
     produce: impl FnOnce(&mut Content<'_>) -> io::Result<()>,
 ) -> io::Result<Written> {
     let mut file = tempfile::Builder::new().prefix(".partial-").rand_bytes(16).tempfile_in(&destination.directory)?;
-    let (to_compressor, for_compressor) = sync_channel(WAITING_PIECES);
-    let (to_sealer, for_sealer) = sync_channel(WAITING_PIECES);
+    let (to_compressor, for_compressor) = Pieces::channel();
+    let (to_sealer, for_sealer) = Pieces::channel();
     let (stored, keys) = (file.as_file_mut(), &destination.keys);
     let (produced, compressed, sealed) = thread::scope(|scope| {
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
@@ -231,78 +227,6 @@ impl Write for Stored<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// What goes from one thread to the next. A sender that goes away without the end has failed.
-enum Piece {
-    Data(Vec<u8>),
-    End,
-}
-
-/// Another thread of the same work failed.
-#[derive(Debug, thiserror::Error)]
-#[error("the work was given up")]
-struct Neighbour;
-
-/// Collects data into pieces and hands them to the next thread.
-struct Pieces {
-    to: SyncSender<Piece>,
-    buffer: Vec<u8>,
-    filled: usize,
-}
-
-impl Pieces {
-    fn new(to: SyncSender<Piece>) -> Self {
-        Self { to, buffer: vec![0; PIECE], filled: 0 }
-    }
-
-    /// Where the next data goes. Never empty.
-    fn room(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.filled..]
-    }
-
-    /// `count` bytes of the room are filled.
-    fn advance(&mut self, count: usize) -> io::Result<()> {
-        self.filled += count;
-        if self.filled == PIECE { self.send() } else { Ok(()) }
-    }
-
-    fn send(&mut self) -> io::Result<()> {
-        let mut piece = mem::replace(&mut self.buffer, vec![0; PIECE]);
-        piece.truncate(mem::take(&mut self.filled));
-        self.to.send(Piece::Data(piece)).map_err(|_| io::Error::other(Neighbour))
-    }
-
-    fn end(mut self) -> io::Result<()> {
-        if self.filled > 0 {
-            self.send()?;
-        }
-        self.to.send(Piece::End).map_err(|_| io::Error::other(Neighbour))
-    }
-}
-
-impl Write for Pieces {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let room = self.room();
-        let count = room.len().min(data.len());
-        room[..count].copy_from_slice(&data[..count]);
-        self.advance(count)?;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn receive(from: &Receiver<Piece>, to: &mut impl Write) -> io::Result<()> {
-    loop {
-        match from.recv() {
-            Ok(Piece::Data(data)) => to.write_all(&data)?,
-            Ok(Piece::End) => return Ok(()),
-            Err(_) => return Err(io::Error::other(Neighbour)),
-        }
     }
 }
 

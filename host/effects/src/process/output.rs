@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use pipe_core::{event::LogLevel, redact::Redactor};
 use tokio::{io::AsyncReadExt as _, net::unix::pipe};
 
-use super::supervise::Stop;
+use super::stop::Stop;
 use crate::{
     error::{EffectError, ErrorKind},
     ledger::Ledger,
