@@ -16,7 +16,7 @@ mod retrieve;
 mod store;
 mod verify;
 
-use std::{io, sync::Arc};
+use std::{fs, io, sync::Arc};
 
 use cap_std::{ambient_authority, fs::Dir};
 use pipe_capability::{path::PathRequest, secret::SlotTarget, word::Word};
@@ -195,8 +195,14 @@ impl Session {
     async fn keep(self: &Arc<Self>, written: Written, destination: Destination) -> Result<Artifact, EffectError> {
         let failed = |error| effect_error(error, "cannot keep the artifact");
         let placed = self.blocking(move |_| written.place(&destination)).await.map_err(failed)?;
-        self.ledger.artifact_stored(placed.artifact.clone()).await.map_err(journal_failed)?;
-        Ok(placed.keep())
+        let (artifact, remove) = placed.hand_over();
+        if let Err(error) = self.ledger.artifact_stored(artifact.clone()).await {
+            if let Some(path) = remove {
+                let _ = fs::remove_file(path);
+            }
+            return Err(journal_failed(error));
+        }
+        Ok(artifact)
     }
 
     /// Decides whether an artifact may be read, and with which keys.

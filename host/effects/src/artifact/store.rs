@@ -113,16 +113,15 @@ impl Written {
 
 /// A file under its final name that nobody knows yet. Removed when dropped, unless the same was there before.
 pub(super) struct Placed {
-    /// What it is.
-    pub(super) artifact: Artifact,
+    artifact: Artifact,
     remove: Option<PathBuf>,
 }
 
 impl Placed {
-    /// It is known now, and stays.
-    pub(super) fn keep(mut self) -> Artifact {
-        self.remove = None;
-        self.artifact.clone()
+    /// What it is, and the file to remove if that cannot be written down. From now on a file that nobody knows is the lesser
+    /// evil: whether a record that is being written will be there is not known.
+    pub(super) fn hand_over(mut self) -> (Artifact, Option<PathBuf>) {
+        (self.artifact.clone(), self.remove.take())
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const LIFELINE: RawFd = 3;
 /// Write end of a pipe for [`Report`]s, one JSON text a line.
 pub(crate) const STATUS: RawFd = 4;
-/// A file in memory that holds a [`Specification`] in JSON.
+/// A file without a name that holds a [`Specification`] in JSON.
 pub(crate) const SPECIFICATION: RawFd = 5;
 /// The program itself, where its content was checked.
 pub(crate) const PROGRAM: RawFd = 6;

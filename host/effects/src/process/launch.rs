@@ -2,14 +2,13 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
     io::{self, PipeWriter, Write as _},
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     time::Duration,
 };
 
 use command_fds::{CommandFdExt as _, FdMapping};
-use nix::{sys::memfd, unistd::Pid};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
@@ -114,7 +113,7 @@ fn launch(supervisor: &[OsString], prepared: Prepared, streams: Streams) -> io::
     // `Command` itself uses between fork and exec.
     let (lifeline_end, lifeline) = io::pipe()?;
     let (status, status_end) = io::pipe()?;
-    let mut specification: File = memfd::memfd_create(c"pipe", memfd::MFdFlags::MFD_CLOEXEC)?.into();
+    let mut specification = tempfile::tempfile_in(prepared.scratch.path())?;
     specification.write_all(&serde_json::to_vec(&prepared.specification)?)?;
 
     let map = |parent_fd: OwnedFd, child_fd| FdMapping { parent_fd, child_fd };
