@@ -52,7 +52,7 @@ if ! command -v cargo-deny >/dev/null; then
     cargo install cargo-deny --version 0.20.2 --locked --quiet --target-dir target/deny
 fi
 cargo deny --log-level error check bans licenses sources
-cargo deny --log-level error --manifest-path plugins/Cargo.toml check --config deny.toml bans licenses sources
+cargo deny --log-level error --manifest-path plugins/Cargo.toml --config deny.toml check bans licenses sources
 
 say 'plugin tests'
 cargo test --release --locked "${plugins[@]}" --workspace --quiet
