@@ -131,9 +131,10 @@ fn a_refusal_after_something_was_started_is_undone() {
 
 #[test]
 fn an_undo_that_fails_calls_for_a_person() {
-    let deployment = Deployment::new().file(
-        "pipeline.toml",
-        r#"
+    let deployment = Deployment::new()
+        .file(
+            "pipeline.toml",
+            r#"
 name = "stubborn"
 environments = ["demo"]
 
@@ -150,10 +151,11 @@ undo = { program = "false" }
 [[step]]
 name = "look"
 stage = "verify"
-allow.read = ["."]
-with.check = [{ kind = "file", path = "nothing-here.txt" }]
+allow.read = ["seen"]
+with.check = [{ kind = "file", path = "seen/nothing-here.txt" }]
 "#,
-    );
+        )
+        .folder("seen");
     let ended = deployment.run(&["run", "pipeline.toml", "--env", "demo"]);
     outcome(&ended, 6, "rollback failed after ");
     insta::assert_snapshot!(ended);

@@ -81,6 +81,7 @@ fn every_exit_code_of_the_readme_is_met_by_a_test() {
         ("4", "failure::a_refused_capability_says_which_line_would_allow_it"),
         ("5", "failure::a_verification_that_fails_brings_the_last_version_back"),
         ("6", "failure::an_undo_that_fails_calls_for_a_person"),
+        ("8", "interrupt::a_second_run_waits_for_nobody_and_touches_nothing"),
         ("70", "record::without_a_journal_there_is_nothing_to_show"),
         ("130", "interrupt::twice_stops_at_once"),
     ];

@@ -91,6 +91,30 @@ fn once_ends_the_step_and_undoes_what_was_started() {
 }
 
 #[test]
+fn a_second_run_waits_for_nobody_and_touches_nothing() {
+    let deployment = waiting("6005");
+    let child = start(&deployment, &["sleep", "6005"]);
+    let second = deployment.run(&["run", "pipeline.toml", "--env", "demo"]);
+    assert_eq!(second.code, 8, "{second}");
+    assert!(second.stderr.contains("error: another run of waiting in demo is going on"), "{second}");
+    interrupt(&child, "-INT");
+    let (code, stderr) = end(child);
+    assert_eq!(code, Some(5), "{stderr}");
+}
+
+#[test]
+fn a_lost_terminal_is_no_reason_to_stop() {
+    let deployment = waiting("6006");
+    let child = start(&deployment, &["sleep", "6006"]);
+    interrupt(&child, "-HUP");
+    thread::sleep(Duration::from_millis(300));
+    assert!(is_running(&["sleep", "6006"]), "the run went on");
+    interrupt(&child, "-INT");
+    let (code, stderr) = end(child);
+    assert_eq!(code, Some(5), "{stderr}");
+}
+
+#[test]
 fn twice_stops_at_once() {
     // The undo waits as well, so that the second interrupt meets it.
     let deployment = waiting("6003")
@@ -107,7 +131,7 @@ fn twice_stops_at_once() {
     let (code, stderr) = end(child);
     assert_eq!(code, Some(130), "{stderr}");
     assert!(stderr.contains("error: stopped at once: what was started is not undone"), "{stderr}");
-    assert!(stderr.contains("hint: `pipe show last` says how far it came"), "{stderr}");
+    assert!(stderr.contains("hint: `pipe show 20") && stderr.contains("how to undo it"), "{stderr}");
     wait_until("no program is left", || !is_running(&["sleep", "6003"]) && !is_running(&["sleep", "6004"]));
     let shown = deployment.run(&["show", "last"]);
     assert_eq!(shown.code, 0, "{shown}");
@@ -118,19 +142,21 @@ fn twice_stops_at_once() {
 
 #[test]
 fn with_nothing_to_undo_an_interrupt_is_an_end_of_its_own() {
-    let deployment = Deployment::new().file(
-        "pipeline.toml",
-        r#"
+    let deployment = Deployment::new()
+        .file(
+            "pipeline.toml",
+            r#"
 name = "patient"
 environments = ["demo"]
 
 [[step]]
 name = "look"
 stage = "precheck"
-allow.read = ["."]
-with.check = [{ kind = "file", path = "nothing-here.txt", retries = 1000, interval = "1s" }]
+allow.read = ["seen"]
+with.check = [{ kind = "file", path = "seen/nothing-here.txt", retries = 1000, interval = "1s" }]
 "#,
-    );
+        )
+        .folder("seen");
     let mut command = deployment.command(&["run", "pipeline.toml", "--env", "demo"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pipe");
     wait_until("the run has begun", || deployment.run(&["history"]).stdout.contains("unfinished"));

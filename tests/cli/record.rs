@@ -180,3 +180,15 @@ fn reading_needs_no_right_to_write() {
     mode(0o700);
     assert_eq!(fs::read(deployment.at("state/journal.db")).expect("the journal"), before, "reading wrote");
 }
+
+#[test]
+fn an_export_never_replaces_the_journal() {
+    let deployment = Deployment::example();
+    assert_eq!(deployment.run(&["run", "example.toml", "--env", "demo"]).code, 0);
+    let refused = deployment.run(&["log", "export", "--out", "state/journal.db"]);
+    assert_eq!(refused.code, 2, "{refused}");
+    let refused = deployment.run(&["plan", "example.toml", "--env", "demo", "--out", "example.toml"]);
+    assert_eq!(refused.code, 2, "{refused}");
+    let verified = deployment.run(&["log", "verify"]);
+    assert_eq!(verified.code, 0, "{verified}");
+}

@@ -197,7 +197,7 @@ fn only_the_command_line_prints_and_ends_the_process() {
         &[
             &printer[..],
             // The audit log as bytes, as it is in the journal; and where the live line is drawn.
-            &["host/cli/src/commands/log.rs"],
+            &["host/cli/src/commands/log.rs", "host/cli/src/tracing_log.rs"],
         ]
         .concat(),
     );

@@ -12,6 +12,8 @@ pub(crate) mod schema;
 pub(crate) mod show;
 
 mod loading;
+mod output_file;
+mod ownership;
 
 use pipe_core::redact::Redactor;
 

@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     RolledBack,
     /// A step failed, and not everything could be undone. Somebody must look.
     RollbackFailed,
+    /// Another run of the same pipeline and environment is going on.
+    Locked,
     /// A file, directory or journal of ours cannot be used, or a fault in pipe itself.
     Internal,
     /// The operator interrupted it.
@@ -37,6 +39,7 @@ impl Exit {
             Self::Refused => 4,
             Self::RolledBack => 5,
             Self::RollbackFailed => 6,
+            Self::Locked => 8,
             Self::Internal => 70,
             Self::Interrupted => 130,
         }
@@ -71,5 +74,6 @@ Exit codes:
   4    a step was refused a capability, and nothing needed undoing
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
+  8    another run of the same pipeline and environment is going on
   70   a file or journal of pipe's own cannot be used, or a fault in pipe
   130  interrupted";

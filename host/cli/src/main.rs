@@ -47,6 +47,12 @@ fn main() -> ExitCode {
             failure.exit()
         }
     };
+    let exit = if printer::results_were_lost() {
+        printer.error("the result could not be written to stdout", None);
+        if exit == Exit::Succeeded { Exit::Internal } else { exit }
+    } else {
+        exit
+    };
     // A host call that hangs in the kernel must not keep the process: the journal is closed by now.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ExitCode::from(exit.code())

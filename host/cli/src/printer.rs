@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{IsTerminal as _, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anstream::{AutoStream, ColorChoice};
@@ -31,6 +32,21 @@ pub(crate) const STRONG: Style = Style::new().bold();
 /// `text` in a style. Styles are stripped where colour is not wanted.
 pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// Whether a result could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether results were lost: then a command that did what it was asked has still not told of it.
+pub(crate) fn results_were_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// A reader that has gone away wants no more. Anything else is a loss.
+fn note_loss(written: std::io::Result<()>) {
+    if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Writes for people and for programs.
@@ -65,14 +81,14 @@ impl Printer {
 
     /// A result, to stdout. A reader that has gone away is no error.
     pub(crate) fn result(self, text: &str) {
-        let _ = writeln!(AutoStream::new(std::io::stdout().lock(), self.colour), "{text}");
+        note_loss(writeln!(AutoStream::new(std::io::stdout().lock(), self.colour), "{text}"));
     }
 
     /// A result as one line of JSON.
     pub(crate) fn value(self, value: &impl serde::Serialize) {
         match serde_json::to_string(value) {
             Ok(line) => {
-                let _ = writeln!(std::io::stdout().lock(), "{}", harmless_json(line));
+                note_loss(writeln!(std::io::stdout().lock(), "{}", harmless_json(line)));
             }
             Err(error) => self.error(&format!("cannot write the result as JSON: {error}"), None),
         }

@@ -18,6 +18,7 @@ use pipe_core::{
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 use pipe_journal::JournalError;
+use tokio::sync::OnceCell;
 
 use crate::record::Recorder;
 
@@ -30,6 +31,7 @@ pub(crate) struct StepLedger {
     step: StepId,
     attempt: u32,
     touched: AtomicBool,
+    announced: OnceCell<()>,
     wrote: AtomicBool,
     last_refusal: Mutex<Option<Refusal>>,
     last_progress: Mutex<Option<Instant>>,
@@ -44,6 +46,7 @@ impl StepLedger {
             step,
             attempt,
             touched: AtomicBool::new(false),
+            announced: OnceCell::new(),
             wrote: AtomicBool::new(false),
             last_refusal: Mutex::default(),
             last_progress: Mutex::default(),
@@ -69,10 +72,11 @@ impl StepLedger {
     }
 
     async fn touch(&self) -> Result<(), JournalError> {
-        if !self.touched.swap(true, Ordering::SeqCst) {
-            self.recorder.durable(EventKind::Touched { step: self.step.clone(), attempt: self.attempt }).await?;
-        }
-        Ok(())
+        // From here on nobody may say that nothing was touched, whatever becomes of the record; and whoever comes next
+        // writes it where this one could not.
+        self.touched.store(true, Ordering::SeqCst);
+        let touched = EventKind::Touched { step: self.step.clone(), attempt: self.attempt };
+        self.announced.get_or_try_init(|| self.recorder.durable(touched)).await.map(|()| ())
     }
 }
 

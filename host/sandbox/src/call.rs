@@ -152,7 +152,7 @@ impl Sandbox {
         };
         // The Store is gone here. Only what the host does on the guest's behalf may still be going on.
         session.close().await;
-        let report = result.map_err(|failure| report::checked_failure(failure, &session.world.redactor))?;
+        let report = result.map_err(|failure| report::checked_failure(failure, &limits, &session.world.redactor))?;
         let stored = stored.lock().map(|stored| stored.clone()).unwrap_or_default();
         report::checked(report, stage, &limits, &stored, &session.world.redactor)
     }

@@ -23,7 +23,7 @@ pub struct Limits {
     pub log_lines: u32,
     /// Bytes of all these lines. Less than the journal lets wait, so that none of them is lost unsaid.
     pub log_bytes: usize,
-    /// Bytes of a report: every text in it.
+    /// Bytes of a report or failure, as the journal would keep it. Less than an entry of the journal may have.
     pub report_bytes: usize,
 }
 
@@ -38,7 +38,7 @@ impl Default for Limits {
             host_call_bytes: 64 << 20,
             log_lines: 10_000,
             log_bytes: 2 << 20,
-            report_bytes: 4 << 20,
+            report_bytes: 512 << 10,
         }
     }
 }

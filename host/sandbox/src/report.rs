@@ -19,13 +19,6 @@ pub(crate) fn checked(
     stored: &HashSet<Digest>,
     redactor: &Redactor,
 ) -> Result<StageReport, Failure> {
-    let size = report_bytes(&report);
-    if size > limits.report_bytes {
-        return Err(malformed(format!(
-            "the report has {size} bytes of text; at most {} are kept",
-            limits.report_bytes
-        )));
-    }
     if matches!(stage, Some(Stage::Precheck | Stage::Verify)) && report.findings.is_empty() {
         return Err(malformed("the report holds no finding: nothing was checked".to_owned()));
     }
@@ -33,6 +26,10 @@ pub(crate) fn checked(
         return Err(malformed(format!("the report names the artifact {unknown}, which this call did not store")));
     }
     let report = redacted(report, redactor);
+    let size = encoded_bytes(&report);
+    if size > limits.report_bytes {
+        return Err(malformed(format!("the report has {size} bytes; at most {} are kept", limits.report_bytes)));
+    }
     let failed: Vec<&str> = report
         .findings
         .iter()
@@ -48,11 +45,20 @@ pub(crate) fn checked(
     Err(Failure { kind: FailureKind::Unmet, message, retryable: true, findings: report.findings, hint: None })
 }
 
-/// A stage's own failure, as clean as its report would be.
-pub(crate) fn checked_failure(failure: Failure, redactor: &Redactor) -> Failure {
-    const MOST_FINDINGS: usize = 1_000;
-    let findings = failure.findings.into_iter().take(MOST_FINDINGS).map(|finding| cleaned(finding, redactor)).collect();
-    Failure { message: clean(redactor, &failure.message), findings, ..failure }
+/// A stage's own failure, as clean as its report would be, and without the findings that are too many.
+pub(crate) fn checked_failure(failure: Failure, limits: &Limits, redactor: &Redactor) -> Failure {
+    let mut kept = Vec::new();
+    let mut left = limits.report_bytes;
+    for finding in failure.findings {
+        let finding = cleaned(finding, redactor);
+        let size = encoded_bytes(&finding);
+        if size > left {
+            break;
+        }
+        left -= size;
+        kept.push(finding);
+    }
+    Failure { message: clean(redactor, &failure.message), findings: kept, ..failure }
 }
 
 fn redacted(report: StageReport, redactor: &Redactor) -> StageReport {
@@ -79,16 +85,9 @@ fn cleaned(finding: Finding, redactor: &Redactor) -> Finding {
     }
 }
 
-fn report_bytes(report: &StageReport) -> usize {
-    let of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let findings: usize = report
-        .findings
-        .iter()
-        .map(|finding| finding.name.len() + finding.message.len() + of(&finding.observed) + of(&finding.expected) + 16)
-        .sum();
-    let outputs: usize = report.outputs.iter().map(|(key, value)| key.len() + value.len()).sum();
-    let done: usize = report.done.iter().map(String::len).sum();
-    findings + outputs + done + of(&report.before) + of(&report.after) + 64 * report.artifacts.len()
+/// Size as the journal would keep it. What cannot be encoded is too large.
+fn encoded_bytes(value: &impl serde::Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
 }
 
 pub(crate) fn findings(findings: Vec<types::Finding>) -> Vec<Finding> {

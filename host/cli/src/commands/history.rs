@@ -26,8 +26,8 @@ pub(crate) struct HistoryArguments {
     env: Option<String>,
 
     /// At most so many
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
-    limit: usize,
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
 }
 
 /// Lists the runs.
@@ -37,10 +37,15 @@ pub(crate) fn history(arguments: &HistoryArguments, state: Option<&Path>, printe
         Some(path) => Some(loading::document(path)?.name().to_owned()),
         None => None,
     };
-    let filter = RunFilter { pipeline, environment: arguments.env.clone(), limit: Some(arguments.limit) };
+    let filter =
+        RunFilter { pipeline, environment: arguments.env.clone(), limit: usize::try_from(arguments.limit).ok() };
     let runs = Reader::open(&state)?.runs(&filter)?;
     if runs.is_empty() && !printer.json() {
-        printer.talk("no runs yet");
+        let of = arguments
+            .env
+            .as_ref()
+            .map_or_else(String::new, |environment| format!(" in the environment `{environment}`"));
+        printer.talk(&format!("no runs{of} in {}", state.display()));
     }
     for run in &runs {
         if printer.json() {

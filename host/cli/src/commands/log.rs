@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, BufWriter, ErrorKind, Write as _},
+    io::{BufReader, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use pipe_core::digest::Digest;
 use pipe_journal::{JournalError, Reader, Verified};
 
-use super::loading;
+use super::{loading, output_file};
 use crate::{exit::Exit, failure::Failure, printer::Printer};
 
 /// Export the audit log, or verify it
@@ -56,18 +56,15 @@ pub(crate) fn log(arguments: &LogArguments, state: Option<&Path>, printer: Print
 }
 
 fn export(run: Option<&str>, out: Option<&Path>, state: Option<&Path>) -> Result<Exit, Failure> {
-    let reader = Reader::open(&loading::reading_state(state, None)?)?;
+    let state = loading::reading_state(state, None)?;
+    let reader = Reader::open(&state)?;
     let run = match run {
         Some(text) => Some(loading::find_run(&reader, text)?.run),
         None => None,
     };
     match out {
         Some(path) => {
-            let file = File::create(path)
-                .map_err(|error| Failure::new(Exit::Internal, format!("cannot write {}: {error}", path.display())))?;
-            let mut writer = BufWriter::new(file);
-            reader.export(&mut writer, run.as_ref())?;
-            writer.flush()?;
+            output_file::write(path, &[&state], |file| Ok(reader.export(file, run.as_ref())?))?;
         }
         None => match reader.export(std::io::stdout().lock(), run.as_ref()) {
             // `pipe log export | head`: a reader that has gone away is no error.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use pipe_runner::{Plan, PlanEntry, Role};
 
-use super::loading;
+use super::{loading, output_file};
 use crate::{
     arguments::Selection,
     exit::Exit,
@@ -30,13 +30,13 @@ pub(crate) struct PlanArguments {
 /// Plans the run.
 pub(crate) async fn plan(arguments: &PlanArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
     let loaded = loading::load(&arguments.selection, state, printer)?;
+    let state = loaded.state.clone();
     let sandbox = loading::sandbox(printer)?;
     let plan = pipe_runner::plan(&loaded.checked.pipeline, &sandbox, crate::standard::component).await?;
     if let Some(path) = &arguments.out {
         let json =
             serde_json::to_string_pretty(&plan).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
-        std::fs::write(path, json + "\n")
-            .map_err(|error| Failure::new(Exit::Internal, format!("cannot write {}: {error}", path.display())))?;
+        output_file::write(path, &[&arguments.selection.file, &state], |file| Ok(writeln!(file, "{json}")?))?;
     }
     if printer.json() {
         printer.value(&plan);

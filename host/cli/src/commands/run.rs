@@ -14,7 +14,7 @@ use pipe_core::{
 use pipe_runner::Observer;
 use tokio_util::sync::CancellationToken;
 
-use super::loading;
+use super::{loading, ownership};
 use crate::{
     arguments::Selection,
     exit::Exit,
@@ -49,7 +49,11 @@ pub(crate) async fn run(
     let state = loaded.state.clone();
     let (prepared, journal) = loading::prepare(loaded, printer, redactor).await?;
     let interrupt = CancellationToken::new();
-    tokio::spawn(watch_interrupts(interrupt.clone(), printer));
+    let _lock = ownership::take(&state, &prepared)?;
+    ownership::warn_of_unfinished(&state, &prepared, printer);
+    let show =
+        format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, state.display());
+    tokio::spawn(watch_interrupts(interrupt.clone(), printer, show));
     let delivered = Arc::new(Mutex::new(Vec::new()));
     let observer = collecting(reporter::observer(printer, verbose), &delivered);
     let result = pipe_runner::run(&prepared, observer, &interrupt).await;
@@ -73,13 +77,16 @@ pub(crate) async fn run(
 }
 
 /// Once: stop the step and undo. Twice: stop at once.
-async fn watch_interrupts(interrupt: CancellationToken, printer: Printer) {
+async fn watch_interrupts(interrupt: CancellationToken, printer: Printer, show: String) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupted), Ok(mut terminated)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         printer.warning("signals cannot be caught: an interrupt stops this process at once");
         return;
     };
+    // A terminal that goes away is no reason to leave a deployment half done.
+    let mut hung_up = signal(SignalKind::hangup()).ok();
+    tokio::spawn(async move { while let Some(Some(())) = next_of(&mut hung_up).await {} });
     let mut next = async || {
         tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
     };
@@ -87,8 +94,13 @@ async fn watch_interrupts(interrupt: CancellationToken, printer: Printer) {
     printer.warning("interrupted: stopping the step and undoing what was started; interrupt again to stop at once");
     interrupt.cancel();
     next().await;
-    printer.error("stopped at once: what was started is not undone", Some("`pipe show last` says how far it came"));
+    printer.error("stopped at once: what was started is not undone", Some(&show));
     crate::end_now(Exit::Interrupted);
+}
+
+/// The next signal of a stream, where there is a stream.
+async fn next_of(signals: &mut Option<tokio::signal::unix::Signal>) -> Option<Option<()>> {
+    Some(signals.as_mut()?.recv().await)
 }
 
 /// Also remembers who was told, for the summary.

@@ -37,6 +37,18 @@ const HOSTS_OWN: [&str; 10] = [
     "upgrade",
 ];
 
+/// What some servers take for the method or the path.
+const OVERRIDES: [&str; 8] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-override-url",
+    "x-rewrite-url",
+];
+
 /// Where a request goes, as the pipeline file says.
 pub(super) struct Destination<'w> {
     /// Host and port.
@@ -143,6 +155,11 @@ fn allowed(mut headers: HeaderMap) -> Result<HeaderMap, EffectError> {
     let own: Vec<HeaderName> = headers.keys().filter(|name| is_hosts_own(name)).cloned().collect();
     for name in own {
         headers.remove(name);
+    }
+    // A server that honours one of these would do something else than the rule allowed and the record says.
+    if let Some(name) = headers.keys().find(|name| OVERRIDES.contains(&name.as_str())) {
+        let what = format!("the header `{name}` can change the method or the path that was granted");
+        return Err(EffectError::new(ErrorKind::Denied, what).with_hint("send the request itself, and grant that"));
     }
     Ok(headers)
 }

@@ -5,7 +5,7 @@ use std::{
     fs::{File, Permissions},
     io,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use pipe_capability::exec::ExecRule;
@@ -46,6 +46,11 @@ pub(super) fn prepare(session: &Session, rule: ExecRule, command: &Command) -> i
     let world = &session.world;
     let path = program::find(&command.program, &search_path(&rule)).map_err(io::Error::other)?;
     let directory = rule.cwd.as_ref().map_or_else(|| world.base.clone(), |cwd| resolve(&world.base, cwd));
+    // The grant's own path has no links. If there is one now, somebody has put it there since.
+    if rule.cwd.as_ref().is_some_and(|cwd| cwd.starts_with('/') && directory.as_path() != Path::new(cwd)) {
+        let message = format!("the working directory of {} leads elsewhere than when the run began", command.program);
+        return Err(io::Error::other(EffectError::new(ErrorKind::Denied, message)));
+    }
     if !directory.is_dir() {
         let message = format!("the working directory {} is not there", rule.cwd.as_deref().unwrap_or("."));
         return Err(io::Error::other(EffectError::new(ErrorKind::Unavailable, message)));
@@ -60,8 +65,12 @@ pub(super) fn prepare(session: &Session, rule: ExecRule, command: &Command) -> i
         }
         pinned = Some(content.file);
     }
-    let scratch =
-        tempfile::Builder::new().prefix("pipe-").rand_bytes(12).permissions(Permissions::from_mode(0o700)).tempdir()?;
+    // Below the state directory, which no grant can read: it holds the login of the program's peer.
+    let scratch = tempfile::Builder::new()
+        .prefix(".pipe-")
+        .rand_bytes(12)
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(&world.artifacts)?;
     let Environment { variables, secrets } =
         environment(&rule, world, &session.step.to_string(), scratch.path()).map_err(io::Error::other)?;
     let specification = Specification {

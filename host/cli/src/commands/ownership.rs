@@ -1,0 +1,57 @@
+//! One run at a time for a pipeline and environment on this machine, by a lock that the kernel frees with the process.
+
+use std::{
+    fs::{DirBuilder, File},
+    io::ErrorKind,
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+};
+
+use pipe_journal::{Reader, RunFilter};
+use pipe_runner::Prepared;
+
+use crate::{exit::Exit, failure::Failure, printer::Printer};
+
+/// Takes the lock. Held until the returned file is dropped.
+///
+/// # Errors
+///
+/// Another process holds it, or the lock file cannot be made.
+pub(crate) fn take(state: &Path, prepared: &Prepared) -> Result<File, Failure> {
+    let folder = state.join("locks");
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+        _ => {}
+    }
+    let (pipeline, environment) = (&prepared.pipeline.name, &prepared.pipeline.environment);
+    let file = File::create(folder.join(format!("{pipeline}@{environment}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let message = format!("another run of {pipeline} in {environment} is going on");
+            Err(Failure::new(Exit::Locked, message).hint(format!(
+                "`pipe history --state {}` lists the runs; wait for the unfinished one",
+                state.display()
+            )))
+        }
+    }
+}
+
+/// Warns of a run before this one that did not end: what it started may still stand, and this run will not undo it.
+pub(crate) fn warn_of_unfinished(state: &Path, prepared: &Prepared, printer: Printer) {
+    let filter = RunFilter {
+        pipeline: Some(prepared.pipeline.name.clone()),
+        environment: Some(prepared.pipeline.environment.clone()),
+        limit: Some(1),
+    };
+    let last = Reader::open(state).and_then(|reader| reader.runs(&filter)).unwrap_or_default();
+    if let Some(dead) = last.iter().find(|run| run.outcome.is_none() && run.run != prepared.run) {
+        printer.warning(&format!(
+            "run {0} was cut off: what it started still stands, and this run will not undo it; \
+             `pipe show {0} --state {1}` says what that is",
+            dead.run,
+            state.display()
+        ));
+    }
+}
