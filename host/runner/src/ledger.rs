@@ -76,7 +76,8 @@ impl StepLedger {
         // writes it where this one could not.
         self.touched.store(true, Ordering::SeqCst);
         let touched = EventKind::Touched { step: self.step.clone(), attempt: self.attempt };
-        self.announced.get_or_try_init(|| self.recorder.durable(touched)).await.map(|()| ())
+        self.announced.get_or_try_init(|| self.recorder.durable(touched)).await?;
+        Ok(())
     }
 }
 
