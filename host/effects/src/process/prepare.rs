@@ -70,7 +70,7 @@ pub(super) fn prepare(session: &Session, rule: ExecRule, command: &Command) -> i
         .prefix(".pipe-")
         .rand_bytes(12)
         .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(&world.artifacts)?;
+        .tempdir_in(world.artifacts.parent().unwrap_or(&world.artifacts))?;
     let Environment { variables, secrets } =
         environment(&rule, world, &session.step.to_string(), scratch.path()).map_err(io::Error::other)?;
     let specification = Specification {
