@@ -31,7 +31,8 @@ impl Contract {
     /// Reads the contract off a compiled component.
     pub(crate) fn of(engine: &Engine, component: &Component) -> Result<Self, LoadError> {
         let ty = component.component_type();
-        let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
+        let mut exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
+        exports.sort_unstable();
         let version = stage_version(&exports)?;
         let exported = |interface: &str| exports.iter().any(|name| is_stage_interface(name, interface));
         let stages: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| exported(stage.word())).collect();
@@ -53,17 +54,18 @@ impl Contract {
     }
 }
 
-/// The version of `pipe:stage` in the exports, checked against ours.
+/// The version of `pipe:stage` in the exports, checked against ours. One interface of another track is enough to refuse: which
+/// of several is listed first means nothing.
 fn stage_version(exports: &[String]) -> Result<String, LoadError> {
-    let Some(version) =
-        exports.iter().find_map(|name| name.strip_prefix("pipe:stage/")?.split_once('@').map(|(_, v)| v))
-    else {
-        return Err(LoadError::NoStage { exports: exports.to_vec() });
-    };
-    if version == TRACK || version.starts_with(&format!("{TRACK}.")) {
-        Ok(version.to_owned())
-    } else {
-        Err(LoadError::OtherContract { wanted: version.to_owned() })
+    let ours = |version: &&str| *version == TRACK || version.starts_with(&format!("{TRACK}."));
+    let versions =
+        || exports.iter().filter_map(|name| name.strip_prefix("pipe:stage/")?.split_once('@').map(|(_, v)| v));
+    if let Some(other) = versions().filter(|version| !ours(version)).max() {
+        return Err(LoadError::OtherContract { wanted: other.to_owned() });
+    }
+    match versions().max() {
+        Some(version) => Ok(version.to_owned()),
+        None => Err(LoadError::NoStage { exports: exports.to_vec() }),
     }
 }
 
