@@ -71,13 +71,12 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
     Ok(Arc::new(sandbox))
 }
 
-/// Checks everything, and sets everything up to run.
+/// Checks everything, and sets everything up to run. The state directory is there.
 pub(crate) async fn prepare(
     loaded: Loaded,
     printer: Printer,
     redactor: Redactor,
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
-    make_state(&loaded.state)?;
     let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
     let executable = std::env::current_exe()?;
     let settings = Settings {
@@ -105,7 +104,7 @@ pub(crate) async fn prepare(
 }
 
 /// Makes the state directory and what leads to it, for this user alone.
-fn make_state(path: &Path) -> Result<(), Failure> {
+pub(crate) fn make_state(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
         Failure::new(Exit::Internal, format!("cannot make the state directory {}: {error}", path.display()))

@@ -8,22 +8,22 @@ use std::{
 };
 
 use pipe_journal::{Reader, RunFilter};
-use pipe_runner::Prepared;
+use pipe_pipeline::Pipeline;
 
 use crate::{exit::Exit, failure::Failure, printer::Printer};
 
-/// Takes the lock. Held until the returned file is dropped.
+/// Takes the lock, before anything is set up. Held until the returned file is dropped.
 ///
 /// # Errors
 ///
 /// Another process holds it, or the lock file cannot be made.
-pub(crate) fn take(state: &Path, prepared: &Prepared) -> Result<File, Failure> {
+pub(crate) fn take(state: &Path, pipeline: &Pipeline) -> Result<File, Failure> {
     let folder = state.join("locks");
     match DirBuilder::new().mode(0o700).create(&folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
         _ => {}
     }
-    let (pipeline, environment) = (&prepared.pipeline.name, &prepared.pipeline.environment);
+    let (pipeline, environment) = (&pipeline.name, &pipeline.environment);
     let file = File::create(folder.join(format!("{pipeline}@{environment}")))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -39,14 +39,14 @@ pub(crate) fn take(state: &Path, prepared: &Prepared) -> Result<File, Failure> {
 }
 
 /// Warns of a run before this one that did not end: what it started may still stand, and this run will not undo it.
-pub(crate) fn warn_of_unfinished(state: &Path, prepared: &Prepared, printer: Printer) {
+pub(crate) fn warn_of_unfinished(state: &Path, pipeline: &Pipeline, printer: Printer) {
     let filter = RunFilter {
-        pipeline: Some(prepared.pipeline.name.clone()),
-        environment: Some(prepared.pipeline.environment.clone()),
+        pipeline: Some(pipeline.name.clone()),
+        environment: Some(pipeline.environment.clone()),
         limit: Some(1),
     };
     let last = Reader::open(state).and_then(|reader| reader.runs(&filter)).unwrap_or_default();
-    if let Some(dead) = last.iter().find(|run| run.outcome.is_none() && run.run != prepared.run) {
+    if let Some(dead) = last.iter().find(|run| run.outcome.is_none()) {
         printer.warning(&format!(
             "run {0} was cut off: what it started still stands, and this run will not undo it; \
              `pipe show {0} --state {1}` says what that is",

@@ -47,10 +47,11 @@ pub(crate) async fn run(
     let began = Instant::now();
     let loaded = loading::load(&arguments.selection, state, printer)?;
     let state = loaded.state.clone();
+    loading::make_state(&state)?;
+    let _lock = ownership::take(&state, &loaded.checked.pipeline)?;
+    ownership::warn_of_unfinished(&state, &loaded.checked.pipeline, printer);
     let (prepared, journal) = loading::prepare(loaded, printer, redactor).await?;
     let interrupt = CancellationToken::new();
-    let _lock = ownership::take(&state, &prepared)?;
-    ownership::warn_of_unfinished(&state, &prepared, printer);
     let show =
         format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, state.display());
     tokio::spawn(watch_interrupts(interrupt.clone(), printer, show));
@@ -85,8 +86,9 @@ async fn watch_interrupts(interrupt: CancellationToken, printer: Printer, show: 
         return;
     };
     // A terminal that goes away is no reason to leave a deployment half done.
-    let mut hung_up = signal(SignalKind::hangup()).ok();
-    tokio::spawn(async move { while let Some(Some(())) = next_of(&mut hung_up).await {} });
+    if let Ok(mut hung_up) = signal(SignalKind::hangup()) {
+        tokio::spawn(async move { while hung_up.recv().await.is_some() {} });
+    }
     let mut next = async || {
         tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
     };
@@ -96,11 +98,6 @@ async fn watch_interrupts(interrupt: CancellationToken, printer: Printer, show: 
     next().await;
     printer.error("stopped at once: what was started is not undone", Some(&show));
     crate::end_now(Exit::Interrupted);
-}
-
-/// The next signal of a stream, where there is a stream.
-async fn next_of(signals: &mut Option<tokio::signal::unix::Signal>) -> Option<Option<()>> {
-    Some(signals.as_mut()?.recv().await)
 }
 
 /// Also remembers who was told, for the summary.
