@@ -36,7 +36,7 @@ pub use self::{
         SecretSource, Step, Tls,
     },
     plugins::{PluginFacts, check_against_plugins},
-    policy::{ABOVE_POLICY, Policy, check_against_policy, policy},
+    policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_schema},
     read::{MAXIMUM_FILE_BYTES, read},
     schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},

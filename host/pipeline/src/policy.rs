@@ -5,6 +5,7 @@
 mod above;
 mod block;
 mod named;
+mod schema;
 
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
@@ -17,8 +18,11 @@ use pipe_core::{
     digest::Digest,
 };
 
-pub use self::above::{ABOVE_POLICY, check_against_policy};
 use self::named::Named;
+pub use self::{
+    above::{ABOVE_POLICY, check_against_policy},
+    schema::policy_schema,
+};
 use crate::{
     fields::{self, Fields},
     keys,
