@@ -39,7 +39,7 @@ fn every_pipeline_above_the_policy_is_refused_with_both_lines() {
             assert!(names, "{case} names no line of the policy:\n{error}");
         }
         insta::with_settings!({ snapshot_path => "above", prepend_module_to_snapshot => false, omit_expression => true }, {
-            insta::assert_snapshot!(case, pipe_tests::normalise::normalise(ended.stderr.trim_end(), deployment.path()));
+            insta::assert_snapshot!(case.clone(), pipe_tests::normalise::normalise(ended.stderr.trim_end(), deployment.path()));
         });
         // It is the policy that is against it, and nothing else.
         let alone = deployment.run(&["check", &file]);
