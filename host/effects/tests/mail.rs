@@ -107,7 +107,7 @@ async fn what_is_not_granted_is_refused_before_anybody_is_asked() {
         (Message { from: "ceo@hospital.example".to_owned(), ..message() }, "no rule lets `ceo@hospital.example` write"),
         (Message { to: vec!["all@hospital.example".to_owned()], ..message() }, "covers `all@hospital.example`"),
         (Message { cc: vec!["x@elsewhere.example".to_owned()], ..message() }, "covers `x@elsewhere.example`"),
-        (Message { cc: vec!["a@ward.example, b@evil.example".to_owned()], ..message() }, "is not the local part"),
+        (Message { cc: vec!["a@ward.example, b@evil.example".to_owned()], ..message() }, "is not the domain"),
         (Message { to: vec!["ops@hospital.example\r\nRCPT TO:<x@y>".to_owned()], ..message() }, "control characters"),
         (Message { from: "deploy@hospital.example>\r\nDATA".to_owned(), ..message() }, "control characters"),
         (Message { subject: "Hi\r\nBcc: all@hospital.example".to_owned(), ..message() }, "control characters"),

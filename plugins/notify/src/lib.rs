@@ -145,7 +145,8 @@ mod tests {
         let validator = jsonschema::validator_for(&schema).expect("a schema");
         let slack = json!({ "kind": "webhook", "peer": "slack", "form": "slack", "text": "HMS {status}" });
         let history = json!({ "kind": "history", "path": "docs/history.md", "format": "markdown", "version": "1.2.3" });
-        let mail = json!({ "kind": "mail", "peer": "smtp", "from": "a@x", "to": ["b@x", "c@y"], "subject": "{status}" });
+        let mail =
+            json!({ "kind": "mail", "peer": "smtp", "from": "a@x", "to": ["b@x", "c@y"], "subject": "{status}" });
         for (with, valid) in [
             (mail.clone(), true),
             (json!({ "channel": [slack.clone(), mail] }), true),

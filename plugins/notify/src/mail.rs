@@ -65,7 +65,11 @@ impl Mail {
         let mut attempt = 0;
         loop {
             match mail::send(&self.peer, &message) {
-                Ok(posted) => return Ok(Finding::pass(format!("{} took {}", self.peer, posted.message_id)).with_observed(posted.answer)),
+                Ok(posted) => {
+                    return Ok(
+                        Finding::pass(format!("{} took {}", self.peer, posted.message_id)).with_observed(posted.answer)
+                    );
+                }
                 Err(error) => match again(&error, attempt, self.retries, context.remaining()) {
                     None => return Err(error.into()),
                     Some(wait) => {
@@ -114,13 +118,18 @@ mod tests {
 
     #[test]
     fn a_message_says_what_happened_or_what_it_is_told_to() {
-        let message = mail(json!({})).message(&context(), &news("rolled-back", "error rate 3% > 1%")).expect("a message");
-        assert_eq!((message.from.as_str(), message.to.as_slice()), ("deploy@hospital.example", &["ops@hospital.example".to_owned()][..]));
+        let message =
+            mail(json!({})).message(&context(), &news("rolled-back", "error rate 3% > 1%")).expect("a message");
+        assert_eq!(
+            (message.from.as_str(), message.to.as_slice()),
+            ("deploy@hospital.example", &["ops@hospital.example".to_owned()][..])
+        );
         assert_eq!(message.subject, "hms (production) rolled back");
         assert_eq!(message.text, "hms (production) rolled back: error rate 3% > 1%\nrun 20261123020512-abcdef");
 
         let own = json!({ "subject": "{event}: {headline}", "text": "see {run}", "cc": ["it@hospital.example"] });
-        let message = mail(own).message(&context(), &news("failed", "one\r\nBcc: all@hospital.example")).expect("a message");
+        let message =
+            mail(own).message(&context(), &news("failed", "one\r\nBcc: all@hospital.example")).expect("a message");
         assert_eq!(message.subject, "failed: one Bcc: all@hospital.example");
         assert_eq!((message.text.as_str(), message.cc.len()), ("see 20261123020512-abcdef", 1));
         let long = mail(json!({ "subject": "{headline}" })).message(&context(), &news("failed", &"ä".repeat(999)));
