@@ -21,7 +21,8 @@ pub(crate) fn echo(name: &str) -> Result<Report, Failure> {
         stream.write_all(said.as_bytes())?;
         stream.flush()?;
     }
-    checkpoint::save("echo", said.as_bytes(), &said)?;
+    // What a receipt holds is kept as it is; what is said of it is not.
+    checkpoint::save("echo", b"nothing", &said)?;
     let finding = Finding::pass(said.as_str()).named(said.as_str()).with_observed(&said).with_expected(&said);
     Ok(Report { findings: vec![finding], outputs: vec![output("echo", said.as_str())], ..Report::default() })
 }
