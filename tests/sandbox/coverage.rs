@@ -1,8 +1,8 @@
 //! No behaviour without a test: the match below has no arm for the rest.
 
 use crate::{
-    Behaviour, artifacts, bad_plugins, cache, endless, files, floods, network, others, places, reports, terminal,
-    too_much,
+    Behaviour, artifacts, bad_plugins, cache, endless, files, floods, mail, network, others, places, reports, secrets,
+    terminal, too_much,
 };
 
 /// The tests that call the guest with a behaviour.
@@ -45,6 +45,15 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             endless::a_wait_for_a_server_that_never_answers_ends,
         ],
         Behaviour::Connect => &[network::there_is_no_socket_beside_the_host],
+        Behaviour::SendMail => &[
+            mail::a_message_is_not_sent_without_a_grant,
+            mail::another_sender_is_refused,
+            mail::another_recipient_is_refused,
+            mail::recipients_of_two_rules_are_no_recipients_of_one,
+            mail::a_subject_or_an_address_of_two_lines_is_refused_for_ever,
+            mail::a_hundred_and_one_recipients_are_too_many,
+            mail::a_server_that_is_no_peer_is_not_written_to,
+        ],
         Behaviour::WriteDatabase => {
             &[others::a_database_that_may_be_read_is_not_written, others::a_database_that_is_not_granted_is_not_opened]
         }
@@ -64,6 +73,14 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             cache::a_changed_entry_is_replaced_wherever_it_was_changed,
             bad_plugins::settings_nested_without_end,
         ],
+        Behaviour::RevealSecret => &[
+            secrets::a_secret_is_told_where_the_grant_names_it,
+            secrets::another_secret_than_the_granted_one_is_not_told,
+            secrets::a_secret_that_is_not_declared_is_not_told,
+            secrets::a_slot_reveals_nothing,
+        ],
+        Behaviour::EchoSecret => &[secrets::a_secret_that_was_told_is_masked_in_everything_that_is_said],
+        Behaviour::EchoSecretAndFail => &[secrets::a_secret_that_was_told_is_masked_in_a_failure],
         Behaviour::AskDisk => &[others::free_space_is_told_where_it_is_granted],
         Behaviour::StoreArtifact => &[
             artifacts::nothing_is_stored_without_a_grant,

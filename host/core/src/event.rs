@@ -50,6 +50,9 @@ pub struct PlannedStep {
     pub reversible: bool,
     /// The grant: lines of the pipeline file.
     pub grant: Vec<String>,
+    /// Names of the secrets whose plaintext the plugin gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reveals: Vec<String>,
 }
 
 /// An artifact as it was stored.

@@ -87,8 +87,12 @@ impl Session {
     #[must_use]
     pub fn granted_variables(&self) -> Vec<(String, String)> {
         let granted = |name: &String| self.grant.env.iter().any(|rule| rule.name() == name);
-        let masked = |value: &String| self.world.redactor.redact(value).into_owned();
-        self.world.environment.iter().filter(|(name, _)| granted(name)).map(|(n, v)| (n.clone(), masked(v))).collect()
+        self.world
+            .environment
+            .iter()
+            .filter(|(name, _)| granted(name))
+            .map(|(n, v)| (n.clone(), self.masked_for_guest(v)))
+            .collect()
     }
 
     /// Cancelled when the call must end. Long operations select on it.

@@ -3,7 +3,7 @@
 use crate::{error::EffectError, session::Session};
 
 impl Session {
-    /// The value of a variable, or nothing where it is not set. A secret in it is masked.
+    /// The value of a variable, or nothing where it is not set. A secret in it is masked, unless the guest may be told it.
     ///
     /// # Errors
     ///
@@ -14,6 +14,6 @@ impl Session {
             Err(denial) => return Err(self.refuse(denial).await),
         };
         self.used("env", name.to_owned(), rule, false).await?;
-        Ok(self.world.environment.get(name).map(|value| self.world.redactor.redact(value).into_owned()))
+        Ok(self.world.environment.get(name).map(|value| self.masked_for_guest(value)))
     }
 }

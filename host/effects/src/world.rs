@@ -13,7 +13,7 @@ pub enum TlsMode {
     /// TLS, with the certificate checked against the roots and the name. For `https` there is no other mode.
     #[default]
     VerifyFull,
-    /// No TLS. For databases on loopback and `http`.
+    /// No TLS. For databases and mail servers on loopback, and `http`.
     Disable,
 }
 
@@ -22,9 +22,10 @@ pub enum TlsMode {
 pub struct Peer {
     /// Name in the pipeline file.
     pub name: String,
-    /// `https://…`, `http://…`, `postgres://user@host:port/database` or `sqlite:/absolute/path`. Never a password.
+    /// `https://…`, `http://…`, `postgres://user@host:port/database`, `sqlite:/absolute/path`, `smtp://user@host:port` or
+    /// `smtps://…`. Never a password.
     pub url: Url,
-    /// Name of the secret that is the password: of the database user, or of HTTP Basic with the URL's user.
+    /// Name of the secret that is the password: of the database user, of the mail user, or of HTTP Basic with the URL's user.
     pub password: Option<String>,
     /// Name of the secret that is sent as `Authorization: Bearer`.
     pub bearer: Option<String>,

@@ -30,8 +30,10 @@ pub(crate) const ROLLBACK: &[&str] =
     &["undo", "continue", "name", "stage", "plugin", "check", "timeout", "retry", "for_each", "allow", "with"];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "allow", "with"];
 pub(crate) const FOR_EACH: &[&str] = &["in"];
-pub(crate) const ALLOW: &[&str] = &["http", "sql", "read", "write", "disk", "env", "secrets", "exec", "artifacts"];
+pub(crate) const ALLOW: &[&str] =
+    &["http", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
 pub(crate) const HTTP: &[&str] = &["rule", "addresses"];
+pub(crate) const MAIL: &[&str] = &["peer", "from", "to"];
 pub(crate) const SLOT: &[&str] = &["name", "to", "header", "format"];
 pub(crate) const EXEC: &[&str] = &["program", "argv", "cwd", "env", "peer", "secret_env", "sha256"];
 
@@ -44,7 +46,7 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
             &["gate", "waves", "guard", "watch", "window", "phase", "in_flight", "limits", "checklist", "at_once"]
         }
         FOR_EACH => &["at_once"],
-        ALLOW => &["tcp", "tls", "mail", "reveal"],
+        ALLOW => &["tcp", "tls"],
         EXEC => &["user", "read", "write", "ports", "sockets", "secret_file"],
         _ => &[],
     };

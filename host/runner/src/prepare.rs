@@ -233,6 +233,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
         },
         reversible: plugin.is_some_and(|plugin| plugin.contract.undo) && !step.irreversible,
         grant: step.grant.lines(),
+        reveals: step.grant.reveal.iter().map(ToString::to_string).collect(),
     }
 }
 

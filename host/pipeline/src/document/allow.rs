@@ -18,6 +18,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AllowSpec {
     pub(crate) http: Vec<HttpSpec>,
+    pub(crate) mail: Vec<MailSpec>,
     pub(crate) secrets: Vec<SlotSpec>,
     pub(crate) exec: Vec<ExecSpec>,
     /// The words whose rules are single strings.
@@ -29,6 +30,15 @@ pub(crate) struct AllowSpec {
 pub(crate) struct HttpSpec {
     pub(crate) rule: Template,
     pub(crate) addresses: Vec<Template>,
+}
+
+/// `{ peer = "smtp", from = "deploy@hospital.example", to = ["*@hospital.example"] }`.
+#[derive(Clone, Debug)]
+pub(crate) struct MailSpec {
+    pub(crate) span: Range<usize>,
+    pub(crate) peer: Template,
+    pub(crate) from: Template,
+    pub(crate) to: Vec<Template>,
 }
 
 /// `{ name = "k8s", to = "argocd", header = "Authorization", format = "Token {}" }`.
@@ -68,8 +78,10 @@ impl AllowSpec {
             let variables = spec.env.iter().chain(&spec.secret_env).map(|(name, value)| name.value.len() + text(value));
             text(&spec.program) + spec.argv.iter().map(text).sum::<usize>() + variables.sum::<usize>()
         };
+        let mail = |spec: &MailSpec| text(&spec.peer) + text(&spec.from) + spec.to.iter().map(text).sum::<usize>();
         let http = |spec: &HttpSpec| text(&spec.rule) + 64 * spec.addresses.len();
         self.http.iter().map(http).sum::<usize>()
+            + self.mail.iter().map(mail).sum::<usize>()
             + self.texts.iter().map(|(_, template)| text(template)).sum::<usize>()
             + self.exec.iter().map(exec).sum::<usize>()
             + 256 * self.secrets.len()
@@ -83,9 +95,10 @@ pub(super) fn read(report: &Report, node: &Node) -> Option<AllowSpec> {
         for rule in fields.array(word.as_str()) {
             match word {
                 Word::Http => allow.http.extend(http(report, rule)),
+                Word::Mail => allow.mail.extend(mail(report, rule)),
                 Word::Secrets => allow.secrets.extend(slot(report, rule)),
                 Word::Exec => allow.exec.extend(exec(report, rule)),
-                Word::Sql | Word::Read | Word::Write | Word::Disk | Word::Env | Word::Artifacts => {
+                Word::Sql | Word::Read | Word::Write | Word::Disk | Word::Env | Word::Reveal | Word::Artifacts => {
                     allow.texts.extend(template(report, rule).map(|rule| (word, rule)));
                 }
             }
@@ -123,6 +136,17 @@ fn http(report: &Report, node: &Node) -> Option<HttpSpec> {
         }
     }
     Some(spec)
+}
+
+fn mail(report: &Report, node: &Node) -> Option<MailSpec> {
+    let fields = Fields::of(report, node, keys::MAIL)?;
+    let read = |text: Located<String>| Template::read(report, &text);
+    let peer =
+        fields.required("peer", "`peer = \"…\"`: a peer whose `url` is `smtp://…` or `smtps://…`").and_then(read);
+    let from = fields.required("from", "`from = \"deploy@hospital.example\"`").and_then(read);
+    fields.needs("to", "`to = [\"ops@hospital.example\"]`, or `[\"*@hospital.example\"]` for anybody there");
+    let to = templates(report, fields.array("to"));
+    Some(MailSpec { span: node.span.clone(), peer: peer?, from: from?, to })
 }
 
 fn slot(report: &Report, node: &Node) -> Option<SlotSpec> {
