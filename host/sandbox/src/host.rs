@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod log;
 #[expect(unreachable_pub, reason = "the generated code re-exports its handle")]
 pub(crate) mod process;
+pub(crate) mod run;
 #[expect(unreachable_pub, reason = "the generated code re-exports its handle")]
 pub(crate) mod sql;
 

@@ -49,6 +49,7 @@ pub mod files;
 pub mod http;
 pub mod log;
 pub mod process;
+pub mod run;
 pub mod schema;
 pub mod sql;
 pub mod stage;
