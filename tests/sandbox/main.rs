@@ -16,6 +16,7 @@ mod databases;
 mod endless;
 mod files;
 mod floods;
+mod hazards;
 mod network;
 mod others;
 mod places;
