@@ -99,8 +99,9 @@ pub(crate) fn a_script_hides_nothing() {
 pub(crate) fn no_function_of_a_statement_outlasts_the_deadline() {
     let many = "hex(zeroblob(4000000))";
     for statement in [
-        format!("SELECT instr({many}, substr({many}, 1, 4000000) || '1') FROM (VALUES (1)), visits_many"),
-        format!("SELECT sum(length(replace({many}, '00', '1'))) FROM visits_many"),
+        format!("SELECT sum(instr({many} || i, substr({many}, 1, 4000000) || '1')) FROM visits_many"),
+        format!("SELECT sum(length(replace({many} || i, '00', '1'))) FROM visits_many"),
+        format!("SELECT sum(length(trim({many} || i, {many} || 'x'))) FROM visits_many"),
     ] {
         let endless = "WITH RECURSIVE visits_many(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM visits_many)";
         let began = Instant::now();

@@ -1,7 +1,5 @@
 //! What the audit log says of a guest's uses: enough to know what was done, and no value that the grant does not fix.
 
-use std::process::Stdio;
-
 use serde_json::Value;
 
 use crate::{Behaviour, Scene, Seen, servers::Server};

@@ -330,7 +330,6 @@ pub enum EventKind {
     },
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -105,10 +105,9 @@ impl Worker {
         let authorizer = Authorizer::new(access);
         let set_up = || {
             let mut connection = Connection::open_with_flags(&place.file, flags)?;
-            set_up(&connection, access)?;
-            let looked_at = token.clone();
-            let waiting = token.clone();
+            let (looked_at, waiting) = (token.clone(), token.clone());
             connection.busy_handler(Some(move |times| wait(times, &waiting)))?;
+            set_up(&connection, access)?;
             connection.progress_handler(INSTRUCTIONS, Some(move || looked_at.is_cancelled()))?;
             connection.authorizer(Some(authorizer.hook()))?;
             Ok(connection)
