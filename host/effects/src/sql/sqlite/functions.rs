@@ -125,7 +125,7 @@ fn trim(arguments: &Arguments, context: &Context<'_>, left: bool, right: bool) -
     let (Some(text), Some(set)) = (arguments.text(context, 0)?, arguments.text(context, 1)?) else {
         return Ok(Value::Null);
     };
-    let set: HashSet<char> = set.chars().collect();
+    let set: HashSet<char> = before_nul(&set).chars().collect();
     let mut rest = &*text;
     if left {
         rest = rest.trim_start_matches(|c| set.contains(&c));
@@ -136,6 +136,11 @@ fn trim(arguments: &Arguments, context: &Context<'_>, left: bool, right: bool) -
     Ok(Value::Text(rest.to_owned()))
 }
 
+/// As far as SQLite reads a text of C.
+fn before_nul(text: &str) -> &str {
+    text.split('\0').next().unwrap_or_default()
+}
+
 /// Bytes out of pairs of digits, between which the characters of the second argument may stand.
 fn unhex(arguments: &Arguments, context: &Context<'_>) -> Result<Value> {
     let (Some(text), Some(between)) = (arguments.text(context, 0)?, arguments.text(context, 1)?) else {
@@ -143,7 +148,7 @@ fn unhex(arguments: &Arguments, context: &Context<'_>) -> Result<Value> {
     };
     let between: HashSet<char> = between.chars().collect();
     let digit = |c: char| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (mut bytes, mut characters) = (Vec::with_capacity(text.len() / 2), text.chars());
+    let (mut bytes, mut characters) = (Vec::with_capacity(text.len() / 2), before_nul(&text).chars());
     while let Some(c) = characters.next() {
         match digit(c) {
             Some(high) => match characters.next().and_then(digit) {
