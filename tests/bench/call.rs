@@ -122,6 +122,16 @@ impl Ledger for Counting {
         Ok(())
     }
 
+    async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
+        self.uses.fetch_add(uses.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn used_at_once(&self, _: Use) -> Result<(), LedgerError> {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     async fn denied(&self, refusal: Refusal) {
         panic!("refused: {refusal:?}");
     }

@@ -84,6 +84,15 @@ impl ExecRule {
             && arguments.iter().all(|argument| !argument.contains('\0'))
     }
 
+    /// The arguments as far as the rule fixes them, with `…` for what it leaves open, for a record that keeps no values. The
+    /// rule covers them.
+    #[must_use]
+    pub fn outline(&self, arguments: &[String]) -> Vec<String> {
+        let last = self.argv.last();
+        let patterns = self.argv.iter().chain(last.into_iter().cycle());
+        arguments.iter().zip(patterns).map(|(_, pattern)| pattern.outline()).collect()
+    }
+
     /// The narrowest rule for a program with these arguments. It gives the program nothing else; where `like` pins the same
     /// program by its content, so does it.
     pub(crate) fn narrowest<'r>(

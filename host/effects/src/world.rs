@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use ipnet::IpNet;
-use pipe_core::redact::Redactor;
+use pipe_core::{proof::ProofKey, redact::Redactor};
 use secrecy::SecretString;
 use url::Url;
 
@@ -59,6 +59,8 @@ pub struct World {
     pub secrets: Secrets,
     /// Knows the secrets.
     pub redactor: Redactor,
+    /// Proves what the record leaves out of statements, queries and arguments. Without one nothing is proven.
+    pub proofs: Option<ProofKey>,
     /// The operator's variables. A guest sees those that its grant names.
     pub environment: BTreeMap<String, String>,
     /// Directory of the pipeline file, canonical: relative paths begin here.
@@ -79,6 +81,7 @@ impl World {
             peers: BTreeMap::new(),
             secrets: Secrets::default(),
             redactor: Redactor::default(),
+            proofs: None,
             environment: BTreeMap::new(),
             base: PathBuf::from("/nonexistent"),
             artifacts: PathBuf::from("/nonexistent"),

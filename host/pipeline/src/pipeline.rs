@@ -31,6 +31,8 @@ pub struct Pipeline {
     pub inputs: BTreeMap<String, String>,
     /// Where secrets come from, by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Where the file declares each of them.
+    pub secret_spans: BTreeMap<String, Range<usize>>,
     /// Peers by name.
     pub peers: BTreeMap<String, PeerSpec>,
     /// The plugins that are called, as steps name them: `std:verify`, or a name of `[plugins]`.

@@ -63,6 +63,11 @@ impl Sources {
         Self(declared.collect())
     }
 
+    /// Where each is declared.
+    pub(crate) fn spans(&self) -> BTreeMap<String, Range<usize>> {
+        self.0.iter().map(|(name, declared)| (name.clone(), declared.span.clone())).collect()
+    }
+
     pub(crate) fn into_sources(self) -> BTreeMap<String, SecretSource> {
         self.0.into_iter().filter_map(|(name, declared)| Some((name, declared.source?))).collect()
     }

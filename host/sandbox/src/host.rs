@@ -8,6 +8,7 @@ pub(crate) mod log;
 pub(crate) mod mail;
 #[expect(unreachable_pub, reason = "the generated code re-exports its handle")]
 pub(crate) mod process;
+pub(crate) mod run;
 pub(crate) mod secret;
 #[expect(unreachable_pub, reason = "the generated code re-exports its handle")]
 pub(crate) mod sql;

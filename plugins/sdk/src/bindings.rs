@@ -10,6 +10,7 @@ pub mod host {
                 import pipe:stage/types@0.1.0;
                 import pipe:host/errors@0.1.0;
                 import pipe:host/log@0.1.0;
+                import pipe:host/run@0.1.0;
                 import pipe:host/environment@0.1.0;
                 import pipe:host/secret@0.1.0;
                 import pipe:host/checkpoint@0.1.0;

@@ -50,6 +50,7 @@ pub mod http;
 pub mod log;
 pub mod mail;
 pub mod process;
+pub mod run;
 pub mod schema;
 pub mod secret;
 pub mod sql;

@@ -13,8 +13,9 @@ use crate::printer::{ADVICE, BAD, CAREFUL, GOOD, QUIET, STRONG, styled};
 /// Nothing for what only programs care about, unless `verbose`.
 pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
     match kind {
-        EventKind::RunStarted { pipeline, environment, steps, actor, .. } => {
-            vec![format!("{} in {environment}, {} calls planned, by {actor}", styled(STRONG, pipeline), steps.len())]
+        EventKind::RunStarted { pipeline, environment, steps, further, actor, .. } => {
+            let calls = steps.len() as u64 + further;
+            vec![format!("{} in {environment}, {calls} calls planned, by {actor}", styled(STRONG, pipeline))]
         }
         EventKind::StepStarted { step, stage, plugin, .. } => {
             vec![format!(

@@ -3,6 +3,7 @@
 use std::{process::Stdio, sync::Arc};
 
 use pipe_capability::{denial::Denial, word::Word};
+use pipe_core::event::Use;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::DropGuard;
 
@@ -58,6 +59,13 @@ impl Session {
             Err(denial) => return Err(self.refuse(denial).await),
         };
         let written = rule.to_string();
+        let used = Use {
+            word: Word::Exec.as_str().to_owned(),
+            subject: arguments::shown(&rule, command),
+            rule: written.clone(),
+            effect: true,
+            proof: arguments::left_open(&rule, command).and_then(|text| self.proof(Word::Exec, &text)),
+        };
         let failed = format!("cannot start {}", command.program);
         let prepared = {
             let (session, command) = (Arc::clone(self), command.clone());
@@ -68,10 +76,9 @@ impl Session {
         if let Some(reason) = &prepared.refused {
             return Err(self.refuse(Denial::new(Word::Exec, &command.program, reason.as_str())).await);
         }
-        self.used(Word::Exec.as_str(), arguments::shown(command), written.clone(), true).await?;
+        self.record(used).await?;
         for secret in &prepared.secrets {
-            let subject = format!("{secret} of {}", command.program);
-            self.used(Word::Secrets.as_str(), subject, written.clone(), false).await?;
+            self.secret_used(secret, &format!("of {}", command.program), &written).await?;
         }
 
         let token = self.cancellation().child_token();

@@ -59,6 +59,14 @@ behaviours! {
     ListVariables = "list-variables",
     /// Asks for the plaintext of a secret.
     RevealSecret = "reveal-secret",
+    /// Asks how much time it has left, twice with a sleep in between.
+    AskTime = "ask-time",
+    /// Sends a statement to a database that is open for reading.
+    ReadStatement = "read-statement",
+    /// Sends a statement to a database that is open for writing.
+    WriteStatement = "write-statement",
+    /// Sends a script to a database.
+    SendScript = "send-script",
     /// Asks for free space.
     AskDisk = "ask-disk",
     /// Stores an artifact, encrypted where a key is named.
