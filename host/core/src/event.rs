@@ -95,6 +95,9 @@ pub struct Use {
     pub rule: String,
     /// Whether it could change something outside.
     pub effect: bool,
+    /// For a program, which is native code: what confines it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<String>,
 }
 
 /// A refusal.

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use pipe_capability::{denial::Denial, grant::Grant};
+use pipe_capability::{denial::Denial, grant::Grant, word::Word};
 use pipe_core::{event::Use, id::StepId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -148,12 +148,22 @@ impl Session {
     ///
     /// The journal cannot be written, or the session has been cancelled: then nothing may happen.
     pub async fn used(&self, word: &str, subject: String, rule: String, effect: bool) -> Result<(), EffectError> {
+        self.record(Use { word: word.to_owned(), subject, rule, effect, fence: None }).await
+    }
+
+    /// The same for a program that is about to begin within `fence`.
+    pub(crate) async fn program_used(&self, subject: String, rule: String, fence: String) -> Result<(), EffectError> {
+        let word = Word::Exec.as_str().to_owned();
+        self.record(Use { word, subject, rule, effect: true, fence: Some(fence) }).await
+    }
+
+    async fn record(&self, used: Use) -> Result<(), EffectError> {
         if self.cancellation.is_cancelled() {
             return Err(EffectError::cancelled());
         }
         self.count(&self.uses, MOST_USES, Overrun::Uses)?;
-        let subject = self.world.redactor.redact(&subject).into_owned();
-        self.ledger.used(Use { word: word.to_owned(), subject, rule, effect }).await.map_err(journal_failed)
+        let subject = self.world.redactor.redact(&used.subject).into_owned();
+        self.ledger.used(Use { subject, ..used }).await.map_err(journal_failed)
     }
 
     /// Saves a receipt. Durable when it returns. Needs no grant: a step may always remember what it is about to do.

@@ -40,7 +40,7 @@ pub(crate) fn finished(outcome: Outcome, reason: Option<&str>) -> EventKind {
 
 pub(crate) fn used(number: u64) -> EventKind {
     let subject = format!("GET k8s:/version/{number}");
-    let used = Use { word: "http".into(), subject, rule: "GET k8s:/version/*".into(), effect: false };
+    let used = Use { word: "http".into(), subject, rule: "GET k8s:/version/*".into(), effect: false, fence: None };
     EventKind::Used { step: StepId::new("preflight"), used }
 }
 
