@@ -56,7 +56,7 @@ pub struct ExecRule {
 /// What one process of a program may use up. Nothing: what the host sets for all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExecLimits {
-    /// Address space, in bytes.
+    /// What it may allocate, in bytes.
     pub memory: Option<u64>,
     /// Time on the processor, in whole seconds.
     pub cpu: Option<Duration>,
@@ -64,7 +64,7 @@ pub struct ExecLimits {
     pub open_files: Option<u64>,
 }
 
-/// The least address space that a program can be started in, in bytes.
+/// The least memory that a program can be started in, in bytes.
 const LEAST_MEMORY: u64 = 32 << 20;
 
 /// How many descriptors a program may be allowed: what it needs to start, and what the kernel takes.

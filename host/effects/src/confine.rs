@@ -154,7 +154,7 @@ fn supervise(inherited: &Inherited) -> io::Result<()> {
 
     // The program inherits the mask.
     SigSet::empty().thread_set_mask()?;
-    let Some(mut program) = begin(inherited, view)? else { return Ok(()) };
+    let Some(mut program) = begin(inherited, &view)? else { return Ok(()) };
     // From here on nothing may fail before the tree has ended. Streams that stay open are seen to end a little later.
     let _ = SigSet::all().thread_block();
     let _ = leave_streams();
@@ -172,7 +172,7 @@ fn supervise(inherited: &Inherited) -> io::Result<()> {
 
 /// Starts the program within its fence, once the host has written down what the fence is. Nothing where the host has let go
 /// before that.
-fn begin(inherited: &Inherited, view: View) -> io::Result<Option<Child>> {
+fn begin(inherited: &Inherited, view: &View) -> io::Result<Option<Child>> {
     let fenced = || {
         let fence = erect(inherited, view)?;
         Report::Ready(fence).send(&inherited.status)?;
@@ -188,7 +188,7 @@ fn begin(inherited: &Inherited, view: View) -> io::Result<Option<Child>> {
 }
 
 /// Puts the fence around this thread, and so around what it starts.
-fn erect(inherited: &Inherited, view: View) -> io::Result<Fence> {
+fn erect(inherited: &Inherited, view: &View) -> io::Result<Fence> {
     let specification = &inherited.specification;
     let reach = &specification.reach;
     let namespaces = specification.namespaces;
@@ -196,8 +196,12 @@ fn erect(inherited: &Inherited, view: View) -> io::Result<Fence> {
         processes: namespaces.is_some(),
         read_only: view.read_only,
         network: namespaces.is_some_and(|namespaces| namespaces.network),
+        without: view.without.clone(),
         ..Fence::default()
     };
+    if namespaces.is_none() {
+        fence.without.push("namespaces".to_owned());
+    }
     limits::set(reach)?;
     limits::drop_privileges().map_err(io::Error::other)?;
     let files = match Files::new() {

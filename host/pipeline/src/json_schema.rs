@@ -149,7 +149,7 @@ fn allow() -> Value {
                     "description": "TCP ports that the program may connect to, at any address. 53 to look names up.",
                 },
                 "sockets": rules("UNIX sockets that the program may connect to."),
-                "memory": text("Address space of each of its processes: 2GiB."),
+                "memory": text("What each of its processes may allocate: 2GiB."),
                 "cpu": text("Time on the processor of each of its processes: 10m."),
                 "open_files": {
                     "type": "integer", "minimum": 16, "maximum": 1_048_576,

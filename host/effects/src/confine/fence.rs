@@ -17,7 +17,9 @@ pub(crate) struct Fence {
     pub(crate) read_only: bool,
     /// It has a network of its own in which there is nothing.
     pub(crate) network: bool,
-    /// What the kernel cannot do.
+    /// What could not be had, and did not need to be: another part of the fence stands in for it.
+    pub(crate) without: Vec<String>,
+    /// What the kernel cannot do, and nothing stands in for.
     pub(crate) missing: Vec<String>,
 }
 
@@ -36,6 +38,9 @@ impl fmt::Display for Fence {
             within.push("nothing".to_owned());
         }
         write!(f, "native code within {}", within.join(", "))?;
+        if !self.without.is_empty() {
+            write!(f, "; without {}", self.without.join(", "))?;
+        }
         if self.missing.is_empty() { Ok(()) } else { write!(f, "; NOT CONFINED by {}", self.missing.join(", ")) }
     }
 }
@@ -56,10 +61,12 @@ mod tests {
             processes: true,
             read_only: true,
             network: true,
-            missing: Vec::new(),
+            ..Fence::default()
         };
         let said = "native code within Landlock 7, seccomp, namespaces for processes, mounts, network";
         assert_eq!(whole.to_string(), said);
+        let less = Fence { landlock: Some(4), without: vec!["mounts (EPERM)".to_owned()], ..Fence::default() };
+        assert_eq!(less.to_string(), "native code within Landlock 4; without mounts (EPERM)");
         let none = Fence { missing: vec!["Landlock".to_owned()], ..Fence::default() };
         assert_eq!(none.to_string(), "native code within nothing; NOT CONFINED by Landlock");
     }

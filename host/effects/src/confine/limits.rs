@@ -25,7 +25,8 @@ pub(super) fn set(reach: &Reach) -> io::Result<()> {
         lower(Resource::RLIMIT_CPU, seconds)?;
     }
     if let Some(bytes) = reach.memory {
-        lower(Resource::RLIMIT_AS, bytes)?;
+        // What it allocates. Programs reserve many times their memory in addresses.
+        lower(Resource::RLIMIT_DATA, bytes)?;
     }
     Ok(())
 }

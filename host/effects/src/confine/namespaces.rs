@@ -80,7 +80,7 @@ pub(super) fn run_inside(inherited: &mut Inherited) -> io::Result<Option<ExitSta
 }
 
 /// What could be done to the view that the program has of the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct View {
     /// `/proc` shows its own processes and no others.
     pub(super) processes: bool,
@@ -88,6 +88,8 @@ pub(super) struct View {
     pub(super) read_only: bool,
     /// Nothing is there but what it may see.
     pub(super) apart: bool,
+    /// What could not be done, and why.
+    pub(super) without: Vec<String>,
 }
 
 /// Sets up what the program sees: all of the machine, but read-only where it may not write; or, where it may use sockets of
@@ -96,20 +98,20 @@ pub(super) fn set_up_view(specification: &Specification) -> io::Result<View> {
     // Nothing of this comes back to the host.
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     let nothing_special = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let processes = mount(Some("proc"), "/proc", Some("proc"), nothing_special, NONE).is_ok();
+    let mut without = Vec::new();
+    let mut done = |what: &str, result: io::Result<()>| {
+        result.map_err(|error| without.push(format!("{what} ({error})"))).is_ok()
+    };
+    let processes = mount(Some("proc"), "/proc", Some("proc"), nothing_special, NONE).map_err(io::Error::from);
+    let processes = done("a /proc of its own", processes);
     let apart = !specification.reach.sockets.is_empty();
     if apart {
         root::enter(specification)?;
     }
     let granted = specification.reach.write.iter().map(AsRef::as_ref);
     let writable: Vec<&Path> = granted.chain([specification.scratch.as_path()]).collect();
-    let read_only = make_read_only(&writable, apart);
-    if let Err(error) = &read_only
-        && apart
-    {
-        return Err(io::Error::new(error.kind(), error.to_string()));
-    }
-    Ok(View { processes, read_only: read_only.is_ok(), apart })
+    let read_only = done("read-only mounts", make_read_only(&writable, apart));
+    Ok(View { processes, read_only, apart, without })
 }
 
 /// For a mount that needs no source, type or options.

@@ -56,7 +56,7 @@ pub(crate) struct Reach {
     pub(crate) aliases: Vec<(PathBuf, PathBuf)>,
     /// TCP ports that it may connect to.
     pub(crate) ports: Vec<u16>,
-    /// Address space of a process, in bytes.
+    /// What a process may allocate, in bytes.
     pub(crate) memory: Option<u64>,
     /// Time on the processor of a process, in seconds.
     pub(crate) cpu: Option<u64>,

@@ -85,6 +85,9 @@ pub(super) async fn run(
     };
     drop(lifeline);
     if let Heard::Ended(exit) = heard {
+        // The supervisor has emptied it. A directory that it has mounted is not its own to remove.
+        let path = scratch.path().to_owned();
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await;
         say(Ok(exit));
     }
     let ended = tokio::time::timeout(ENDING, supervisor.wait()).await;
