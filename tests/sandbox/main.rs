@@ -15,6 +15,7 @@ mod coverage;
 mod endless;
 mod files;
 mod floods;
+mod hazards;
 mod network;
 mod others;
 mod places;
