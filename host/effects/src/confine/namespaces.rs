@@ -46,6 +46,8 @@ fn flags(network: bool) -> CloneFlags {
 pub(super) fn run_inside(inherited: &mut Inherited) -> io::Result<Option<ExitStatus>> {
     let network = inherited.specification.reach.ports.is_empty();
     let (user, group) = (geteuid(), getegid());
+    // Opened out here: what is open for writing within could not be made read-only there.
+    let mut specification = tempfile::tempfile_in(&inherited.specification.scratch)?;
     if unshare(flags(network) | CloneFlags::CLONE_NEWUSER).is_err() {
         return Ok(None);
     }
@@ -59,7 +61,6 @@ pub(super) fn run_inside(inherited: &mut Inherited) -> io::Result<Option<ExitSta
         caps::raise(None, caps::CapSet::Ambient, capability).map_err(io::Error::other)?;
     }
     inherited.specification.namespaces = Some(Namespaces { network });
-    let mut specification = tempfile::tempfile_in(&inherited.specification.scratch)?;
     specification.write_all(&serde_json::to_vec(&inherited.specification)?)?;
     specification.rewind()?;
     let map = |parent_fd: OwnedFd, child_fd| FdMapping { parent_fd, child_fd };

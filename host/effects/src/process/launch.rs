@@ -138,10 +138,11 @@ fn launch(supervisor: &[OsString], mut prepared: Prepared, streams: Streams) -> 
     // `Command` itself uses between fork and exec.
     let (lifeline_end, lifeline) = io::pipe()?;
     let (status, status_end) = io::pipe()?;
+    // Opened out here: what is open for writing within could not be made read-only there.
+    let mut specification = tempfile::tempfile_in(prepared.scratch.path())?;
     let alone = prepared.specification.reach.ports.is_empty();
     // Where this is not allowed, the supervisor has another way to try.
     prepared.specification.namespaces = namespaces::leave(alone).ok();
-    let mut specification = tempfile::tempfile_in(prepared.scratch.path())?;
     specification.write_all(&serde_json::to_vec(&prepared.specification)?)?;
 
     let map = |parent_fd: OwnedFd, child_fd| FdMapping { parent_fd, child_fd };
