@@ -19,6 +19,7 @@ mod hazards;
 mod network;
 mod others;
 mod places;
+mod programs;
 mod reports;
 mod scene;
 mod servers;

@@ -90,7 +90,8 @@ fn attempt(arguments: &[&str]) -> io::Result<String> {
         ["listen-unix", path] => UnixListener::bind(path).map(drop).and(nothing),
         ["environment", pid] => fs::read(format!("/proc/{pid}/environ")).map(|bytes| bytes.len().to_string()),
         ["processes"] => {
-            let numbers = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+            let numbers =
+                fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
             Ok(numbers.count().to_string())
         }
         ["trace", pid] => ptrace::attach(Pid::from_raw(number(pid)?)).map_err(io::Error::from).and(nothing),

@@ -114,7 +114,9 @@ impl Inherited {
             .filter(|&fd| fd > 2)
             .collect();
         let (lifeline, status) = (open(LIFELINE, false)?, open(STATUS, true)?);
-        let specification: Specification = serde_json::from_reader(open(SPECIFICATION, false)?)?;
+        let mut text = Vec::new();
+        open(SPECIFICATION, false)?.read_to_end(&mut text)?;
+        let specification: Specification = serde_json::from_slice(&text)?;
         let pinned = specification.pinned.then(|| open(PROGRAM, false)).transpose()?;
         // The listing's own descriptor is among them, but closed by now: one of the files above may have its number.
         let kept: Vec<RawFd> =

@@ -32,6 +32,7 @@ use pipe_effects::{
     path::{OwnPlaces, canonical_grant},
     process::Exit,
     session::Session,
+    world::World,
 };
 
 use crate::place::{Place, Ran, add_secret, alive, command, eventually, exec_grant, exec_rule, mark, run, shell};
@@ -122,7 +123,13 @@ fn what_every_program_needs_is_there() {
     assert_eq!(fenced.allows(&["input"]), "");
     let ran = fenced.block_on(async {
         let session = fenced.place.session(exec_grant(vec![exec_rule("sh", &["-c", "*"])]));
-        run(&session, shell("awk 'BEGIN { print 6 * 7 }' && getent hosts localhost && date +%Z && head -c 4 /dev/urandom | wc -c")).await
+        run(
+            &session,
+            shell(
+                "awk 'BEGIN { print 6 * 7 }' && getent hosts localhost && date +%Z && head -c 4 /dev/urandom | wc -c",
+            ),
+        )
+        .await
     });
     let Ran { output, errors, exit } = ran.unwrap();
     assert_eq!((exit, errors.as_str()), (Exit::Code(0), ""), "{output}");
@@ -326,7 +333,14 @@ fn only_granted_unix_sockets_are_connected_to() {
 fn other_processes_are_neither_seen_nor_touched() {
     let fenced = Fenced::new();
     let own = std::process::id().to_string();
-    for attempt in [["environment", &own], ["environment", "1"], ["trace", &own], ["trace", "1"], ["signal", &own], ["signal", "1"]] {
+    for attempt in [
+        ["environment", &own],
+        ["environment", "1"],
+        ["trace", &own],
+        ["trace", "1"],
+        ["signal", &own],
+        ["signal", "1"],
+    ] {
         // Of the supervisor, which is its first process, it knows no more than that it is there.
         fenced.refuses(&attempt);
     }
@@ -352,11 +366,7 @@ fn it_makes_no_namespace_and_no_mount_and_has_no_privileges() {
 #[test]
 fn what_it_uses_up_is_bounded() {
     let mut fenced = Fenced::new();
-    fenced.rule.limits = ExecLimits {
-        memory: Some(64 << 20),
-        cpu: Some(Duration::from_secs(1)),
-        open_files: Some(32),
-    };
+    fenced.rule.limits = ExecLimits { memory: Some(64 << 20), cpu: Some(Duration::from_secs(1)), open_files: Some(32) };
     fenced.allows(&["memory", "1000000"]);
     fenced.refuses(&["memory", "100000000"]);
     fenced.allows(&["open", "20"]);
@@ -379,7 +389,8 @@ fn a_secret_comes_as_a_file_and_goes_with_the_program() {
     let mut rule = exec_rule("sh", &["-c", "*"]);
     rule.secret_file = [("KEY_FILE".into(), "key".into())].into();
     let session = place.session_in(exec_grant(vec![rule]), world);
-    let script = "stat -c %a \"$KEY_FILE\"; wc -c < \"$KEY_FILE\"; cat \"$KEY_FILE\"; echo \"$KEY_FILE\"; env | grep -c horse";
+    let script =
+        "stat -c %a \"$KEY_FILE\"; wc -c < \"$KEY_FILE\"; cat \"$KEY_FILE\"; echo \"$KEY_FILE\"; env | grep -c horse";
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let ran = runtime.block_on(run(&session, shell(script))).unwrap();
     let lines: Vec<&str> = ran.output.lines().collect();
@@ -441,15 +452,14 @@ fn a_program_that_is_replaced_after_it_was_read_does_not_run() {
     assert!(error.kind == ErrorKind::Denied && error.message.contains("sha256"), "{}", error.message);
 }
 
-/// Where the next test runs this file once more, as somebody without privileges.
-const PLACE: &str = "PIPE_TEST_PLACE";
+/// Number that tells the processes of the tests below from others.
+const MARK: &str = "PIPE_TEST_MARK";
 
-/// Not a test: what the next one runs.
+/// Not a test: what another one runs.
 #[test]
 #[ignore = "started by another test"]
 fn as_nobody() {
     assert!(!nix::unistd::geteuid().is_root());
-    let mark = std::env::var(PLACE).unwrap();
     files_that_were_not_granted_are_not_read();
     what_was_granted_for_writing_is_written_and_nothing_beside_it();
     attributes_of_files_outside_do_not_change();
@@ -458,8 +468,58 @@ fn as_nobody() {
     other_processes_are_neither_seen_nor_touched();
     it_makes_no_namespace_and_no_mount_and_has_no_privileges();
     the_record_says_that_it_is_native_code_and_what_confines_it();
+    nothing_outlives_the_call();
+}
+
+/// Not a test: what another one runs, where there are no namespaces to be had.
+#[test]
+#[ignore = "started by another test"]
+fn without_namespaces() {
+    files_that_were_not_granted_are_not_read();
+    attributes_of_files_outside_do_not_change();
+    only_granted_ports_are_connected_to();
+    no_datagram_leaves_and_no_other_network_is_spoken();
+    nothing_outlives_the_call();
+    let fenced = Fenced::granting(|rule, base| {
+        fs::create_dir(base.join("out")).unwrap();
+        rule.write = vec![path_rule(base, "out")];
+    });
+    fenced.allows(&["write", "out/new"]);
+    let own = std::process::id().to_string();
+    for attempt in [&["write", "new"][..], &["environment", &own], &["trace", &own], &["signal", &own], &["namespace"]]
+    {
+        fenced.refuses(attempt);
+    }
+    // By path it changes no attributes at all, since nothing says where.
+    fenced.refuses(&["chmod", "out/new"]);
+    let said = fenced.place.ledger.records().uses[0].fence.clone().unwrap();
+    assert!(
+        said.starts_with("native code within Landlock ") && said.ends_with(", seccomp; without namespaces"),
+        "{said}"
+    );
+
+    // Sockets of UNIX could not be told apart: refused, unless somebody has decided otherwise.
+    let socket = fenced.at("socket");
+    let _listening = UnixListener::bind(&socket).unwrap();
+    let mut rule = fenced.rule.clone();
+    rule.sockets = vec![PathRule::new("socket", &socket)];
+    let grant = exec_grant(vec![rule]);
+    let attempt = || command(&fenced.rule.program, &["unix", socket.to_str().unwrap()]);
+    let error = fenced.block_on(run(&fenced.place.session(grant.clone()), attempt())).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.contains("cannot confine programs: it lacks a mount namespace"), "{}", error.message);
+    let world = World { unconfined: true, ..fenced.place.world() };
+    let ran = fenced.block_on(run(&fenced.place.session_in(grant, world), attempt())).unwrap();
+    assert_eq!(ran.output, "done \n");
+    let said = fenced.place.ledger.records().uses.last().unwrap().fence.clone().unwrap();
+    assert!(said.contains("; NOT CONFINED by a mount namespace"), "{said}");
+}
+
+#[test]
+fn nothing_outlives_the_call() {
     let fenced = Fenced::new();
     let session = fenced.place.session(exec_grant(vec![exec_rule("sh", &["-c", "*"])]));
+    let mark = std::env::var(MARK).unwrap_or_else(|_| mark(50));
     fenced.block_on(async {
         let script = format!("(setsid sh -c 'sleep {mark} & sleep {mark}' &) & sleep {mark}");
         let _child = session.start(shell(&script)).await.unwrap();
@@ -469,31 +529,46 @@ fn as_nobody() {
     });
 }
 
-#[test]
-fn all_of_it_holds_for_an_operator_without_privileges() {
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
+/// Runs one of the tests above once more, by way of another program.
+#[track_caller]
+fn run_again(by: &[&str], test: &str, number: u32) {
     // Where nobody else can read the repository, a copy.
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let examples = folder.path().join("examples");
     fs::create_dir_all(folder.path().join("deps")).unwrap();
     fs::create_dir(&examples).unwrap();
-    let test = folder.path().join("deps/fence");
-    fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
+    let copy = folder.path().join("deps/fence");
+    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     for example in [place::supervisor(), program()] {
         fs::copy(&example, examples.join(example.file_name().unwrap())).unwrap();
     }
-    let ended = std::process::Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&test)
-        .args(["--exact", "as_nobody", "--ignored", "--nocapture"])
-        .env(PLACE, mark(50))
+    let (program, arguments) = by.split_first().unwrap();
+    let ended = std::process::Command::new(program)
+        .args(arguments)
+        .arg(&copy)
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env(MARK, mark(number))
         .current_dir("/")
         .output()
         .unwrap();
-    assert!(ended.status.success(), "{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn all_of_it_holds_for_an_operator_without_privileges() {
+    if nix::unistd::geteuid().is_root() {
+        run_again(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "as_nobody", 51);
+    }
+}
+
+#[test]
+fn most_of_it_holds_without_namespaces() {
+    // An administrator of a namespace in which there can be no further ones, who then lets go of everything.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                  exec setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all --no-new-privs \"$@\"";
+    run_again(&["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"], "without_namespaces", 52);
 }
 
 #[test]

@@ -97,11 +97,7 @@ fn a_rule_prints_every_field() {
         write: vec![PathRule::new("out", "/srv/out")],
         ports: vec![443, 53],
         sockets: vec![PathRule::new("/run/docker.sock", "/run/docker.sock")],
-        limits: ExecLimits {
-            memory: Some(1536 << 20),
-            cpu: Some(Duration::from_secs(90)),
-            open_files: Some(256),
-        },
+        limits: ExecLimits { memory: Some(1536 << 20), cpu: Some(Duration::from_secs(90)), open_files: Some(256) },
         sha256: Some(Digest::from_bytes([0xab; 32])),
         ..rule("npm", &["run", r"\*", "**"])
     };

@@ -100,7 +100,8 @@ impl Files {
             self = self.allow_if_there(path, reading())?;
         }
         for path in DEVICES {
-            self = self.allow_if_there(Path::new(path), AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate)?;
+            self =
+                self.allow_if_there(Path::new(path), AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate)?;
         }
         if processes {
             self = self.allow_if_there(Path::new("/proc"), AccessFs::ReadFile | AccessFs::ReadDir)?;

@@ -100,9 +100,8 @@ pub(super) fn set_up_view(specification: &Specification) -> io::Result<View> {
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     let nothing_special = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let mut without = Vec::new();
-    let mut done = |what: &str, result: io::Result<()>| {
-        result.map_err(|error| without.push(format!("{what} ({error})"))).is_ok()
-    };
+    let mut done =
+        |what: &str, result: io::Result<()>| result.map_err(|error| without.push(format!("{what} ({error})"))).is_ok();
     let processes = mount(Some("proc"), "/proc", Some("proc"), nothing_special, NONE).map_err(io::Error::from);
     let processes = done("a /proc of its own", processes);
     let apart = !specification.reach.sockets.is_empty();
@@ -205,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_mount_below_a_later_one_is_hidden() {
-        let table = b"1 0 0:1 / / rw - x x x\n2 1 0:1 / /a/b rw - x x x\n3 1 0:1 / /a rw - x x x\n4 1 0:1 / /c rw - x x x";
+        let table =
+            b"1 0 0:1 / / rw - x x x\n2 1 0:1 / /a/b rw - x x x\n3 1 0:1 / /a rw - x x x\n4 1 0:1 / /c rw - x x x";
         assert!(table_hides(table, Path::new("/a/b")));
         assert!(!table_hides(table, Path::new("/a")));
         assert!(!table_hides(table, Path::new("/c")));

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use nix::{errno::Errno, libc};
 use seccompiler::{
-    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-    sock_filter,
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, sock_filter,
 };
 
 /// What a program may do with sockets.
@@ -50,9 +50,9 @@ impl Syscalls {
 
     /// Puts them in force for this thread and what it starts from now on, for good.
     pub(super) fn restrict(&self) -> Result<(), FilterError> {
-        self.0.iter().try_for_each(|program| {
-            seccompiler::apply_filter(program).map_err(|error| FilterError(error.to_string()))
-        })
+        self.0
+            .iter()
+            .try_for_each(|program| seccompiler::apply_filter(program).map_err(|error| FilterError(error.to_string())))
     }
 }
 

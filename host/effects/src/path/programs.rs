@@ -126,7 +126,8 @@ mod tests {
         assert_eq!(rule.cwd.as_deref(), base.join("v1").to_str());
         assert_eq!((&rule.read[0].resolved, &rule.write[0].resolved), (&base.join("v1"), &base.join("v1")));
         assert_eq!(rule.sockets[0].resolved, base.join("v1/later.sock"));
-        let missing = |paths: Vec<PathRule>| canonical(&mut [self::rule(|rule| rule.read = paths)], &base, OwnPlaces::default());
+        let missing =
+            |paths: Vec<PathRule>| canonical(&mut [self::rule(|rule| rule.read = paths)], &base, OwnPlaces::default());
         assert!(matches!(missing(vec![PathRule::new("gone", base.join("gone"))]), Err(PathError::Missing { .. })));
         let directory = self::rule(|rule| rule.sockets = vec![PathRule::new("v1", base.join("v1"))]);
         assert!(canonical(&mut [directory], &base, OwnPlaces::default()).is_err());

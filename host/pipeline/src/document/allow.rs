@@ -187,7 +187,7 @@ fn exec(report: &Report, node: &Node) -> Option<ExecSpec> {
 fn port(report: &Report, node: &Node) -> Option<u16> {
     let port = fields::number(report, node).and_then(|number| u16::try_from(number).ok());
     if port.is_none() && matches!(node.value, Value::Integer(_)) {
-        report.error("bad-value", "a port is between 1 and 65535", node.span.clone(), "");
+        report.advise("bad-value", "this is no port", node.span.clone(), "ports are 1 to 65535");
     }
     port
 }
