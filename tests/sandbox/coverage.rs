@@ -1,8 +1,8 @@
 //! No behaviour without a test: the match below has no arm for the rest.
 
 use crate::{
-    Behaviour, artifacts, bad_plugins, cache, databases, endless, files, floods, mail, network, others, places, record,
-    reports, secrets, terminal, too_much,
+    Behaviour, artifacts, bad_plugins, cache, databases, endless, files, floods, mail, network, others, places,
+    programs, record, reports, secrets, terminal, too_much,
 };
 
 /// The tests that call the guest with a behaviour.
@@ -66,6 +66,15 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             others::other_arguments_are_refused,
             others::a_program_sees_nothing_of_the_operators_environment,
             record::what_a_grant_leaves_open_of_a_command_is_left_out_and_can_be_proven,
+            programs::a_program_does_not_read_what_its_rule_does_not_name,
+            programs::a_program_does_not_write_where_its_rule_does_not_say,
+            programs::a_program_connects_to_granted_ports_alone,
+            programs::a_program_connects_to_granted_sockets_alone,
+            programs::a_program_sees_no_other_process,
+            programs::a_program_reaches_nothing_of_pipe,
+            programs::a_program_that_is_not_the_pinned_one_does_not_run,
+            programs::a_secret_comes_to_a_program_as_a_file_that_is_gone_afterwards,
+            programs::the_record_and_the_plan_say_that_a_program_is_native_code,
             endless::a_program_ends_with_everything_that_it_started,
         ],
         Behaviour::ReadVariable => {

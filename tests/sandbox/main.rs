@@ -21,6 +21,7 @@ mod mail;
 mod network;
 mod others;
 mod places;
+mod programs;
 mod record;
 mod reports;
 mod scene;

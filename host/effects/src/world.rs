@@ -71,6 +71,8 @@ pub struct World {
     pub supervisor: Vec<OsString>,
     /// What no grant may reach for writing: state, cache, policy, the pipeline file, plugins, `pipe` itself. Canonical.
     pub protected: Vec<PathBuf>,
+    /// Whether programs run even where the kernel cannot confine them. The record then says so.
+    pub unconfined: bool,
 }
 
 impl World {
@@ -87,6 +89,7 @@ impl World {
             artifacts: PathBuf::from("/nonexistent"),
             supervisor: Vec::new(),
             protected: Vec::new(),
+            unconfined: false,
         }
     }
 }

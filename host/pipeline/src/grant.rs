@@ -217,6 +217,9 @@ impl Granter<'_> {
         let cwd = optional(&spec.cwd, |text| self.scope.fixed(text, Place::Path))?;
         let peer = optional(&spec.peer, |text| self.scope.fixed(text, Place::Plain))?;
         let (env, secret_env) = (self.variables(&spec.env), self.variables(&spec.secret_env));
+        let secret_file = self.variables(&spec.secret_file);
+        let (read, write) = (self.paths(&spec.read, true), self.paths(&spec.write, true));
+        let sockets = self.paths(&spec.sockets, false);
         let rule = ExecRule {
             program: program?,
             argv: argv.into_iter().collect::<Option<_>>()?,
@@ -224,6 +227,12 @@ impl Granter<'_> {
             env: env?,
             peer,
             secret_env: secret_env?,
+            secret_file: secret_file?,
+            read: read?,
+            write: write?,
+            ports: spec.ports.clone(),
+            sockets: sockets?,
+            limits: spec.limits,
             sha256: spec.sha256,
         };
         let place = |field: Option<&str>| match field {
@@ -244,11 +253,21 @@ impl Granter<'_> {
         if let Some(peer) = &rule.peer {
             self.peer(peer, &[PeerKind::Http, PeerKind::Sql], place(Some("peer")))?;
         }
-        for (name, template) in &spec.secret_env {
-            let secret = rule.secret_env.get(&name.value).map_or("", String::as_str);
-            self.secrets.declared(self.scope.report, secret, &template.span)?;
+        for (name, template) in spec.secret_env.iter().chain(&spec.secret_file) {
+            let secret = rule.secret_env.get(&name.value).or_else(|| rule.secret_file.get(&name.value));
+            self.secrets.declared(self.scope.report, secret.map_or("", String::as_str), &template.span)?;
+        }
+        if let (Some(cwd), Some(template)) = (&rule.cwd, &spec.cwd) {
+            // The program may read where it starts.
+            let rule = PathRule::new(cwd.as_str(), place::resolve(self.base, cwd));
+            self.secrets.refuse_path(self.scope.report, &rule, &template.span)?;
         }
         Some(rule)
+    }
+
+    /// Every one is read before giving up, so that each error is reported.
+    fn paths(&self, templates: &[Template], contents: bool) -> Option<Vec<PathRule>> {
+        templates.iter().map(|template| self.path(template, contents)).collect::<Vec<_>>().into_iter().collect()
     }
 
     fn variables(&self, variables: &[(Located<String>, Template)]) -> Option<BTreeMap<String, String>> {

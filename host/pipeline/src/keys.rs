@@ -35,7 +35,23 @@ pub(crate) const ALLOW: &[&str] =
 pub(crate) const HTTP: &[&str] = &["rule", "addresses"];
 pub(crate) const MAIL: &[&str] = &["peer", "from", "to"];
 pub(crate) const SLOT: &[&str] = &["name", "to", "header", "format"];
-pub(crate) const EXEC: &[&str] = &["program", "argv", "cwd", "env", "peer", "secret_env", "sha256"];
+pub(crate) const EXEC: &[&str] = &[
+    "program",
+    "argv",
+    "cwd",
+    "env",
+    "peer",
+    "secret_env",
+    "secret_file",
+    "read",
+    "write",
+    "ports",
+    "sockets",
+    "memory",
+    "cpu",
+    "open_files",
+    "sha256",
+];
 
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
@@ -47,7 +63,7 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
         }
         FOR_EACH => &["at_once"],
         ALLOW => &["tcp", "tls"],
-        EXEC => &["user", "read", "write", "ports", "sockets", "secret_file"],
+        EXEC => &["user"],
         _ => &[],
     };
     later.contains(&key)

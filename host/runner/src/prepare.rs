@@ -145,6 +145,7 @@ pub async fn prepare(
         artifacts,
         supervisor: settings.supervisor,
         protected,
+        unconfined: false,
     };
     let plan = Plan::new(&pipeline, |step| planned(&plugins, step));
     Ok(Prepared {

@@ -105,6 +105,12 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
         printer.result(&format!("    {}", styled(CAREFUL, &format!("gets the plaintext of secret `{secret}`"))));
     }
     for line in &planned.grant {
-        printer.result(&format!("    {line}"));
+        // The line can be copied as it stands.
+        let note = if line.starts_with("allow.exec = ") {
+            styled(QUIET, "  # native code").to_string()
+        } else {
+            String::new()
+        };
+        printer.result(&format!("    {line}{note}"));
     }
 }

@@ -1,8 +1,8 @@
 //! `allow`: what a step may touch, as written. The rules themselves are read once their references are resolved.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
-use pipe_capability::word::Word;
+use pipe_capability::{exec::ExecLimits, word::Word};
 use pipe_core::digest::Digest;
 
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     reference::{Piece, Template},
     report::Report,
 };
+
+/// The most time on the processor that a process of a program may be given.
+const LONGEST_CPU: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The rules of a step.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +64,12 @@ pub(crate) struct ExecSpec {
     pub(crate) env: Vec<(Located<String>, Template)>,
     pub(crate) peer: Option<Template>,
     pub(crate) secret_env: Vec<(Located<String>, Template)>,
+    pub(crate) secret_file: Vec<(Located<String>, Template)>,
+    pub(crate) read: Vec<Template>,
+    pub(crate) write: Vec<Template>,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) sockets: Vec<Template>,
+    pub(crate) limits: ExecLimits,
     pub(crate) sha256: Option<Digest>,
 }
 
@@ -75,8 +84,10 @@ impl AllowSpec {
             64 + pieces.sum::<usize>()
         };
         let exec = |spec: &ExecSpec| {
-            let variables = spec.env.iter().chain(&spec.secret_env).map(|(name, value)| name.value.len() + text(value));
-            text(&spec.program) + spec.argv.iter().map(text).sum::<usize>() + variables.sum::<usize>()
+            let variables = spec.env.iter().chain(&spec.secret_env).chain(&spec.secret_file);
+            let variables = variables.map(|(name, value)| name.value.len() + text(value));
+            let texts = [&spec.argv, &spec.read, &spec.write, &spec.sockets].into_iter().flatten().map(text);
+            text(&spec.program) + texts.sum::<usize>() + variables.sum::<usize>()
         };
         let mail = |spec: &MailSpec| text(&spec.peer) + text(&spec.from) + spec.to.iter().map(text).sum::<usize>();
         let http = |spec: &HttpSpec| text(&spec.rule) + 64 * spec.addresses.len();
@@ -182,9 +193,27 @@ fn exec(report: &Report, node: &Node) -> Option<ExecSpec> {
         env: variables(report, &fields, "env"),
         peer: fields.string("peer").and_then(read),
         secret_env: variables(report, &fields, "secret_env"),
+        secret_file: variables(report, &fields, "secret_file"),
+        read: templates(report, fields.array("read")),
+        write: templates(report, fields.array("write")),
+        ports: fields.array("ports").iter().filter_map(|node| port(report, node)).collect(),
+        sockets: templates(report, fields.array("sockets")),
+        limits: ExecLimits {
+            memory: fields.bytes("memory"),
+            cpu: fields.duration("cpu", LONGEST_CPU),
+            open_files: fields.count("open_files"),
+        },
         sha256,
         program: program?,
     })
+}
+
+fn port(report: &Report, node: &Node) -> Option<u16> {
+    let port = fields::number(report, node).and_then(|number| u16::try_from(number).ok());
+    if port.is_none() && matches!(node.value, Value::Integer(_)) {
+        report.advise("bad-value", "this is no port", node.span.clone(), "ports are 1 to 65535");
+    }
+    port
 }
 
 fn variables(report: &Report, fields: &Fields<'_>, key: &str) -> Vec<(Located<String>, Template)> {
