@@ -296,6 +296,7 @@ mod tests {
             plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
             reversible: false,
             grant: vec!["x".repeat(grant)],
+            reveals: Vec::new(),
         }
     }
 
