@@ -54,6 +54,11 @@ pub(crate) fn hold<'g>(
     found
 }
 
+/// Whether programs run where the kernel cannot confine them: only where a policy says so, and no other says otherwise.
+pub(crate) fn unconfined(policies: &[Policy]) -> bool {
+    !policies.is_empty() && policies.iter().all(|policy| policy.ceiling.require.unconfined_programs)
+}
+
 /// More than anybody reads at once.
 const MOST_PROBLEMS: usize = 100;
 
@@ -97,8 +102,13 @@ fn resolved(grant: &Grant, pipeline: &Pipeline) -> Grant {
     for rule in grant.read.iter_mut().chain(&mut grant.write).chain(&mut grant.disk) {
         rule.resolved = resolve(&pipeline.base, &rule.resolved);
     }
-    for cwd in grant.exec.iter_mut().filter_map(|rule| rule.cwd.as_mut()) {
-        *cwd = resolve(&pipeline.base, &*cwd).to_string_lossy().into_owned();
+    for rule in &mut grant.exec {
+        if let Some(cwd) = &mut rule.cwd {
+            *cwd = resolve(&pipeline.base, &*cwd).to_string_lossy().into_owned();
+        }
+        for path in rule.read.iter_mut().chain(&mut rule.write).chain(&mut rule.sockets) {
+            path.resolved = resolve(&pipeline.base, &path.resolved);
+        }
     }
     grant
 }

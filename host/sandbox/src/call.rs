@@ -12,6 +12,7 @@ use pipe_core::{
     report::{Failure, FailureKind, Finding, StageReport},
 };
 use pipe_effects::session::{Overrun, Session};
+use tokio::time::Instant;
 use wasmtime::{
     Store,
     component::{ResourceTable, ResourceTableError},
@@ -144,6 +145,7 @@ impl Sandbox {
         let stage = if matches!(call, Call::Undo { .. }) { None } else { Some(plugin.contract.stage) };
         let result = match self.store(&session, limits, &stored, WasiCtxBuilder::new()) {
             Ok(mut store) => {
+                store.data_mut().ends = Some(Instant::now() + limits.deadline);
                 let context = convert::context(context, limits.deadline);
                 let ended = self.bounded(&session, limits, dispatch(&mut store, plugin, call, context)).await;
                 judge(&store, ended)
@@ -202,7 +204,7 @@ impl Sandbox {
         builder
             .stdout(Output::new(lines.clone(), LogLevel::Info))
             .stderr(Output::new(lines.clone(), LogLevel::Warning));
-        builder.envs(&session.granted_variables()).max_random_size(1 << 20);
+        builder.max_random_size(1 << 20);
         let fence = Fence::new(Arc::clone(session), &mut builder, &self.nowhere)
             .map_err(|error| SandboxError::Engine(one_line(&error)))?;
         let mut table = ResourceTable::new();
@@ -213,6 +215,8 @@ impl Sandbox {
             table,
             fence,
             lines,
+            variables: None,
+            ends: None,
             receipts: 0,
             stored: Arc::clone(stored),
             wasi: builder.build(),
