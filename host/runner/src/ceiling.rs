@@ -112,3 +112,37 @@ fn resolved(grant: &Grant, pipeline: &Pipeline) -> Grant {
     }
     grant
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Policies with these requirements.
+    fn policies(requirements: &[&str]) -> Vec<Policy> {
+        let folder = std::env::temp_dir().join(format!("pipe-policies-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let read = |(index, require): (usize, &&str)| {
+            let path = folder.join(format!("{index}.toml"));
+            std::fs::write(&path, format!("[[allow]]\nany = [\"*\"]\n[require]\n{require}\n")).unwrap();
+            pipe_pipeline::policy(&path).unwrap()
+        };
+        let read = requirements.iter().enumerate().map(read).collect();
+        std::fs::remove_dir_all(&folder).unwrap();
+        read
+    }
+
+    #[test]
+    fn programs_run_unconfined_where_every_policy_says_so_and_there_is_one() {
+        let (report, refuse) = ("unconfined_programs = \"report\"", "unconfined_programs = \"refuse\"");
+        for (requirements, run) in [
+            (&[][..], false),
+            (&[report], true),
+            (&[refuse], false),
+            (&[""], false),
+            (&[report, report], true),
+            (&[report, ""], false),
+        ] {
+            assert_eq!(unconfined(&policies(requirements)), run, "{requirements:?}");
+        }
+    }
+}
