@@ -111,7 +111,7 @@ fn component() -> PathBuf {
 
 /// A ledger that counts and keeps nothing.
 #[derive(Default)]
-struct Counting {
+pub(crate) struct Counting {
     uses: AtomicUsize,
 }
 

@@ -1,8 +1,8 @@
 //! No behaviour without a test: the match below has no arm for the rest.
 
 use crate::{
-    Behaviour, artifacts, bad_plugins, cache, databases, endless, files, floods, network, others, places, record,
-    reports, terminal, too_much,
+    Behaviour, artifacts, bad_plugins, cache, databases, endless, files, floods, mail, network, others, places,
+    programs, record, reports, secrets, terminal, too_much,
 };
 
 /// The tests that call the guest with a behaviour.
@@ -47,6 +47,15 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             endless::a_wait_for_a_server_that_never_answers_ends,
         ],
         Behaviour::Connect => &[network::there_is_no_socket_beside_the_host],
+        Behaviour::SendMail => &[
+            mail::a_message_is_not_sent_without_a_grant,
+            mail::another_sender_is_refused,
+            mail::another_recipient_is_refused,
+            mail::recipients_of_two_rules_are_no_recipients_of_one,
+            mail::a_subject_or_an_address_of_two_lines_is_refused_for_ever,
+            mail::a_hundred_and_one_recipients_are_too_many,
+            mail::a_server_that_is_no_peer_is_not_written_to,
+        ],
         Behaviour::WriteDatabase => {
             &[others::a_database_that_may_be_read_is_not_written, others::a_database_that_is_not_granted_is_not_opened]
         }
@@ -57,6 +66,15 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             others::other_arguments_are_refused,
             others::a_program_sees_nothing_of_the_operators_environment,
             record::what_a_grant_leaves_open_of_a_command_is_left_out_and_can_be_proven,
+            programs::a_program_does_not_read_what_its_rule_does_not_name,
+            programs::a_program_does_not_write_where_its_rule_does_not_say,
+            programs::a_program_connects_to_granted_ports_alone,
+            programs::a_program_connects_to_granted_sockets_alone,
+            programs::a_program_sees_no_other_process,
+            programs::a_program_reaches_nothing_of_pipe,
+            programs::a_program_that_is_not_the_pinned_one_does_not_run,
+            programs::a_secret_comes_to_a_program_as_a_file_that_is_gone_afterwards,
+            programs::the_record_and_the_plan_say_that_a_program_is_native_code,
             endless::a_program_ends_with_everything_that_it_started,
         ],
         Behaviour::ReadVariable => {
@@ -68,6 +86,14 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             cache::a_changed_entry_is_replaced_wherever_it_was_changed,
             bad_plugins::settings_nested_without_end,
         ],
+        Behaviour::RevealSecret => &[
+            secrets::a_secret_is_told_where_the_grant_names_it,
+            secrets::another_secret_than_the_granted_one_is_not_told,
+            secrets::a_secret_that_is_not_declared_is_not_told,
+            secrets::a_slot_reveals_nothing,
+        ],
+        Behaviour::EchoSecret => &[secrets::a_secret_that_was_told_is_masked_in_everything_that_is_said],
+        Behaviour::EchoSecretAndFail => &[secrets::a_secret_that_was_told_is_masked_in_a_failure],
         Behaviour::AskTime => &[others::a_guest_knows_how_much_time_it_has],
         Behaviour::ReadStatement => &[
             databases::a_reader_is_refused_whatever_reaches_further_than_rows,

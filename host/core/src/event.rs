@@ -53,6 +53,9 @@ pub struct PlannedStep {
     pub reversible: bool,
     /// The grant: lines of the pipeline file.
     pub grant: Vec<String>,
+    /// Names of the secrets whose plaintext the plugin gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reveals: Vec<String>,
 }
 
 /// An artifact as it was stored.
@@ -102,6 +105,9 @@ pub struct Use {
     /// [`ProofKey`](crate::proof::ProofKey). Of `sql` the statement, of `http` the query, of `exec` the arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Digest>,
+    /// For a program, which is native code: what confines it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<String>,
 }
 
 /// A refusal.

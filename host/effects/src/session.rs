@@ -140,7 +140,7 @@ impl Session {
     ///
     /// The journal cannot be written, or the session has been cancelled: then nothing may happen.
     pub async fn used(&self, word: &str, subject: String, rule: String, effect: bool) -> Result<(), EffectError> {
-        self.record(Use { word: word.to_owned(), subject, rule, effect, proof: None }).await
+        self.record(Use { word: word.to_owned(), subject, rule, effect, proof: None, fence: None }).await
     }
 
     /// The same for a use that is put together already, with a proof of what its subject leaves out.

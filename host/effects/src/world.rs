@@ -13,7 +13,7 @@ pub enum TlsMode {
     /// TLS, with the certificate checked against the roots and the name. For `https` there is no other mode.
     #[default]
     VerifyFull,
-    /// No TLS. For databases on loopback and `http`.
+    /// No TLS. For databases and mail servers on loopback, and `http`.
     Disable,
 }
 
@@ -22,9 +22,10 @@ pub enum TlsMode {
 pub struct Peer {
     /// Name in the pipeline file.
     pub name: String,
-    /// `https://…`, `http://…`, `postgres://user@host:port/database` or `sqlite:/absolute/path`. Never a password.
+    /// `https://…`, `http://…`, `postgres://user@host:port/database`, `sqlite:/absolute/path`, `smtp://user@host:port` or
+    /// `smtps://…`. Never a password.
     pub url: Url,
-    /// Name of the secret that is the password: of the database user, or of HTTP Basic with the URL's user.
+    /// Name of the secret that is the password: of the database user, of the mail user, or of HTTP Basic with the URL's user.
     pub password: Option<String>,
     /// Name of the secret that is sent as `Authorization: Bearer`.
     pub bearer: Option<String>,
@@ -70,6 +71,8 @@ pub struct World {
     pub supervisor: Vec<OsString>,
     /// What no grant may reach for writing: state, cache, policy, the pipeline file, plugins, `pipe` itself. Canonical.
     pub protected: Vec<PathBuf>,
+    /// Whether programs run even where the kernel cannot confine them. The record then says so.
+    pub unconfined: bool,
 }
 
 impl World {
@@ -86,6 +89,7 @@ impl World {
             artifacts: PathBuf::from("/nonexistent"),
             supervisor: Vec::new(),
             protected: Vec::new(),
+            unconfined: false,
         }
     }
 }

@@ -145,6 +145,7 @@ pub async fn prepare(
         artifacts,
         supervisor: settings.supervisor,
         protected,
+        unconfined: false,
     };
     let plan = Plan::new(&pipeline, |step| planned(&plugins, step));
     Ok(Prepared {
@@ -261,6 +262,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
         },
         reversible: plugin.is_some_and(|plugin| plugin.contract.undo) && !step.irreversible,
         grant: step.grant.lines(),
+        reveals: step.grant.reveal.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -294,6 +296,7 @@ mod tests {
             plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
             reversible: false,
             grant: vec!["x".repeat(grant)],
+            reveals: Vec::new(),
         }
     }
 

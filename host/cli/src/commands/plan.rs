@@ -10,7 +10,7 @@ use crate::{
     arguments::Selection,
     exit::Exit,
     failure::Failure,
-    printer::{Printer, QUIET, STRONG, styled},
+    printer::{CAREFUL, Printer, QUIET, STRONG, styled},
 };
 
 /// Say what a run would do: steps, plugins, grants and limits, and what is undone on failure
@@ -101,7 +101,16 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
             entry.memory_bytes >> 20
         ),
     ));
+    for secret in &planned.reveals {
+        printer.result(&format!("    {}", styled(CAREFUL, &format!("gets the plaintext of secret `{secret}`"))));
+    }
     for line in &planned.grant {
-        printer.result(&format!("    {line}"));
+        // The line can be copied as it stands.
+        let note = if line.starts_with("allow.exec = ") {
+            styled(QUIET, "  # native code").to_string()
+        } else {
+            String::new()
+        };
+        printer.result(&format!("    {line}{note}"));
     }
 }

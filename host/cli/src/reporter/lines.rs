@@ -43,7 +43,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             lines
         }
         EventKind::Used { used, .. } if verbose => {
-            vec![bar(&styled(QUIET, &format!("used {} {}", used.word, used.subject)))]
+            let fence = used.fence.iter().map(|fence| format!(" ({fence})")).collect::<String>();
+            vec![bar(&styled(QUIET, &format!("used {} {}{fence}", used.word, used.subject)))]
         }
         EventKind::Logged { level, message, fields, .. } => logged(*level, message, fields, verbose),
         EventKind::CheckpointSaved { summary, .. } => vec![bar(&styled(QUIET, &format!("to undo: {summary}")))],

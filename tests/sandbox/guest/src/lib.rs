@@ -6,6 +6,7 @@ mod flood;
 mod forever;
 mod reach;
 mod report;
+mod secrets;
 
 use behaviours::Behaviour;
 use pipe_sdk::verify::{Report, Verify};
@@ -31,10 +32,10 @@ struct Settings {
     /// Method of a request.
     #[serde(default)]
     method: String,
-    /// Program and arguments.
+    /// Program and arguments, or recipients.
     #[serde(default)]
     argv: Vec<String>,
-    /// A variable, a secret or a digest.
+    /// A variable, a secret, a digest or a sender.
     #[serde(default)]
     name: String,
     /// Something to say.
@@ -75,11 +76,15 @@ impl Verify for Hostile {
             Behaviour::ReadThroughOwnLink => reach::read_through_own_link(path, &settings.to),
             Behaviour::Request => reach::request(&settings.method, &settings.peer, path),
             Behaviour::Connect => reach::connect(&settings.name),
+            Behaviour::SendMail => reach::send_mail(&settings.peer, &settings.name, &settings.argv, text),
             Behaviour::WriteDatabase => reach::write_database(&settings.peer),
             Behaviour::WriteThroughReading => reach::write_through_reading(&settings.peer),
             Behaviour::RunProgram => reach::run_program(&settings.argv),
             Behaviour::ReadVariable => reach::read_variable(&settings.name),
             Behaviour::ListVariables => reach::list_variables(),
+            Behaviour::RevealSecret => secrets::reveal(&settings.name),
+            Behaviour::EchoSecret => secrets::echo(&settings.name),
+            Behaviour::EchoSecretAndFail => secrets::echo_and_fail(&settings.name),
             Behaviour::AskTime => reach::ask_time(),
             Behaviour::ReadStatement => reach::read_statement(&settings.peer, text),
             Behaviour::WriteStatement => reach::write_statement(&settings.peer, text),

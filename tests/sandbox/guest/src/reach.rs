@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use pipe_sdk::artifact::{self, Storing};
 use pipe_sdk::http::{Method, Request, peer};
+use pipe_sdk::mail::{self, Message};
 use pipe_sdk::process::Command;
 use pipe_sdk::sql::Connection;
 use pipe_sdk::verify::Report;
@@ -79,6 +80,10 @@ pub(crate) fn request(method: &str, name: &str, path: &str) -> Attempt {
 pub(crate) fn connect(address: &str) -> Attempt {
     TcpStream::connect(address)?;
     done("connected")
+}
+
+pub(crate) fn send_mail(peer: &str, from: &str, to: &[String], subject: &str) -> Attempt {
+    done(mail::send(peer, &Message::new(from, to, subject, "hostile"))?.answer)
 }
 
 pub(crate) fn write_database(peer: &str) -> Attempt {
