@@ -202,6 +202,7 @@ async fn a_program_gets_the_login_of_its_peer() {
         tls: TlsMode::VerifyFull,
         ca: None,
         addresses: Vec::new(),
+        pinned: None,
     };
     world.peers.insert("main".into(), peer);
     let mut rule = exec_rule("sh", &["-c", "*"]);
