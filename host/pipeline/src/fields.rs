@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use pipe_core::{
     diagnostic::Diagnostic,
-    units::{UnitError, parse_duration},
+    units::{ByteSize, UnitError, parse_duration},
 };
 
 use crate::{
@@ -126,6 +126,46 @@ impl<'n> Fields<'n> {
                 None
             }
         }
+    }
+
+    /// A size with its unit, at least a byte and at most `most`.
+    pub(crate) fn size(&self, key: &str, most: u64) -> Option<u64> {
+        let node = &self.get(key)?.node;
+        let text = match &node.value {
+            Value::String(text) => text,
+            Value::Integer(number) => {
+                let hint = format!("`{key} = \"{number}B\"` if it is bytes");
+                self.report.advise("bad-unit", format!("`{number}` has no unit"), node.span.clone(), hint);
+                return None;
+            }
+            _ => return wrong_type(self.report, node, "a size such as \"256MiB\""),
+        };
+        match text.parse::<ByteSize>() {
+            Ok(ByteSize(size)) if (1..=most).contains(&size) => Some(size),
+            Ok(_) => {
+                let message = format!("`{text}` is not what a call can be given");
+                let hint = format!("more than nothing and at most {}", ByteSize(most));
+                self.report.advise("bad-value", message, node.span.clone(), hint);
+                None
+            }
+            Err(error) => {
+                let hint = "a number and one of `B`, `kB`, `MB`, `GB`, `TB`, `KiB`, `MiB`, `GiB`, `TiB`";
+                self.report.advise("bad-unit", error.to_string(), node.span.clone(), hint);
+                None
+            }
+        }
+    }
+
+    /// A whole number, at least 1 and at most `most`.
+    pub(crate) fn count(&self, key: &str, most: u64) -> Option<u64> {
+        let node = &self.get(key)?.node;
+        let Value::Integer(number) = node.value else { return wrong_type(self.report, node, "a whole number") };
+        let amount = u64::try_from(number).ok().filter(|amount| (1..=most).contains(amount));
+        if amount.is_none() {
+            let message = format!("`{number}` is not what a call can be given");
+            self.report.advise("bad-value", message, node.span.clone(), format!("a whole number from 1 to {most}"));
+        }
+        amount
     }
 
     /// The elements of an array, none where the key is absent.
