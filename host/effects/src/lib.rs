@@ -18,5 +18,6 @@ pub mod process;
 pub mod session;
 pub mod sql;
 mod tls;
+mod traffic;
 pub mod variable;
 pub mod world;

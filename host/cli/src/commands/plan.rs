@@ -96,11 +96,13 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
     printer.result(&styled(
         QUIET,
         &format!(
-            "    at most {}, {} MiB{attempts}",
+            "    at most {}{attempts}",
             pipe_core::units::format_duration(std::time::Duration::from_millis(entry.timeout_ms)),
-            entry.memory_bytes >> 20
         ),
     ));
+    let limits: Vec<String> =
+        entry.limits.iter().map(|(limit, amount)| format!("{} {}", limit.word(), limit.shown(amount))).collect();
+    printer.result(&styled(QUIET, &format!("    limits {}", limits.join(", "))));
     for line in &planned.grant {
         printer.result(&format!("    {line}"));
     }
