@@ -111,13 +111,23 @@ fn component() -> PathBuf {
 
 /// A ledger that counts and keeps nothing.
 #[derive(Default)]
-struct Counting {
+pub(crate) struct Counting {
     uses: AtomicUsize,
 }
 
 #[async_trait]
 impl Ledger for Counting {
     async fn used(&self, _: Use) -> Result<(), LedgerError> {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
+        self.uses.fetch_add(uses.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn used_at_once(&self, _: Use) -> Result<(), LedgerError> {
         self.uses.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

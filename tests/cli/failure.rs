@@ -173,7 +173,19 @@ fn a_secret_that_is_not_there_stops_the_run_before_it_begins() {
         );
     let ended = deployment.run(&RUN);
     assert_eq!(ended.code, 3, "{ended}");
-    assert!(ended.stderr.contains("error: secret `backup`: the variable BACKUP_KEY is not set"), "{ended}");
+    assert!(ended.stderr.contains("secret `backup`: the variable BACKUP_KEY is not set"), "{ended}");
+    assert!(ended.stderr.contains("--> example.toml:") && ended.stderr.contains("declared here"), "{ended}");
     assert!(ended.stderr.contains("hint: export BACKUP_KEY before the run"), "{ended}");
     assert!(!deployment.at("example/live/app.db").exists(), "a step ran");
+}
+
+#[test]
+fn a_grant_that_is_refused_is_shown_at_its_own_line() {
+    let pipeline = "name = \"x\"\nenvironments = [\"demo\"]\n\n[[step]]\nname = \"look\"\nstage = \"precheck\"\nallow.read = [\"here\", \
+                    \"nowhere\"]\nwith.check = [{ kind = \"env-required\", names = [\"HOME\"] }]\n";
+    let deployment = Deployment::new().folder("here").file("x.toml", pipeline);
+    let ended = deployment.run(&["run", "x.toml", "--env", "demo"]);
+    assert_eq!(ended.code, 3, "{ended}");
+    assert!(ended.stderr.contains("step \"look\": `nowhere` does not exist"), "{ended}");
+    assert!(ended.stderr.contains("--> x.toml:7:23"), "{ended}");
 }

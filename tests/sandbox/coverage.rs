@@ -1,8 +1,8 @@
 //! No behaviour without a test: the match below has no arm for the rest.
 
 use crate::{
-    Behaviour, artifacts, bad_plugins, cache, endless, files, floods, limits, network, others, places, reports,
-    single_files, terminal, too_much,
+    Behaviour, artifacts, bad_plugins, cache, databases, endless, files, floods, limits, mail, network, others, places,
+    programs, record, reports, secrets, single_files, terminal, too_much,
 };
 
 /// The tests that call the guest with a behaviour.
@@ -91,9 +91,20 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             network::a_secret_goes_only_where_a_slot_says_and_never_to_the_guest,
             limits::bytes_in_of_responses,
             limits::bytes_out_of_requests,
+            record::a_query_is_left_out_and_can_be_proven,
+            record::the_login_of_a_peer_is_recorded_by_name,
             endless::a_wait_for_a_server_that_never_answers_ends,
         ],
         Behaviour::Connect => &[network::there_is_no_socket_beside_the_host],
+        Behaviour::SendMail => &[
+            mail::a_message_is_not_sent_without_a_grant,
+            mail::another_sender_is_refused,
+            mail::another_recipient_is_refused,
+            mail::recipients_of_two_rules_are_no_recipients_of_one,
+            mail::a_subject_or_an_address_of_two_lines_is_refused_for_ever,
+            mail::a_hundred_and_one_recipients_are_too_many,
+            mail::a_server_that_is_no_peer_is_not_written_to,
+        ],
         Behaviour::ReadDatabase => &[limits::bytes_in_of_rows],
         Behaviour::WriteDatabase => &[
             others::a_database_that_may_be_read_is_not_written,
@@ -106,6 +117,16 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             others::another_program_does_not_run,
             others::other_arguments_are_refused,
             others::a_program_sees_nothing_of_the_operators_environment,
+            record::what_a_grant_leaves_open_of_a_command_is_left_out_and_can_be_proven,
+            programs::a_program_does_not_read_what_its_rule_does_not_name,
+            programs::a_program_does_not_write_where_its_rule_does_not_say,
+            programs::a_program_connects_to_granted_ports_alone,
+            programs::a_program_connects_to_granted_sockets_alone,
+            programs::a_program_sees_no_other_process,
+            programs::a_program_reaches_nothing_of_pipe,
+            programs::a_program_that_is_not_the_pinned_one_does_not_run,
+            programs::a_secret_comes_to_a_program_as_a_file_that_is_gone_afterwards,
+            programs::the_record_and_the_plan_say_that_a_program_is_native_code,
             endless::a_program_ends_with_everything_that_it_started,
             limits::bytes_in_of_programs,
         ],
@@ -114,9 +135,33 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         }
         Behaviour::ListVariables => &[
             others::wasi_shows_the_granted_variables_and_no_other,
+            record::variables_that_wasi_shows_count_as_used_once_each,
             cache::a_changed_entry_is_replaced_wherever_it_was_changed,
             bad_plugins::settings_nested_without_end,
         ],
+        Behaviour::RevealSecret => &[
+            secrets::a_secret_is_told_where_the_grant_names_it,
+            secrets::another_secret_than_the_granted_one_is_not_told,
+            secrets::a_secret_that_is_not_declared_is_not_told,
+            secrets::a_slot_reveals_nothing,
+        ],
+        Behaviour::EchoSecret => &[secrets::a_secret_that_was_told_is_masked_in_everything_that_is_said],
+        Behaviour::EchoSecretAndFail => &[secrets::a_secret_that_was_told_is_masked_in_a_failure],
+        Behaviour::AskTime => &[others::a_guest_knows_how_much_time_it_has],
+        Behaviour::ReadStatement => &[
+            databases::a_reader_is_refused_whatever_reaches_further_than_rows,
+            databases::a_reader_may_read_and_look_around,
+            databases::no_function_of_a_statement_outlasts_the_deadline,
+            databases::what_has_no_bound_is_refused,
+        ],
+        Behaviour::WriteStatement => &[
+            databases::a_writer_stays_in_its_file_too,
+            databases::a_wait_for_a_locked_database_ends_at_the_deadline,
+            record::a_statement_is_recorded_without_its_values_and_can_be_proven,
+        ],
+        Behaviour::SendScript => {
+            &[databases::a_script_hides_nothing, record::a_script_is_recorded_statement_by_statement]
+        }
         Behaviour::AskDisk => &[others::free_space_is_told_where_it_is_granted],
         Behaviour::StoreArtifact => &[
             artifacts::nothing_is_stored_without_a_grant,

@@ -1,4 +1,4 @@
-//! Databases, programs, variables and free space.
+//! Databases, programs, variables, free space and time.
 
 use crate::{Behaviour, Scene};
 
@@ -114,4 +114,13 @@ pub(crate) fn free_space_is_told_where_it_is_granted() {
     let scene = Scene::new(Behaviour::AskDisk).file("data/open.txt", "").with("path", "data");
     let scene = scene.allow(r#"allow.read = ["data"]"#);
     scene.refused_until(r#"allow.disk = ["data"]"#);
+}
+
+#[test]
+pub(crate) fn a_guest_knows_how_much_time_it_has() {
+    let seen = Scene::new(Behaviour::AskTime).timeout("20s").run();
+    let left: Vec<u64> = seen.observed().split(' ').map(|text| text.parse().unwrap()).collect();
+    let [before, after] = left[..] else { panic!("{left:?}") };
+    assert!(before <= 20_000 && before > 10_000, "{left:?}");
+    assert!(after <= before - 500 && after > before - 5_000, "{left:?}");
 }

@@ -12,7 +12,9 @@ use pipe_capability::{
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
     http::{HttpRequest, HttpRule, Method},
+    mail::{Address, MailRequest, MailRule, Recipient},
     path::{PathRequest, PathRule},
+    reveal::RevealRule,
     secret::{SecretSlot, SlotTarget},
     sql::{Access, SqlRule},
     word::Word,
@@ -26,11 +28,13 @@ const BASE: &str = "/srv/hms";
 const STEP: &str = r#"
     allow.http = ["GET k8s:/version", "GET|HEAD prom:/api/{v1,v2}/*", { rule = "GET https://x.example/y", addresses = ["10.0.0.0/8", "fd00::/8"] }]
     allow.sql = ["read main"]
+    allow.mail = [{ peer = "smtp", from = "deploy@h.example", to = ["o'brien@h.example", "*@ward.example"] }]
     allow.read = ["database/rollback"]
     allow.write = ["out", '/var/lib/it"s']
     allow.disk = ["/var"]
     allow.env = ["HOME"]
     allow.secrets = [{ name = "k8s", to = "argocd", header = "X-Token", format = 'Token "{}"' }]
+    allow.reveal = ["t_1"]
     allow.exec = [{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = { A = "1" }, peer = "main", secret_env = { T = "t" } }]
     allow.artifacts = ["read manual verification"]
 "#;
@@ -44,11 +48,13 @@ fn paste(grant: &mut Grant, text: &str) {
         match word.parse().unwrap() {
             Word::Http => grant.http = rules.iter().map(http).collect(),
             Word::Sql => grant.sql = texts().map(|text| SqlRule::parse(text).unwrap()).collect(),
+            Word::Mail => grant.mail = rules.iter().map(mail).collect(),
             Word::Read => grant.read = texts().map(path).collect(),
             Word::Write => grant.write = texts().map(path).collect(),
             Word::Disk => grant.disk = texts().map(path).collect(),
             Word::Env => grant.env = texts().map(|text| EnvRule::parse(text).unwrap()).collect(),
             Word::Secrets => grant.secrets = rules.iter().map(slot).collect(),
+            Word::Reveal => grant.reveal = texts().map(|text| RevealRule::parse(text).unwrap()).collect(),
             Word::Exec => grant.exec = rules.iter().map(exec).collect(),
             Word::Artifacts => grant.artifacts = texts().map(|text| ArtifactRule::parse(text).unwrap()).collect(),
         }
@@ -64,6 +70,12 @@ fn http(rule: &Value) -> HttpRule {
             HttpRule::parse(table["rule"].as_str().unwrap()).unwrap().with_addresses(addresses).unwrap()
         }
     }
+}
+
+fn mail(rule: &Value) -> MailRule {
+    let to = rule["to"].as_array().unwrap().iter().map(|text| Recipient::parse(text.as_str().unwrap()).unwrap());
+    let from = Address::parse(rule["from"].as_str().unwrap()).unwrap();
+    MailRule::new(rule["peer"].as_str().unwrap(), from, to.collect()).unwrap()
 }
 
 fn path(written: &str) -> PathRule {
@@ -207,6 +219,16 @@ proptest! {
     }
 
     #[test]
+    fn mail_hints(
+        peer in "smtp|[a-z]([a-z0-9_-]{0,8}[a-z0-9])?",
+        from in "deploy@h\\.example|[A-Za-z'+]{1,6}@[a-zA-Z]{1,6}",
+        to in proptest::collection::vec("[a-z'#&~=]{1,6}@(ward|h)\\.example|o'brien@h\\.EXAMPLE", 1..5),
+    ) {
+        let request = MailRequest::parse(&peer, &from, to.iter().map(String::as_str)).unwrap();
+        check(|grant| grant.mail(&request).map(ToString::to_string))?;
+    }
+
+    #[test]
     fn path_hints(shown in r#"/?(\.\./)?[a-z"'\\ ä\n]{1,6}(/[a-z.]{1,5}){0,3}"#) {
         let resolved = resolve(&shown);
         let request = PathRequest { shown: &shown, resolved: &resolved };
@@ -231,6 +253,11 @@ proptest! {
     }
 
     #[test]
+    fn reveal_hints(name in "[A-Za-z0-9_-]{1,8}") {
+        check(|grant| grant.reveal(&name).map(ToString::to_string))?;
+    }
+
+    #[test]
     fn exec_hints(program in "(/[a-z.]{1,3}x){1,3}|[a-z'\"\\\\]{1,6}", mut arguments in proptest::collection::vec(hard_text(), 0..5)) {
         arguments.iter_mut().for_each(|argument| argument.retain(|c| c != '\0'));
         check(|grant| grant.exec(&program, &arguments).map(ToString::to_string))?;
@@ -249,6 +276,9 @@ proptest! {
             let denials = [
                 grant.sql(&text, Access::Read).err(),
                 grant.env(&text).err(),
+                grant.reveal(&text).err(),
+                MailRequest::parse(&text, &other, [text.as_str()]).err(),
+                MailRequest::parse(&text, "a@x", ["b@y"]).and_then(|asked| grant.mail(&asked).map(drop)).err(),
                 grant.secret(&text, &SlotTarget::Peer(other.clone())).err(),
                 grant.exec(&text, std::slice::from_ref(&other)).err(),
                 grant.artifact_read(&text).err(),

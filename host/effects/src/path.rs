@@ -3,6 +3,7 @@
 mod own;
 mod pinned;
 mod problem;
+mod programs;
 
 use std::{
     collections::VecDeque,
@@ -56,12 +57,7 @@ pub fn canonical_grant(mut grant: Grant, base: &Path, own: OwnPlaces<'_>) -> Res
         refuse_system(Word::Write, rule, &SYSTEM)?;
         refuse_own(Word::Write, rule, own.unwritable)?;
     }
-    for rule in &mut grant.exec {
-        // What the guest may write could become a link to somewhere else before the program starts.
-        if let Some(cwd) = &rule.cwd {
-            rule.cwd = Some(resolve(base, cwd).to_string_lossy().into_owned());
-        }
-    }
+    programs::canonical(&mut grant.exec, base, own)?;
     for rule in &mut grant.disk {
         let path = base.join(&rule.resolved);
         rule.resolved = fs::canonicalize(&path).map_err(|source| failed(Word::Disk, rule, path, source))?;

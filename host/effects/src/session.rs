@@ -2,8 +2,8 @@
 
 use std::{future::Future, sync::Arc};
 
-use pipe_capability::{denial::Denial, grant::Grant};
-use pipe_core::{event::Use, id::StepId, limits::Limits};
+use pipe_capability::{denial::Denial, grant::Grant, word::Word};
+use pipe_core::{digest::Digest, event::Use, id::StepId, limits::Limits};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::traffic::Overrun;
@@ -58,14 +58,6 @@ impl Session {
     #[must_use]
     pub fn powerless() -> Self {
         Self::new(StepId::new("describe"), Arc::default(), Arc::new(World::empty()), Arc::new(Forgetful))
-    }
-
-    /// The variables that the grant names and that are set, for `wasi:cli/environment`.
-    #[must_use]
-    pub fn granted_variables(&self) -> Vec<(String, String)> {
-        let granted = |name: &String| self.grant.env.iter().any(|rule| rule.name() == name);
-        let masked = |value: &String| self.world.redactor.redact(value).into_owned();
-        self.world.environment.iter().filter(|(name, _)| granted(name)).map(|(n, v)| (n.clone(), masked(v))).collect()
     }
 
     /// What one call may take.
@@ -139,12 +131,45 @@ impl Session {
     ///
     /// The journal cannot be written, or the session has been cancelled: then nothing may happen.
     pub async fn used(&self, word: &str, subject: String, rule: String, effect: bool) -> Result<(), EffectError> {
+        self.record(Use { word: word.to_owned(), subject, rule, effect, proof: None, fence: None }).await
+    }
+
+    /// The same for a use that is put together already, with a proof of what its subject leaves out.
+    pub(crate) async fn record(&self, used: Use) -> Result<(), EffectError> {
+        let used = self.recordable(used)?;
+        self.ledger.used(used).await.map_err(journal_failed)
+    }
+
+    /// The same for several uses that become one effect: all of them are written, or the effect does not happen.
+    pub(crate) async fn record_together(&self, uses: Vec<Use>) -> Result<(), EffectError> {
+        let uses = uses.into_iter().map(|used| self.recordable(used)).collect::<Result<_, _>>()?;
+        self.ledger.used_together(uses).await.map_err(journal_failed)
+    }
+
+    /// The same for a use without an effect, from where nobody can wait.
+    pub(crate) fn record_at_once(&self, used: Use) -> Result<(), EffectError> {
+        let used = self.recordable(used)?;
+        self.ledger.used_at_once(used).map_err(journal_failed)
+    }
+
+    /// Writes down that the host uses a secret on behalf of the guest: its name, and for what. `rule` is the line that led
+    /// there: a slot, or the one that grants the peer whose login it is.
+    pub(crate) async fn secret_used(&self, secret: &str, for_what: &str, rule: &str) -> Result<(), EffectError> {
+        self.used(Word::Secrets.as_str(), format!("{secret} {for_what}"), rule.to_owned(), false).await
+    }
+
+    /// Proves a text that the record leaves out or masks.
+    pub(crate) fn proof(&self, word: Word, text: &[u8]) -> Option<Digest> {
+        self.world.proofs.as_ref().map(|key| key.of(word.as_str(), text))
+    }
+
+    /// A use as it may be written: counted, without secrets, and only while the session lives.
+    fn recordable(&self, used: Use) -> Result<Use, EffectError> {
         if self.cancellation().is_cancelled() {
             return Err(EffectError::cancelled());
         }
         self.traffic.used()?;
-        let subject = self.world.redactor.redact(&subject).into_owned();
-        self.ledger.used(Use { word: word.to_owned(), subject, rule, effect }).await.map_err(journal_failed)
+        Ok(Use { subject: self.world.redactor.redact(&used.subject).into_owned(), ..used })
     }
 
     /// Saves a receipt. Durable when it returns. Needs no grant: a step may always remember what it is about to do.

@@ -13,12 +13,14 @@ mod work;
 use std::{fmt, sync::Arc};
 
 use pipe_capability::{denial::Denial, word::Word};
+use pipe_core::event::Use;
 use tokio::sync::{mpsc, oneshot};
 
 pub use pipe_capability::sql::Access;
 
 use self::{
     fence::Fence,
+    statement::{Statement, split},
     work::{Failure, Request, Work},
 };
 use crate::{
@@ -38,6 +40,9 @@ pub const MOST_CONNECTIONS: usize = 8;
 
 /// The most bytes of a statement or script with its parameters.
 pub const MOST_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most statements of a script that are written down one by one.
+const MOST_SHOWN: usize = 1_000;
 
 /// A value in a statement or a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +129,9 @@ impl Session {
             _ => return Err(found.wrong("is not of a database: `postgres://…` or `sqlite:/…`")),
         };
         self.used("sql", format!("{access} {peer}: open"), rule.clone(), false).await?;
+        if let (Dialect::Postgresql, Some(secret)) = (dialect, &found.password) {
+            self.secret_used(secret, &format!("to {peer} (password)"), &rule).await?;
+        }
         let Ok(permit) = Arc::clone(&self.egress.databases).try_acquire_owned() else {
             let what = format!("more than {MOST_CONNECTIONS} database connections are open at once");
             return Err(EffectError::new(ErrorKind::Limit, what).with_hint("drop those that are done"));
@@ -164,7 +172,7 @@ impl SqlConnection {
             return Err(self.fenced(statement, fence).await);
         }
         self.session.sent(size)?;
-        self.used(statement).await?;
+        self.used(&split(statement, self.dialect)).await?;
         self.run(statement, Work::Query { statement: statement.to_owned(), parameters }).await
     }
 
@@ -181,7 +189,7 @@ impl SqlConnection {
             Ok(0) => Ok(SqlRows::default()),
             Ok(statements) => {
                 self.session.sent(size)?;
-                self.used(text).await?;
+                self.used(&split(text, self.dialect)).await?;
                 self.run(text, Work::Script { text: text.to_owned(), statements }).await
             }
         }
@@ -221,10 +229,24 @@ impl SqlConnection {
         self.run(name, work).await.map(drop)
     }
 
-    /// Writes a statement down. Durable before it returns where it may write.
-    async fn used(&self, statement: &str) -> Result<(), EffectError> {
-        let subject = format!("{} {}: {}", self.access, self.peer, statement::shown(statement, self.dialect));
-        self.session.used("sql", subject, self.rule.clone(), self.access == Access::Write).await
+    /// Writes statements down, each by itself, without its literals and with a proof of its text. Parameters are not kept.
+    /// Durable before it returns where they may write.
+    async fn used(&self, statements: &[Statement<'_>]) -> Result<(), EffectError> {
+        let statements: Vec<_> = statements.iter().filter(|statement| !statement.is_blank()).collect();
+        let entry = |shown: String, text: &str| Use {
+            word: Word::Sql.as_str().to_owned(),
+            subject: format!("{} {}: {shown}", self.access, self.peer),
+            rule: self.rule.clone(),
+            effect: self.access == Access::Write,
+            proof: self.session.proof(Word::Sql, text.as_bytes()),
+        };
+        let (each, rest) = statements.split_at(statements.len().min(MOST_SHOWN));
+        let mut entries: Vec<Use> = each.iter().map(|one| entry(one.shown(), one.bare())).collect();
+        if !rest.is_empty() {
+            let text: Vec<&str> = rest.iter().map(|one| one.bare()).collect();
+            entries.push(entry(format!("… ({} further statements)", rest.len()), &text.join(";")));
+        }
+        self.session.record_together(entries).await
     }
 
     async fn run(&mut self, statement: &str, work: Work) -> Result<SqlRows, EffectError> {

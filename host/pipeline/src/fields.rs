@@ -4,6 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use pipe_core::{
     diagnostic::Diagnostic,
+    limits::Limit,
     units::{ByteSize, UnitError, parse_duration},
 };
 
@@ -128,44 +129,49 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// A size with its unit, at least a byte and at most `most`.
-    pub(crate) fn size(&self, key: &str, most: u64) -> Option<u64> {
+    /// A size with its unit.
+    pub(crate) fn bytes(&self, key: &str) -> Option<u64> {
         let node = &self.get(key)?.node;
         let text = match &node.value {
             Value::String(text) => text,
             Value::Integer(number) => {
-                let hint = format!("`{key} = \"{number}B\"` if it is bytes");
+                let hint = format!("`{key} = \"{number}MiB\"` if it is mebibytes");
                 self.report.advise("bad-unit", format!("`{number}` has no unit"), node.span.clone(), hint);
                 return None;
             }
-            _ => return wrong_type(self.report, node, "a size such as \"256MiB\""),
+            _ => return wrong_type(self.report, node, "a size such as \"512MiB\""),
         };
         match text.parse::<ByteSize>() {
-            Ok(ByteSize(size)) if (1..=most).contains(&size) => Some(size),
-            Ok(_) => {
-                let message = format!("`{text}` is not what a call can be given");
-                let hint = format!("more than nothing and at most {}", ByteSize(most));
-                self.report.advise("bad-value", message, node.span.clone(), hint);
-                None
-            }
+            Ok(size) => Some(size.0),
             Err(error) => {
-                let hint = "a number and one of `B`, `kB`, `MB`, `GB`, `TB`, `KiB`, `MiB`, `GiB`, `TiB`";
+                let hint = "a number and one of `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`";
                 self.report.advise("bad-unit", error.to_string(), node.span.clone(), hint);
                 None
             }
         }
     }
 
-    /// A whole number, at least 1 and at most `most`.
-    pub(crate) fn count(&self, key: &str, most: u64) -> Option<u64> {
+    /// A number of things, not less than none.
+    pub(crate) fn count(&self, key: &str) -> Option<u64> {
         let node = &self.get(key)?.node;
-        let Value::Integer(number) = node.value else { return wrong_type(self.report, node, "a whole number") };
-        let amount = u64::try_from(number).ok().filter(|amount| (1..=most).contains(amount));
-        if amount.is_none() {
-            let message = format!("`{number}` is not what a call can be given");
-            self.report.advise("bad-value", message, node.span.clone(), format!("a whole number from 1 to {most}"));
+        let number = number(self.report, node)?;
+        if number < 0 {
+            self.report.error("bad-value", "there cannot be less than none", node.span.clone(), "");
         }
-        amount
+        u64::try_from(number).ok()
+    }
+
+    /// What a call may take of something: bytes or things, at least one and at most what the host gives.
+    pub(crate) fn limit(&self, limit: Limit) -> Option<u64> {
+        let (key, most) = (limit.word(), limit.most());
+        let amount = if limit.is_bytes() { self.bytes(key) } else { self.count(key) }?;
+        if (1..=most).contains(&amount) {
+            return Some(amount);
+        }
+        let span = self.get(key)?.node.span.clone();
+        let message = format!("{} is not what a call can be given", self.report.source(&span));
+        self.report.advise("bad-value", message, span, format!("more than nothing and at most {}", limit.shown(most)));
+        None
     }
 
     /// The elements of an array, none where the key is absent.
@@ -225,6 +231,14 @@ pub(crate) fn string(report: &Report, node: &Node) -> Option<Located<String>> {
             None
         }
         _ => wrong_type(report, node, "a string"),
+    }
+}
+
+/// The whole number that `node` must be.
+pub(crate) fn number(report: &Report, node: &Node) -> Option<i64> {
+    match node.value {
+        Value::Integer(number) => Some(number),
+        _ => wrong_type(report, node, "a whole number"),
     }
 }
 

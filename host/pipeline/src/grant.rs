@@ -8,7 +8,9 @@ use pipe_capability::{
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
     http::{HttpRule, HttpTarget},
+    mail::{Address, MailRule, Recipient},
     path::PathRule,
+    reveal::RevealRule,
     rule::RuleError,
     secret::{SecretSlot, SlotTarget},
     sql::SqlRule,
@@ -16,10 +18,10 @@ use pipe_capability::{
 };
 
 use crate::{
-    document::{AllowSpec, ExecSpec, HttpSpec, SlotSpec},
+    document::{AllowSpec, ExecSpec, HttpSpec, MailSpec, SlotSpec},
     fields::Located,
     network,
-    pipeline::PeerSpec,
+    pipeline::{PeerKind, PeerSpec},
     place,
     reference::Template,
     reveal::Sources,
@@ -40,19 +42,14 @@ pub(crate) struct Granter<'a> {
     pub(crate) before: usize,
 }
 
-/// What kind of peer a rule needs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Http,
-    Sql,
-    Any,
-}
-
 impl Granter<'_> {
     /// The grant, as far as its rules are sound; the others are reported.
     pub(crate) fn grant(&self, allow: &AllowSpec) -> Grant {
         let mut grant = Grant {
             http: allow.http.iter().filter_map(|spec| self.http(spec)).collect(),
+            mail: allow.mail.iter().filter_map(|spec| self.mail(spec)).collect(),
+            // First: what is revealed may come from a variable or a file that is granted.
+            reveal: allow.texts.iter().filter_map(|(word, text)| self.reveal(*word, text)).collect(),
             secrets: allow.secrets.iter().filter_map(|spec| self.slot(spec)).collect(),
             exec: allow.exec.iter().filter_map(|spec| self.exec(spec)).collect(),
             ..Grant::default()
@@ -60,13 +57,15 @@ impl Granter<'_> {
         for (word, template) in &allow.texts {
             match word {
                 Word::Sql => grant.sql.extend(self.sql(template)),
-                Word::Read => grant.read.extend(self.path(template, true)),
-                Word::Write => grant.write.extend(self.path(template, true)),
-                Word::Disk => grant.disk.extend(self.path(template, false)),
-                Word::Env => grant.env.extend(self.env(template)),
+                Word::Read => grant.read.extend(self.path(template, Some(&grant.reveal))),
+                Word::Write => grant.write.extend(self.path(template, Some(&grant.reveal))),
+                Word::Disk => grant.disk.extend(self.path(template, None)),
+                Word::Env => grant.env.extend(self.env(template, &grant.reveal)),
                 Word::Artifacts => grant.artifacts.extend(self.artifacts(template)),
+                // Read already.
+                Word::Reveal => {}
                 // Their rules are tables.
-                Word::Http | Word::Secrets | Word::Exec => {}
+                Word::Http | Word::Mail | Word::Secrets | Word::Exec => {}
             }
         }
         grant
@@ -79,7 +78,7 @@ impl Granter<'_> {
         let rule = self.read(&spec.rule.span, rule.with_addresses(addresses))?;
         match rule.target() {
             HttpTarget::Peer(name) => {
-                self.peer(name, Kind::Http, &spec.rule.span)?;
+                self.peer(name, &[PeerKind::Http], &spec.rule.span)?;
             }
             HttpTarget::Origin { host, .. } => {
                 let reached = network::reachable(&host.to_string(), &rule.addresses);
@@ -100,26 +99,54 @@ impl Granter<'_> {
 
     fn sql(&self, template: &Template) -> Option<SqlRule> {
         let rule = self.rule(template, Place::Plain, SqlRule::parse)?;
-        self.peer(&rule.peer, Kind::Sql, &template.span)?;
+        self.peer(&rule.peer, &[PeerKind::Sql], &template.span)?;
         Some(rule)
     }
 
-    fn path(&self, template: &Template, contents: bool) -> Option<PathRule> {
+    fn mail(&self, spec: &MailSpec) -> Option<MailRule> {
+        let peer = self.scope.fixed(&spec.peer, Place::Plain);
+        let from = self.rule(&spec.from, Place::Address, Address::parse);
+        let to: Vec<Option<Recipient>> =
+            spec.to.iter().map(|text| self.rule(text, Place::Address, Recipient::parse)).collect();
+        let rule = match MailRule::new(&peer?, from?, to.into_iter().collect::<Option<_>>()?) {
+            Ok(rule) => rule,
+            Err(error) => {
+                let span = if error.field == Some("peer") { &spec.peer.span } else { &spec.span };
+                self.refused(error, span);
+                return None;
+            }
+        };
+        self.peer(&rule.peer, &[PeerKind::Mail], &spec.peer.span)?;
+        Some(rule)
+    }
+
+    fn reveal(&self, word: Word, template: &Template) -> Option<RevealRule> {
+        if word != Word::Reveal {
+            return None;
+        }
+        let rule = self.rule(template, Place::Plain, RevealRule::parse)?;
+        self.secrets.declared(self.scope.report, rule.name(), &template.span)?;
+        self.secrets.warn_of(self.scope.report, rule.name(), &template.span);
+        Some(rule)
+    }
+
+    /// `revealed` where the rule shows what the path holds.
+    fn path(&self, template: &Template, revealed: Option<&[RevealRule]>) -> Option<PathRule> {
         let written = self.scope.fixed(template, Place::Path)?;
         if written.is_empty() || written.contains('\0') {
             self.scope.report.error("bad-rule", "this is no path", template.span.clone(), "");
             return None;
         }
         let rule = PathRule::new(&*written, place::resolve(self.base, &written));
-        if contents {
-            self.secrets.refuse_path(self.scope.report, &rule, &template.span)?;
+        if let Some(revealed) = revealed {
+            self.secrets.refuse_path(self.scope.report, revealed, &rule, &template.span)?;
         }
         Some(rule)
     }
 
-    fn env(&self, template: &Template) -> Option<EnvRule> {
+    fn env(&self, template: &Template, revealed: &[RevealRule]) -> Option<EnvRule> {
         let rule = self.rule(template, Place::Plain, EnvRule::parse)?;
-        self.secrets.refuse_variable(self.scope.report, rule.name(), &template.span)?;
+        self.secrets.refuse_variable(self.scope.report, revealed, rule.name(), &template.span)?;
         Some(rule)
     }
 
@@ -173,7 +200,7 @@ impl Granter<'_> {
         };
         self.secrets.declared(self.scope.report, &slot.name, &spec.name.span)?;
         if let SlotTarget::Peer(peer) = &slot.to {
-            let peer = self.peer(peer, Kind::Http, &spec.to.span)?;
+            let peer = self.peer(peer, &[PeerKind::Http], &spec.to.span)?;
             if network::sends_in_the_clear(peer) {
                 let message = "a secret would go to this peer in the clear";
                 self.scope.report.advise("plaintext", message, spec.to.span.clone(), "give the peer an `https` URL");
@@ -190,6 +217,9 @@ impl Granter<'_> {
         let cwd = optional(&spec.cwd, |text| self.scope.fixed(text, Place::Path))?;
         let peer = optional(&spec.peer, |text| self.scope.fixed(text, Place::Plain))?;
         let (env, secret_env) = (self.variables(&spec.env), self.variables(&spec.secret_env));
+        let secret_file = self.variables(&spec.secret_file);
+        let (read, write) = (self.paths(&spec.read, true), self.paths(&spec.write, true));
+        let sockets = self.paths(&spec.sockets, false);
         let rule = ExecRule {
             program: program?,
             argv: argv.into_iter().collect::<Option<_>>()?,
@@ -197,6 +227,12 @@ impl Granter<'_> {
             env: env?,
             peer,
             secret_env: secret_env?,
+            secret_file: secret_file?,
+            read: read?,
+            write: write?,
+            ports: spec.ports.clone(),
+            sockets: sockets?,
+            limits: spec.limits,
             sha256: spec.sha256,
         };
         let place = |field: Option<&str>| match field {
@@ -215,13 +251,23 @@ impl Granter<'_> {
             }
         };
         if let Some(peer) = &rule.peer {
-            self.peer(peer, Kind::Any, place(Some("peer")))?;
+            self.peer(peer, &[PeerKind::Http, PeerKind::Sql], place(Some("peer")))?;
         }
-        for (name, template) in &spec.secret_env {
-            let secret = rule.secret_env.get(&name.value).map_or("", String::as_str);
-            self.secrets.declared(self.scope.report, secret, &template.span)?;
+        for (name, template) in spec.secret_env.iter().chain(&spec.secret_file) {
+            let secret = rule.secret_env.get(&name.value).or_else(|| rule.secret_file.get(&name.value));
+            self.secrets.declared(self.scope.report, secret.map_or("", String::as_str), &template.span)?;
+        }
+        if let (Some(cwd), Some(template)) = (&rule.cwd, &spec.cwd) {
+            // The program may read where it starts.
+            let rule = PathRule::new(cwd.as_str(), place::resolve(self.base, cwd));
+            self.secrets.refuse_path(self.scope.report, &rule, &template.span)?;
         }
         Some(rule)
+    }
+
+    /// Every one is read before giving up, so that each error is reported.
+    fn paths(&self, templates: &[Template], contents: bool) -> Option<Vec<PathRule>> {
+        templates.iter().map(|template| self.path(template, contents)).collect::<Vec<_>>().into_iter().collect()
     }
 
     fn variables(&self, variables: &[(Located<String>, Template)]) -> Option<BTreeMap<String, String>> {
@@ -232,8 +278,8 @@ impl Granter<'_> {
         resolved.collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// The peer of a rule.
-    fn peer(&self, name: &str, kind: Kind, span: &Range<usize>) -> Option<&PeerSpec> {
+    /// The peer of a rule, which must be of one of these kinds.
+    fn peer(&self, name: &str, kinds: &[PeerKind], span: &Range<usize>) -> Option<&PeerSpec> {
         let report = self.scope.report;
         let Some(peer) = self.peers.get(name) else {
             if !self.peer_names.contains(&name) {
@@ -242,9 +288,12 @@ impl Granter<'_> {
             }
             return None;
         };
-        let (is, hint) = if peer.is_http() { (Kind::Http, "allow.http") } else { (Kind::Sql, "allow.sql") };
-        if kind != Kind::Any && kind != is {
-            let what = if is == Kind::Http { "speaks HTTP" } else { "is a database" };
+        if !kinds.contains(&peer.kind()) {
+            let (what, hint) = match peer.kind() {
+                PeerKind::Http => ("speaks HTTP", "allow.http"),
+                PeerKind::Sql => ("is a database", "allow.sql"),
+                PeerKind::Mail => ("is a mail server", "allow.mail"),
+            };
             report.advise("peer-kind", format!("the peer `{name}` {what}"), span.clone(), format!("use `{hint}`"));
             return None;
         }

@@ -146,6 +146,14 @@ fn allow() -> Value {
                 }))] },
             },
             "sql": rules("read PEER or write PEER."),
+            "mail": { "type": "array", "items": table("Messages that may be sent.", &["peer", "from", "to"], json!({
+                "peer": text("A peer whose url is smtp or smtps."),
+                "from": text("The sender's address."),
+                "to": {
+                    "type": "array", "items": { "type": "string" }, "minItems": 1,
+                    "description": "Addresses that may be written to; *@domain for all of a domain.",
+                },
+            })) },
             "read": rules("Directories and files."),
             "write": rules("Directories and files; includes reading and deleting."),
             "disk": rules("Paths whose free space may be seen."),
@@ -156,13 +164,28 @@ fn allow() -> Value {
                 "header": text("The header that carries it."),
                 "format": text("The header's value, with {} for the secret."),
             })) },
+            "reveal": rules("Secrets whose plaintext the plugin is told."),
             "exec": { "type": "array", "items": table("A program. There is no shell.", &["program", "argv"], json!({
                 "program": text("Name or absolute path."),
                 "argv": rules("One pattern for each argument; ** at the end for any further ones."),
-                "cwd": text("Directory."),
+                "cwd": text("Directory that the program starts in and may read."),
                 "env": variables(),
                 "peer": text("Peer whose address and login the program gets."),
                 "secret_env": variables(),
+                "secret_file": variables(),
+                "read": rules("What the program may read and run, beside the system's programs and libraries."),
+                "write": rules("What the program may read, write and delete."),
+                "ports": {
+                    "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 65535 },
+                    "description": "TCP ports that the program may connect to, at any address. 53 to look names up.",
+                },
+                "sockets": rules("UNIX sockets that the program may connect to."),
+                "memory": text("What each of its processes may allocate: 2GiB."),
+                "cpu": text("Time on the processor of each of its processes: 10m."),
+                "open_files": {
+                    "type": "integer", "minimum": 16, "maximum": 1_048_576,
+                    "description": "Descriptors that each of its processes may have open.",
+                },
                 "sha256": text("Digest of the program."),
             })) },
             "artifacts": rules("write, or read STEP."),
@@ -175,7 +198,10 @@ fn peer(required: &[&str]) -> Value {
         "A named address.",
         required,
         json!({
-            "url": text("https://host, http://host, postgres://user@host/database or sqlite:file. Never a password."),
+            "url": text(
+                "https://host, http://host, postgres://user@host/database, sqlite:file, smtp://user@host:587 or \
+                 smtps://user@host:465. Never a password."
+            ),
             "password": text("Secret that is the password."),
             "bearer": text("Secret that is sent as a bearer token."),
             "secret_path": text("Secret that is put before every path."),
@@ -236,6 +262,7 @@ mod tests {
             ("/$defs/notify", keys::NOTIFY),
             ("/$defs/allow", keys::ALLOW),
             ("/$defs/allow/properties/http/items/anyOf/1", keys::HTTP),
+            ("/$defs/allow/properties/mail/items", keys::MAIL),
             ("/$defs/allow/properties/secrets/items", keys::SLOT),
             ("/$defs/allow/properties/exec/items", keys::EXEC),
         ] {

@@ -36,10 +36,28 @@ pub(crate) const ROLLBACK: &[&str] = &[
 ];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const FOR_EACH: &[&str] = &["in"];
-pub(crate) const ALLOW: &[&str] = &["http", "sql", "read", "write", "disk", "env", "secrets", "exec", "artifacts"];
+pub(crate) const ALLOW: &[&str] =
+    &["http", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
 pub(crate) const HTTP: &[&str] = &["rule", "addresses"];
+pub(crate) const MAIL: &[&str] = &["peer", "from", "to"];
 pub(crate) const SLOT: &[&str] = &["name", "to", "header", "format"];
-pub(crate) const EXEC: &[&str] = &["program", "argv", "cwd", "env", "peer", "secret_env", "sha256"];
+pub(crate) const EXEC: &[&str] = &[
+    "program",
+    "argv",
+    "cwd",
+    "env",
+    "peer",
+    "secret_env",
+    "secret_file",
+    "read",
+    "write",
+    "ports",
+    "sockets",
+    "memory",
+    "cpu",
+    "open_files",
+    "sha256",
+];
 
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
@@ -50,8 +68,8 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
             &["gate", "waves", "guard", "watch", "window", "phase", "in_flight", "checklist", "at_once"]
         }
         FOR_EACH => &["at_once"],
-        ALLOW => &["tcp", "tls", "mail", "reveal"],
-        EXEC => &["user", "read", "write", "ports", "sockets", "secret_file"],
+        ALLOW => &["tcp", "tls"],
+        EXEC => &["user"],
         _ => &[],
     };
     later.contains(&key)

@@ -31,6 +31,8 @@ pub struct Pipeline {
     pub inputs: BTreeMap<String, String>,
     /// Where secrets come from, by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Where the file declares each of them.
+    pub secret_spans: BTreeMap<String, Range<usize>>,
     /// Peers by name.
     pub peers: BTreeMap<String, PeerSpec>,
     /// The plugins that are called, as steps name them: `std:verify`, or a name of `[plugins]`.
@@ -60,8 +62,8 @@ pub enum SecretSource {
 /// A named address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSpec {
-    /// `https://host[:port]/`, `http://…`, `postgres://user@host[:port]/database` or `sqlite:/absolute/path`. Without a
-    /// password, query or fragment; of HTTP without a path.
+    /// `https://host[:port]/`, `http://…`, `postgres://user@host[:port]/database`, `sqlite:/absolute/path`,
+    /// `smtp://user@host[:port]` or `smtps://…`. Without a password, query or fragment; of HTTP and mail without a path.
     pub url: Url,
     /// File of an SQLite database, absolute; nothing for every other peer. [`PeerSpec::url`] says the same, encoded.
     pub database: Option<PathBuf>,
@@ -82,11 +84,26 @@ pub struct PeerSpec {
 }
 
 impl PeerSpec {
-    /// Whether it speaks HTTP, else SQL.
+    /// What it speaks.
     #[must_use]
-    pub fn is_http(&self) -> bool {
-        matches!(self.url.scheme(), "http" | "https")
+    pub fn kind(&self) -> PeerKind {
+        match self.url.scheme() {
+            "http" | "https" => PeerKind::Http,
+            "smtp" | "smtps" => PeerKind::Mail,
+            _ => PeerKind::Sql,
+        }
     }
+}
+
+/// What a peer speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerKind {
+    /// HTTP.
+    Http,
+    /// SQL.
+    Sql,
+    /// SMTP.
+    Mail,
 }
 
 /// How a connection is secured.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -33,7 +34,8 @@ pub(crate) fn canonical(
             }
             Err(error) => {
                 let message = format!("step \"{}\": {error}", step.id);
-                let mut problem = Diagnostic::error("grant-refused", message).at(&pipeline.file, step.span.clone(), "");
+                let span = rule_span(&pipeline.file.text, &step.span, error.written());
+                let mut problem = Diagnostic::error("grant-refused", message).at(&pipeline.file, span, "");
                 problem.hints.extend(error.hint());
                 problems.push(problem);
             }
@@ -56,6 +58,18 @@ fn to_come(grant: &mut Grant, base: &Path, written: &[PathBuf]) -> Vec<PathRule>
     grant.read.extract_if(.., is_to_come).collect()
 }
 
+/// Where a rule stands in a step: its text in quotes, before the next part of the file begins. The step itself, where a reference
+/// in the rule makes the file say something else.
+fn rule_span(text: &str, step: &Range<usize>, written: &str) -> Range<usize> {
+    let rest = text.get(step.end..).unwrap_or_default();
+    let own = &rest[..rest.find("\n[").unwrap_or(rest.len())];
+    let found = ['"', '\''].into_iter().filter_map(|quote| {
+        let quoted = format!("{quote}{written}{quote}");
+        own.find(&quoted).map(|at| step.end + at..step.end + at + quoted.len())
+    });
+    found.min_by_key(|span| span.start).unwrap_or_else(|| step.clone())
+}
+
 /// What no grant may write: what makes pipe what it is.
 pub(crate) fn unwritable(pipeline: &Pipeline, settings: &Settings) -> Vec<PathBuf> {
     let plugins = pipeline.plugins.values().filter_map(|source| match source {
@@ -75,4 +89,19 @@ pub(crate) fn unreadable(settings: &Settings) -> Vec<PathBuf> {
 
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_found_in_its_own_step() {
+        let text = "[[step]]\nname = \"a\"\nallow.read = ['data', \"etc/${x}\"]\n[[step]]\nname = \"b\"\nallow.read = [\"other\"]\n";
+        let step = 16..19;
+        assert_eq!(&text[step.clone()], "\"a\"");
+        assert_eq!(&text[rule_span(text, &step, "data")], "'data'");
+        assert_eq!(rule_span(text, &step, "other"), step, "that is another step's");
+        assert_eq!(rule_span(text, &step, "etc/app"), step, "the file says it with a reference");
+    }
 }

@@ -14,6 +14,7 @@ use pipe_core::{
     report::{Failure, FailureKind, Finding, StageReport},
 };
 use pipe_effects::session::{Overrun, Session};
+use tokio::time::Instant;
 use wasmtime::{
     Store,
     component::{ResourceTable, ResourceTableError},
@@ -147,6 +148,7 @@ impl Sandbox {
         let stage = if matches!(call, Call::Undo { .. }) { None } else { Some(plugin.contract.stage) };
         let result = match self.store(&session, &stored, WasiCtxBuilder::new()) {
             Ok(mut store) => {
+                store.data_mut().ends = Some(Instant::now() + deadline);
                 let context = convert::context(context, deadline);
                 let ended = self.bounded(&session, deadline, dispatch(&mut store, plugin, call, context)).await;
                 judge(&store, ended)
@@ -204,7 +206,7 @@ impl Sandbox {
         builder
             .stdout(Output::new(lines.clone(), LogLevel::Info))
             .stderr(Output::new(lines.clone(), LogLevel::Warning));
-        builder.envs(&session.granted_variables()).max_random_size(1 << 20);
+        builder.max_random_size(1 << 20);
         let fence = Fence::new(Arc::clone(session), &self.nowhere).map_err(SandboxError::Grant)?;
         let mut table = ResourceTable::new();
         let limiter = Limiter::new(*session.limits());
@@ -215,6 +217,8 @@ impl Sandbox {
             table,
             fence,
             lines,
+            variables: None,
+            ends: None,
             receipts: 0,
             stored: Arc::clone(stored),
             wasi: builder.build(),

@@ -36,6 +36,8 @@ pub(crate) struct History {
     version: Option<String>,
     /// How the deployment is called. Default: the id of the run.
     deployment_id: Option<String>,
+    /// Why the run ended as it did: `"${run.reason}"`. Default: the whole headline.
+    reason: Option<String>,
 }
 
 impl History {
@@ -57,7 +59,7 @@ impl History {
             environment: &context.environment,
             deployment: text::one_line(self.deployment_id.as_deref().unwrap_or(&context.run_id)),
             version: text::one_line(self.version.as_deref().unwrap_or_default()),
-            reason: text::one_line(&news.headline),
+            reason: text::one_line(self.reason.as_deref().unwrap_or(&news.headline)),
         };
         let Some(written) = entry.write(self.format)? else {
             return Ok(Finding::skip(format!("{} is no end of a run, so it has no entry", news.event)));
@@ -139,6 +141,14 @@ mod tests {
         let status: Vec<Status> = findings.iter().map(|finding| finding.status).collect();
         assert_eq!(status, [Status::Skip, Status::Pass, Status::Pass, Status::Pass]);
         assert_eq!(findings[2].observed.as_deref(), Some("already there"));
+    }
+
+    #[test]
+    fn the_reason_alone_stands_there_where_it_is_told() {
+        let settings = json!({ "format": "markdown", "version": "2.4.1", "reason": "step \"smoke\": HTTP 500\n" });
+        let (text, _) =
+            after("reason", settings, "", &[("failed", "hms in production: failed (step \"smoke\": HTTP 500)")]);
+        assert!(text.ends_with("  Status: Failed\n  Reason: step \"smoke\": HTTP 500\n\n"), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     AddressRefused, ArtifactRule, Denial, EnvRule, ExecRule, Grant, HttpRequest, HttpRule, HttpTarget, InToml,
-    PathRequest, PathRule, SecretSlot, SlotTarget, SqlRule, Word, line,
+    MailRequest, PathRequest, PathRule, RevealRule, SecretSlot, SlotTarget, SqlRule, Word, line,
 };
 use crate::{path::is_resolved, sql::Access};
 
@@ -62,6 +62,24 @@ impl Grant {
             .with_hint(self.with(Word::Sql, SqlRule::parse(&asked).ok()))
     }
 
+    pub(super) fn mail_denied(&self, request: &MailRequest) -> Denial {
+        let (peer, from) = (request.peer(), request.from());
+        let sending = || self.mail.iter().filter(|rule| rule.sends(request));
+        let nearest = sending().min_by_key(|rule| rule.missing(request).count());
+        let reason = match nearest.and_then(|rule| rule.missing(request).next()) {
+            Some(address) if sending().any(|rule| rule.reaches(address)) => {
+                format!("no single rule covers every recipient: `{address}` stands in another")
+            }
+            Some(address) => format!("no rule of this sender covers `{address}`"),
+            None if self.mail.iter().any(|rule| rule.peer == peer) => {
+                format!("no rule lets `{from}` write through `{peer}`")
+            }
+            None => format!("no rule names the peer `{peer}`"),
+        };
+        Denial::new(Word::Mail, &request.to_string(), self.why(Word::Mail, reason))
+            .with_hint(self.with(Word::Mail, request.narrowest()))
+    }
+
     pub(super) fn path_denied(&self, word: Word, path: &PathRequest<'_>) -> Denial {
         if !is_resolved(path.resolved) {
             return Denial::new(word, path.shown, "the path is not a plain absolute one");
@@ -108,6 +126,11 @@ impl Grant {
         };
         Denial::new(Word::Secrets, &format!("{name} to {to}"), self.why(Word::Secrets, reason))
             .with_hint(self.with(Word::Secrets, slot))
+    }
+
+    pub(super) fn reveal_denied(&self, name: &str) -> Denial {
+        Denial::new(Word::Reveal, name, self.why(Word::Reveal, "no rule names it"))
+            .with_hint(self.with(Word::Reveal, RevealRule::parse(name).ok()))
     }
 
     pub(super) fn exec_denied(&self, program: &str, arguments: &[String]) -> Denial {

@@ -100,11 +100,7 @@ pub(super) fn defaults(report: &Report, file: &Fields<'_>) -> Defaults {
 pub(super) fn limits(report: &Report, fields: &Fields<'_>) -> LimitSpec {
     let table = fields.get("limits").and_then(|entry| Fields::of(report, &entry.node, keys::LIMITS));
     let Some(table) = table else { return LimitSpec::default() };
-    let amounts = Limit::ALL.into_iter().filter_map(|limit| {
-        let (word, most) = (limit.word(), limit.most());
-        let amount = if limit.is_bytes() { table.size(word, most) } else { table.count(word, most) };
-        Some((limit, amount?))
-    });
+    let amounts = Limit::ALL.into_iter().filter_map(|limit| Some((limit, table.limit(limit)?)));
     LimitSpec(amounts.collect())
 }
 

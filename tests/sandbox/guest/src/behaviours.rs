@@ -61,6 +61,8 @@ behaviours! {
     Connect = "connect",
     /// Reads a database.
     ReadDatabase = "read-database",
+    /// Sends a message by mail.
+    SendMail = "send-mail",
     /// Opens a database for writing, and writes.
     WriteDatabase = "write-database",
     /// Opens a database for reading, and writes.
@@ -71,6 +73,16 @@ behaviours! {
     ReadVariable = "read-variable",
     /// Reads every variable that WASI shows.
     ListVariables = "list-variables",
+    /// Asks for the plaintext of a secret.
+    RevealSecret = "reveal-secret",
+    /// Asks how much time it has left, twice with a sleep in between.
+    AskTime = "ask-time",
+    /// Sends a statement to a database that is open for reading.
+    ReadStatement = "read-statement",
+    /// Sends a statement to a database that is open for writing.
+    WriteStatement = "write-statement",
+    /// Sends a script to a database.
+    SendScript = "send-script",
     /// Asks for free space.
     AskDisk = "ask-disk",
     /// Stores an artifact, encrypted where a key is named.
@@ -113,6 +125,10 @@ behaviours! {
     FloodRefusals = "flood-refusals",
     /// Uses what it was granted, again and again.
     FloodUses = "flood-uses",
+    /// Says a secret that it was told wherever something can be said.
+    EchoSecret = "echo-secret",
+    /// Says a secret that it was told in a failure.
+    EchoSecretAndFail = "echo-secret-and-fail",
     /// Says a text in the log, and names a field by it.
     SayInLog = "say-in-log",
     /// Writes a text to standard output and standard error.

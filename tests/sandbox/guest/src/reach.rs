@@ -5,10 +5,11 @@ use std::net::TcpStream;
 
 use pipe_sdk::artifact::{self, Storing};
 use pipe_sdk::http::{Method, Request, peer};
+use pipe_sdk::mail::{self, Message};
 use pipe_sdk::process::Command;
 use pipe_sdk::sql::Connection;
 use pipe_sdk::verify::Report;
-use pipe_sdk::{Failure, disk, env, files};
+use pipe_sdk::{Failure, disk, env, files, run};
 
 use crate::done;
 
@@ -75,6 +76,10 @@ pub(crate) fn read_database(peer: &str) -> Attempt {
     done(format!("{:?}", Connection::read(peer)?.query("SELECT who FROM visits", &[])?))
 }
 
+pub(crate) fn send_mail(peer: &str, from: &str, to: &[String], subject: &str) -> Attempt {
+    done(mail::send(peer, &Message::new(from, to, subject, "hostile"))?.answer)
+}
+
 pub(crate) fn write_database(peer: &str) -> Attempt {
     let connection = Connection::write(peer)?;
     connection.query("INSERT INTO visits VALUES ('hostile')", &[])?;
@@ -85,6 +90,26 @@ pub(crate) fn write_through_reading(peer: &str) -> Attempt {
     let connection = Connection::read(peer)?;
     connection.query("INSERT INTO visits VALUES ('hostile')", &[])?;
     done("written")
+}
+
+pub(crate) fn read_statement(peer: &str, statement: &str) -> Attempt {
+    done(Connection::read(peer)?.query(statement, &[])?.rows.len())
+}
+
+pub(crate) fn write_statement(peer: &str, statement: &str) -> Attempt {
+    done(Connection::write(peer)?.query(statement, &[])?.affected)
+}
+
+pub(crate) fn send_script(peer: &str, script: &str) -> Attempt {
+    Connection::write(peer)?.script(script)?;
+    done("written")
+}
+
+/// The time that was left before and after half a second, in milliseconds.
+pub(crate) fn ask_time() -> Attempt {
+    let before = run::remaining();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    done(format!("{} {}", before.as_millis(), run::remaining().as_millis()))
 }
 
 pub(crate) fn run_program(argv: &[String]) -> Attempt {
