@@ -9,7 +9,7 @@ use pipe_capability::{
     artifact::ArtifactRule,
     denial::Denial,
     env::EnvRule,
-    exec::{ArgumentPattern, ExecRule},
+    exec::{ArgumentPattern, ExecLimits, ExecRule},
     grant::Grant,
     http::{HttpRequest, HttpRule, Method},
     mail::{Address, MailRequest, MailRule, Recipient},
@@ -19,6 +19,7 @@ use pipe_capability::{
     sql::{Access, SqlRule},
     word::Word,
 };
+use pipe_core::units::{ByteSize, parse_duration};
 use proptest::prelude::*;
 use toml::Value;
 
@@ -35,7 +36,7 @@ const STEP: &str = r#"
     allow.env = ["HOME"]
     allow.secrets = [{ name = "k8s", to = "argocd", header = "X-Token", format = 'Token "{}"' }]
     allow.reveal = ["t_1"]
-    allow.exec = [{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = { A = "1" }, peer = "main", secret_env = { T = "t" } }]
+    allow.exec = [{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = { A = "1" }, peer = "main", secret_env = { T = "t" }, secret_file = { F = "f" }, read = ["a", "/b"], write = ["c"], ports = [443, 53], sockets = ["/run/d.sock"], memory = "1GiB", cpu = "90s", open_files = 64 }]
     allow.artifacts = ["read manual verification"]
 "#;
 
@@ -107,6 +108,13 @@ fn exec(rule: &Value) -> ExecRule {
         table.into_iter().map(|(key, value)| (key, value.as_str().unwrap().to_owned())).collect()
     };
     let argv = rule["argv"].as_array().unwrap().iter();
+    let list = |key: &str| rule.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let paths = |key: &str| list(key).iter().map(|written| path(written.as_str().unwrap())).collect();
+    let limits = ExecLimits {
+        memory: text("memory").map(|size| size.parse::<ByteSize>().unwrap().0),
+        cpu: text("cpu").map(|time| parse_duration(&time).unwrap()),
+        open_files: rule.get("open_files").map(|number| number.as_integer().unwrap().try_into().unwrap()),
+    };
     ExecRule {
         program: text("program").unwrap(),
         argv: argv.map(|pattern| ArgumentPattern::parse(pattern.as_str().unwrap()).unwrap()).collect(),
@@ -114,6 +122,12 @@ fn exec(rule: &Value) -> ExecRule {
         env: texts("env"),
         peer: text("peer"),
         secret_env: texts("secret_env"),
+        secret_file: texts("secret_file"),
+        read: paths("read"),
+        write: paths("write"),
+        ports: list("ports").iter().map(|port| port.as_integer().unwrap().try_into().unwrap()).collect(),
+        sockets: paths("sockets"),
+        limits,
         sha256: text("sha256").map(|digest| digest.parse().unwrap()),
     }
     .checked()

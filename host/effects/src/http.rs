@@ -99,6 +99,7 @@ impl Session {
             rule: rule.to_string(),
             effect: !matches!(asked.method(), Method::Get | Method::Head),
             proof: asked.query().and_then(|query| self.proof(Word::Http, query.as_bytes())),
+            fence: None,
         })
         .await?;
         for used in secrets.uses(rule) {

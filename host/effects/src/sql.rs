@@ -239,6 +239,7 @@ impl SqlConnection {
             rule: self.rule.clone(),
             effect: self.access == Access::Write,
             proof: self.session.proof(Word::Sql, text.as_bytes()),
+            fence: None,
         };
         let (each, rest) = statements.split_at(statements.len().min(MOST_SHOWN));
         let mut entries: Vec<Use> = each.iter().map(|one| entry(one.shown(), one.bare())).collect();

@@ -260,14 +260,15 @@ impl Granter<'_> {
         if let (Some(cwd), Some(template)) = (&rule.cwd, &spec.cwd) {
             // The program may read where it starts.
             let rule = PathRule::new(cwd.as_str(), place::resolve(self.base, cwd));
-            self.secrets.refuse_path(self.scope.report, &rule, &template.span)?;
+            self.secrets.refuse_path(self.scope.report, &[], &rule, &template.span)?;
         }
         Some(rule)
     }
 
     /// Every one is read before giving up, so that each error is reported.
     fn paths(&self, templates: &[Template], contents: bool) -> Option<Vec<PathRule>> {
-        templates.iter().map(|template| self.path(template, contents)).collect::<Vec<_>>().into_iter().collect()
+        let revealed: Option<&[RevealRule]> = contents.then_some(&[]);
+        templates.iter().map(|template| self.path(template, revealed)).collect::<Vec<_>>().into_iter().collect()
     }
 
     fn variables(&self, variables: &[(Located<String>, Template)]) -> Option<BTreeMap<String, String>> {

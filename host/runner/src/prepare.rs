@@ -305,6 +305,7 @@ mod tests {
             plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
             reversible: false,
             grant: vec!["x".repeat(grant)],
+            reveals: Vec::new(),
         }
     }
 
