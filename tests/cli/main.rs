@@ -9,5 +9,6 @@ mod interrupt;
 mod output;
 mod readme;
 mod record;
+mod single_files;
 mod tidy;
 mod wrong;

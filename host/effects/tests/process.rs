@@ -239,6 +239,7 @@ async fn a_program_is_not_sent_to_an_address_that_its_peer_may_not_have() {
         tls: TlsMode::VerifyFull,
         ca: None,
         addresses: Vec::new(),
+        pinned: None,
     };
     world.peers.insert("main".into(), peer);
     let mut rule = exec_rule("true", &[]);

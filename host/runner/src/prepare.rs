@@ -1,7 +1,12 @@
 //! Everything knowable, checked before the first step: plugins, settings, grants, secrets, places.
 
 use std::{
-    collections::BTreeMap, ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc,
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use pipe_capability::grant::Grant;
@@ -13,7 +18,10 @@ use pipe_core::{
     redact::Redactor,
     stage::Stage,
 };
-use pipe_effects::world::{Peer, TlsMode, World};
+use pipe_effects::{
+    path::resolve,
+    world::{Peer, TlsMode, World},
+};
 use pipe_journal::Journal;
 use pipe_pipeline::{PeerSpec, Pipeline, PluginFacts, RollbackEntry, Step, Tls, check_against_plugins, read_schema};
 use pipe_sandbox::{Plugin, Sandbox};
@@ -247,6 +255,7 @@ fn peer(name: &str, spec: &PeerSpec) -> Peer {
         },
         ca: spec.ca.clone(),
         addresses: spec.addresses.clone(),
+        pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
     }
 }
 
