@@ -210,6 +210,7 @@ async fn a_program_gets_the_login_of_its_peer() {
         tls: TlsMode::VerifyFull,
         ca: None,
         addresses: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        pinned: None,
     };
     world.peers.insert("main".into(), peer);
     let mut rule = exec_rule("sh", &["-c", "*"]);

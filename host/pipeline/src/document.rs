@@ -12,9 +12,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use pipe_core::diagnostic::{Diagnostic, SourceFile};
 
 pub(crate) use self::{
-    allow::{AllowSpec, ExecSpec, HttpSpec, MailSpec, SlotSpec},
+    allow::{AllowSpec, ExecSpec, HttpSpec, MailSpec, SlotSpec, port},
     name::shortened,
-    sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, pattern},
+    sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, digest, pattern},
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
     with::{MAXIMUM_STRING, With, WithValue},
 };

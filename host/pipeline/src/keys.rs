@@ -59,6 +59,35 @@ pub(crate) const EXEC: &[&str] = &[
     "sha256",
 ];
 
+/// The tables of a policy file.
+pub(crate) const POLICY: &[&str] = &["peers", "plugins", "allow", "require"];
+pub(crate) const POLICY_PEER: &[&str] = &["url", "addresses"];
+pub(crate) const POLICY_PLUGIN: &[&str] = &["sha256"];
+pub(crate) const POLICY_ALLOW: &[&str] = &[
+    "stages",
+    "plugins",
+    "environments",
+    "any",
+    "http",
+    "sql",
+    "mail",
+    "read",
+    "write",
+    "disk",
+    "env",
+    "secrets",
+    "reveal",
+    "exec",
+    "artifacts",
+];
+pub(crate) const POLICY_MAIL: &[&str] = &["peer", "from", "to"];
+pub(crate) const POLICY_REVEAL: &[&str] = &["env", "file"];
+pub(crate) const POLICY_SECRET: &[&str] = &["env", "file", "to"];
+pub(crate) const POLICY_EXEC: &[&str] =
+    &["program", "argv", "cwd", "env", "peer", "read", "write", "ports", "sockets", "sha256"];
+pub(crate) const POLICY_REQUIRE: &[&str] =
+    &["reveal", "https_only", "programs", "pinned_plugins", "encrypted_backup_before_migrate", "unconfined_programs"];
+
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {

@@ -33,7 +33,7 @@ use crate::{
 /// The largest component that is looked at, in bytes.
 const LARGEST_COMPONENT: usize = 128 << 20;
 /// What `describe` may take.
-const DESCRIBE_DEADLINE: Duration = Duration::from_millis(200);
+pub(crate) const DESCRIBE_DEADLINE: Duration = Duration::from_millis(200);
 
 /// The sandbox could not be set up.
 #[derive(Debug, thiserror::Error)]
