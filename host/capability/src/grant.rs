@@ -107,6 +107,19 @@ impl Grant {
         rules.find(|rule| rule.covers(path.resolved)).ok_or_else(|| self.path_denied(Word::Write, path))
     }
 
+    /// Whether a name may be made, removed, moved or linked, and by which rule: one that covers the directory which holds it.
+    /// A rule for the path alone covers what is in the file and not its name.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers the directory.
+    pub fn write_name(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
+        let holder = path.resolved.parent();
+        let mut rules = self.write.iter();
+        let found = holder.and_then(|holder| rules.find(|rule| rule.covers(holder) && rule.covers(path.resolved)));
+        found.ok_or_else(|| self.name_denied(path))
+    }
+
     /// Whether the free space of a path may be told, and by which rule.
     ///
     /// # Errors

@@ -248,7 +248,7 @@ proptest! {
         prop_assert!(wide.includes(&wide) && wide.includes(&Grant::default()) && wide.includes(&wide.reading()));
         prop_assert_eq!(wide.includes(&narrow), narrow.beyond(&wide).is_empty());
         if wide.includes(&narrow) {
-            let path = PathRequest { shown: &asked, resolved: Path::new(&asked), directory: false };
+            let path = PathRequest { shown: &asked, resolved: Path::new(&asked) };
             prop_assert!(narrow.http(&request).is_err() || wide.http(&request).is_ok());
             prop_assert!(narrow.read(&path).is_err() || wide.read(&path).is_ok());
             prop_assert!(narrow.write(&path).is_err() || wide.write(&path).is_ok());

@@ -120,6 +120,7 @@ impl Session {
         let login = self.mail_login(peer, security, &addresses).await?;
         let letter = Letter::write(&message, &asked, &self.world.redactor)?;
 
+        self.sent(letter.bytes.len() as u64)?;
         self.used("mail", asked.to_string(), rule.clone(), true).await?;
         if let Some(login) = &login {
             self.used("secrets", format!("{} to {}", login.secret, peer.name), rule, false).await?;

@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 use pipe_capability::{grant::Grant, word::Word};
-use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, stage::Stage};
+use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, limits::Limits, stage::Stage};
 use url::Url;
 
 use crate::settings::Settings;
@@ -145,6 +145,8 @@ pub struct Step {
     pub retry: Retry,
     /// Declared as not to be undone.
     pub irreversible: bool,
+    /// What one call may take, beside its time.
+    pub limits: Limits,
     /// What it may touch.
     pub grant: Grant,
     /// Where each rule of the grant stands in the file.

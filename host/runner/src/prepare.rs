@@ -1,7 +1,12 @@
 //! Everything knowable, checked before the first step: plugins, settings, grants, secrets, places.
 
 use std::{
-    borrow::Cow, collections::BTreeMap, ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf,
+    borrow::Cow,
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,7 +19,10 @@ use pipe_core::{
     redact::Redactor,
     stage::Stage,
 };
-use pipe_effects::world::{Peer, TlsMode, World};
+use pipe_effects::{
+    path::resolve,
+    world::{Peer, TlsMode, World},
+};
 use pipe_journal::Journal;
 use pipe_pipeline::{
     PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
@@ -277,6 +285,7 @@ fn peer(name: &str, spec: &PeerSpec) -> Peer {
         },
         ca: spec.ca.clone(),
         addresses: spec.addresses.clone(),
+        pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
     }
 }
 

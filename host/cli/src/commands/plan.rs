@@ -97,11 +97,13 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
     printer.result(&styled(
         QUIET,
         &format!(
-            "    at most {}, {} MiB{attempts}",
+            "    at most {}{attempts}",
             pipe_core::units::format_duration(std::time::Duration::from_millis(entry.timeout_ms)),
-            entry.memory_bytes >> 20
         ),
     ));
+    let limits: Vec<String> =
+        entry.limits.iter().map(|(limit, amount)| format!("{} {}", limit.word(), limit.shown(amount))).collect();
+    printer.result(&styled(QUIET, &format!("    limits {}", limits.join(", "))));
     for secret in &planned.reveals {
         printer.result(&format!("    {}", styled(CAREFUL, &format!("gets the plaintext of secret `{secret}`"))));
     }
