@@ -159,7 +159,12 @@ pub async fn prepare(
         grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
     // And once more as they were pinned: a link may have been changed in between.
     let pinned = |step: &Step| grants.get(&step.id).map_or_else(Cow::default, |grant| Cow::Borrowed(&**grant));
-    let above = ceiling::hold(&settings.policies, &pipeline, &plugins, pinned);
+    let peers: BTreeMap<String, Peer> =
+        pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect();
+    let database = |name: &str, file: &Path| {
+        peers.get(name).and_then(|peer| peer.pinned.clone()).unwrap_or_else(|| file.to_owned())
+    };
+    let above = ceiling::hold(&settings.policies, &pipeline, &plugins, database, pinned);
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
     }
@@ -172,7 +177,7 @@ pub async fn prepare(
     let encrypted_backup =
         settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
     let world = World {
-        peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect(),
+        peers,
         secrets,
         redactor,
         proofs: Some(journal.proof_key()?),
