@@ -84,7 +84,7 @@ Exit codes:
   1    a step failed, and nothing needed undoing
   2    the command line makes no sense
   3    a pipeline file, policy, plugin, grant, secret or audit log is not valid
-  4    a policy forbids what the pipeline grants, or a step was refused a capability and nothing needed undoing
+  4    above a policy, or a step was refused a capability and nothing needed undoing
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
   8    another run of the same pipeline and environment is going on
