@@ -122,7 +122,7 @@ impl Session {
 
         self.used("mail", asked.to_string(), rule.clone(), true).await?;
         if let Some(login) = &login {
-            self.used("secrets", format!("{} to {}", login.secret, peer.name), rule, false).await?;
+            self.secret_used(&login.secret, &format!("to {}", peer.name), &rule).await?;
         }
         if self.egress.messages.fetch_add(1, Ordering::Relaxed) >= MOST_MESSAGES {
             return Err(EffectError::new(ErrorKind::Limit, format!("more than {MOST_MESSAGES} messages in one call")));
