@@ -22,7 +22,7 @@ use pipe_effects::{
     session::Session,
     world::World,
 };
-use pipe_sandbox::{Call, CallContext, Limits, Plugin, Sandbox};
+use pipe_sandbox::{Call, CallContext, Plugin, Sandbox};
 
 use crate::{Row, quantile};
 
@@ -93,7 +93,7 @@ async fn one(sandbox: &Sandbox, plugin: &Plugin, session: Session, check: &str) 
         started_unix_ms: 0,
         settings: format!(r#"{{"check":[{check}]}}"#),
     };
-    let report = sandbox.call(plugin, Call::Precheck, context, Arc::new(session), Limits::default()).await;
+    let report = sandbox.call(plugin, Call::Precheck, context, Arc::new(session), Duration::from_secs(300)).await;
     assert!(report.is_ok(), "{report:?}");
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn a_reader_is_refused_whatever_reaches_further_than_rows() {
         assert!(!names.contains(&"other.db".to_owned()), "{statement}: {names:?}");
     }
     let several = reading("SELECT 1; DELETE FROM visits").run();
-    several.fails("other", "a query is one statement");
+    several.fails("settings", "a query is one statement");
 }
 
 #[test]

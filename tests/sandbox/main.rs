@@ -17,6 +17,7 @@ mod endless;
 mod files;
 mod floods;
 mod hazards;
+mod limits;
 mod mail;
 mod network;
 mod others;
@@ -27,6 +28,7 @@ mod reports;
 mod scene;
 mod secrets;
 mod servers;
+mod single_files;
 mod terminal;
 mod too_much;
 

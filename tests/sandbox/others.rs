@@ -32,6 +32,29 @@ pub(crate) fn a_connection_for_reading_writes_nothing_whatever_is_granted() {
 }
 
 #[test]
+pub(crate) fn a_link_in_the_place_of_a_database_is_not_followed() {
+    let scene = Scene::new(Behaviour::ReplaceDatabase)
+        .file("data/clinic.db", "")
+        .file("private/other.db", "")
+        .head("[peers.clinic]\nurl = \"sqlite:data/clinic.db\"");
+    for (file, who) in [("data/clinic.db", "nobody"), ("private/other.db", "confidential")] {
+        let database = rusqlite::Connection::open(scene.deployment.at(file)).unwrap();
+        database
+            .execute_batch(&format!("CREATE TABLE visits (who TEXT); INSERT INTO visits VALUES ('{who}')"))
+            .unwrap();
+    }
+    let seen = scene
+        .with("path", "data/clinic.db")
+        .with("to", "../private/other.db")
+        .with("peer", "clinic")
+        .allow(r#"allow.write = ["data"]"#)
+        .allow(r#"allow.sql = ["read clinic"]"#)
+        .run();
+    seen.fails("denied", "leads elsewhere than when the run began");
+    assert!(!seen.ended.stderr.contains("confidential"));
+}
+
+#[test]
 pub(crate) fn a_program_that_is_not_granted_does_not_run() {
     let both = Scene::new(Behaviour::RunProgram)
         .with_all("argv", &["echo", "hello"])

@@ -139,7 +139,7 @@ pub(crate) fn the_record_and_the_plan_say_that_a_program_is_native_code() {
     let planned = scene.pipe(&["plan", "pipeline.toml", "--env", "test"]);
     assert!(planned.stdout.contains("}]  # native code"), "{planned}");
     let seen = scene.run();
-    let fence = seen.of("used").find_map(|what| what["used"]["fence"].as_str()).unwrap();
+    let fence = seen.of("used").find_map(|what| what["use"]["fence"].as_str()).unwrap();
     assert!(fence.starts_with("native code within Landlock "), "{fence}");
     assert!(fence.ends_with("seccomp, namespaces for processes, mounts, network"), "{fence}");
 }

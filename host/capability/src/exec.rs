@@ -121,14 +121,50 @@ impl ExecRule {
     /// Whether it covers the program with these arguments. Arguments that hold a NUL are covered by no rule.
     #[must_use]
     pub fn covers(&self, program: &str, arguments: &[String]) -> bool {
-        let (fixed, rest) = match self.argv.split_last() {
-            Some((last, before)) if last.is_rest() => (before, true),
-            _ => (self.argv.as_slice(), false),
-        };
+        let (fixed, rest) = fixed_and_rest(&self.argv);
         self.program == program
             && (arguments.len() == fixed.len() || rest && arguments.len() > fixed.len())
             && fixed.iter().zip(arguments).all(|(pattern, argument)| pattern.matches(argument))
             && arguments.iter().all(|argument| !argument.contains('\0'))
+    }
+
+    /// Whether it lets every program be run that `other` lets, with the same arguments, and gives it whatever `other` gives.
+    ///
+    /// Never wrongly true. Arguments are held against each other place by place. Variables must be the same, since one that is
+    /// left out may be what keeps a program harmless; paths, ports and limits may be fewer and smaller, and a rule without
+    /// `sha256` includes one with.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let Self {
+            program,
+            argv,
+            cwd,
+            env,
+            peer,
+            secret_env,
+            secret_file,
+            read,
+            write,
+            ports,
+            sockets,
+            limits,
+            sha256,
+        } = other;
+        // Whoever may write may read.
+        let reads = || self.read.iter().chain(&self.write);
+        self.program == *program
+            && includes_arguments(&self.argv, argv)
+            && self.cwd == *cwd
+            && self.env == *env
+            && self.peer == *peer
+            && self.secret_env == *secret_env
+            && self.secret_file == *secret_file
+            && read.iter().all(|narrow| reads().any(|wide| wide.includes(narrow)))
+            && write.iter().all(|narrow| self.write.iter().any(|wide| wide.includes(narrow)))
+            && ports.iter().all(|port| self.ports.contains(port))
+            && sockets.iter().all(|narrow| self.sockets.iter().any(|wide| wide.includes(narrow)))
+            && self.limits.include(limits)
+            && (self.sha256.is_none() || self.sha256 == *sha256)
     }
 
     /// The arguments as far as the rule fixes them, with `…` for what it leaves open, for a record that keeps no values. The
@@ -158,7 +194,34 @@ impl ExecRule {
     }
 }
 
+/// Whether `wide` takes every list of arguments that `narrow` takes.
+pub(crate) fn includes_arguments(wide: &[ArgumentPattern], narrow: &[ArgumentPattern]) -> bool {
+    let (fixed, rest) = fixed_and_rest(wide);
+    let (narrow, narrow_rest) = fixed_and_rest(narrow);
+    let enough = if rest { narrow.len() >= fixed.len() } else { !narrow_rest && narrow.len() == fixed.len() };
+    enough && fixed.iter().zip(narrow).all(|(pattern, narrow)| pattern.includes(narrow))
+}
+
+/// The patterns that stand for one argument each, and whether any may follow.
+fn fixed_and_rest(argv: &[ArgumentPattern]) -> (&[ArgumentPattern], bool) {
+    match argv.split_last() {
+        Some((last, before)) if last.is_rest() => (before, true),
+        _ => (argv, false),
+    }
+}
+
 impl ExecLimits {
+    /// Whether nothing of `other` is more. What is left out is set by the host: more than it or less, nobody knows here.
+    fn include(&self, other: &Self) -> bool {
+        fn less<T: Ord>(wide: Option<T>, narrow: Option<T>) -> bool {
+            match (wide, narrow) {
+                (Some(wide), Some(narrow)) => narrow <= wide,
+                (wide, narrow) => wide == narrow,
+            }
+        }
+        less(self.memory, other.memory) && less(self.cpu, other.cpu) && less(self.open_files, other.open_files)
+    }
+
     fn check(&self) -> Result<(), RuleError> {
         if self.memory.is_some_and(|memory| memory < LEAST_MEMORY) {
             let least = ByteSize(LEAST_MEMORY);

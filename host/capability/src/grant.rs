@@ -1,6 +1,7 @@
 //! What one step may touch, and the decisions.
 
 mod hint;
+mod inclusion;
 
 use crate::{
     address::AddressRefused,
@@ -104,6 +105,19 @@ impl Grant {
     pub fn write(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
         let mut rules = self.write.iter();
         rules.find(|rule| rule.covers(path.resolved)).ok_or_else(|| self.path_denied(Word::Write, path))
+    }
+
+    /// Whether a name may be made, removed, moved or linked, and by which rule: one that covers the directory which holds it.
+    /// A rule for the path alone covers what is in the file and not its name.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers the directory.
+    pub fn write_name(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
+        let holder = path.resolved.parent();
+        let mut rules = self.write.iter();
+        let found = holder.and_then(|holder| rules.find(|rule| rule.covers(holder) && rule.covers(path.resolved)));
+        found.ok_or_else(|| self.name_denied(path))
     }
 
     /// Whether the free space of a path may be told, and by which rule.
@@ -211,8 +225,27 @@ impl Grant {
         }
     }
 
-    /// The rules of a word, as they stand in its array.
-    fn rules(&self, word: Word) -> Vec<String> {
+    /// How many rules there are of a word.
+    #[must_use]
+    pub const fn count(&self, word: Word) -> usize {
+        match word {
+            Word::Http => self.http.len(),
+            Word::Sql => self.sql.len(),
+            Word::Mail => self.mail.len(),
+            Word::Read => self.read.len(),
+            Word::Write => self.write.len(),
+            Word::Disk => self.disk.len(),
+            Word::Env => self.env.len(),
+            Word::Secrets => self.secrets.len(),
+            Word::Reveal => self.reveal.len(),
+            Word::Exec => self.exec.len(),
+            Word::Artifacts => self.artifacts.len(),
+        }
+    }
+
+    /// The rules of a word, as they stand in its array: in the order of the field.
+    #[must_use]
+    pub fn rules(&self, word: Word) -> Vec<String> {
         fn all<R: InToml>(rules: &[R]) -> Vec<String> {
             rules.iter().map(R::in_toml).collect()
         }

@@ -42,6 +42,15 @@ impl Recipient {
         })
     }
 
+    /// Whether it covers every address that `other` covers.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        match other {
+            Self::Address(address) => self.covers(address),
+            Self::Domain(_) => self == other,
+        }
+    }
+
     /// Whether it covers an address.
     #[must_use]
     pub fn covers(&self, address: &Address) -> bool {
@@ -92,6 +101,13 @@ impl MailRule {
     #[must_use]
     pub fn covers(&self, request: &MailRequest) -> bool {
         self.sends(request) && self.missing(request).next().is_none()
+    }
+
+    /// Whether it covers every message that `other` covers.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let reaches = |narrow: &Recipient| self.to.iter().any(|wide| wide.includes(narrow));
+        self.peer == other.peer && self.from == other.from && other.to.iter().all(reaches)
     }
 
     /// Whether it covers the peer and the sender.

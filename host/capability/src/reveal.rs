@@ -27,6 +27,12 @@ impl RevealRule {
         }
     }
 
+    /// Whether it covers all that `other` covers: the same name.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self == other
+    }
+
     /// Name of the secret.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -62,7 +62,7 @@ fn decisions() -> Vec<(&'static str, Decision)> {
         Box::new(move || decide(black_box(&grant), black_box(&request)))
     }
     fn path(resolved: &'static str) -> PathRequest<'static> {
-        PathRequest { shown: "x", resolved: Path::new(resolved), directory: false }
+        PathRequest { shown: "x", resolved: Path::new(resolved) }
     }
     let http = HttpRequest::parse("POST", "https://peer11.peer/api/v2/namespaces/x-hms/a/b/c?q=1").unwrap();
     let arguments: Vec<String> = ["-F", "c", "--file=a.sql", "x", "y"].map(str::to_owned).to_vec();

@@ -161,6 +161,9 @@ pub enum EventKind {
         boot: Option<String>,
         /// Inputs as given.
         inputs: BTreeMap<String, String>,
+        /// Contents of the policies that it was held against.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies: Vec<Digest>,
         /// Steps in order, as many as one event can hold.
         steps: Vec<PlannedStep>,
         /// How many further ones stand in `planned` events right behind this one.

@@ -96,6 +96,11 @@ fn attempt(arguments: &[&str]) -> io::Result<String> {
         }
         ["trace", pid] => ptrace::attach(Pid::from_raw(number(pid)?)).map_err(io::Error::from).and(nothing),
         ["signal", pid] => kill(Pid::from_raw(number(pid)?), Signal::SIGKILL).map_err(io::Error::from).and(nothing),
+        ["limit", pid] => {
+            let ended = Command::new("prlimit").args(["--pid", pid, "--cpu=1"]).output()?;
+            let said = String::from_utf8_lossy(&ended.stderr).trim_end().to_owned();
+            if ended.status.success() { nothing } else { Err(io::Error::other(said)) }
+        }
         ["namespace"] => unshare(CloneFlags::CLONE_NEWUSER).map_err(io::Error::from).and(nothing),
         ["mount", path] => {
             let none = None::<&str>;

@@ -64,8 +64,8 @@ const FAILED: i32 = 70;
 /// The first process of a namespace.
 const FIRST: Pid = Pid::from_raw(1);
 
-/// The first version of Landlock that knows sockets of UNIX without a path.
-const ABSTRACT_SOCKETS: i32 = 6;
+/// The first version of Landlock that keeps signals in, and connections to UNIX sockets without a path.
+const SCOPES: i32 = 6;
 
 /// Stack of the thread that starts the program, in bytes.
 const STACK: usize = 256 * 1024;
@@ -226,9 +226,14 @@ fn erect(inherited: &Inherited, view: &View) -> io::Result<Fence> {
         };
         fence.landlock = files.restrict().map_err(io::Error::other)?;
     }
-    // A network of its own has names of its own, too.
-    if !reach.sockets.is_empty() && !fence.network && fence.landlock.is_none_or(|version| version < ABSTRACT_SOCKETS) {
-        fence.missing.push("Landlock for abstract UNIX sockets (Linux 6.12 or later)".to_owned());
+    if fence.landlock.is_some_and(|version| version < SCOPES) {
+        // A network of its own has names of its own, and processes that are not seen get no signals.
+        if !reach.sockets.is_empty() && !fence.network {
+            fence.missing.push("Landlock for abstract UNIX sockets (Linux 6.12 or later)".to_owned());
+        }
+        if !fence.processes {
+            fence.missing.push("Landlock for signals (Linux 6.12 or later), or a PID namespace".to_owned());
+        }
     }
     match syscalls.restrict() {
         Ok(()) => fence.seccomp = true,

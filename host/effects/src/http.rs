@@ -113,7 +113,7 @@ impl Session {
             );
         };
         let exchange = Exchange { session: self, destination: &destination, timeouts };
-        let request = outgoing.map(|()| Limited::new(body).boxed_unsync());
+        let request = outgoing.map(|()| Limited::new(body, self.traffic.clone()).boxed_unsync());
         let response = self.until_cancelled(exchange.run(&addresses, request, permit)).await?;
         answer::masked(self, &destination.endpoint, timeouts.between_bytes, !secrets.is_empty(), response)
     }

@@ -20,5 +20,6 @@ mod reveal;
 pub mod session;
 pub mod sql;
 mod tls;
+mod traffic;
 pub mod variable;
 pub mod world;

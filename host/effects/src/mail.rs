@@ -120,6 +120,7 @@ impl Session {
         let login = self.mail_login(peer, security, &addresses).await?;
         let letter = Letter::write(&message, &asked, &self.world.redactor)?;
 
+        self.sent(letter.bytes.len() as u64)?;
         self.used("mail", asked.to_string(), rule.clone(), true).await?;
         if let Some(login) = &login {
             self.secret_used(&login.secret, &format!("to {}", peer.name), &rule).await?;

@@ -1,40 +1,19 @@
 //! One call of a guest, seen from outside: its grant, its record, and its end.
 
-use std::{
-    future::Future,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{future::Future, sync::Arc};
 
 use pipe_capability::{denial::Denial, grant::Grant, word::Word};
-use pipe_core::{digest::Digest, event::Use, id::StepId};
+use pipe_core::{digest::Digest, event::Use, id::StepId, limits::Limits};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use crate::traffic::Overrun;
 use crate::{
     egress::Egress,
     error::{EffectError, ErrorKind},
     ledger::{Forgetful, Ledger, LedgerError},
+    traffic::Traffic,
     world::World,
 };
-
-/// The most refusals of one call. A plugin that goes on asking is looking for a hole, or fills the disk with its refusals.
-const MOST_REFUSALS: u32 = 1_000;
-
-/// The most uses of one call that are written down one by one.
-const MOST_USES: u32 = 100_000;
-
-/// A call that is ended since it filled the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Overrun {
-    /// It was refused too often.
-    #[error("the plugin was refused {MOST_REFUSALS} times")]
-    Refusals,
-    /// It used what it was granted too often.
-    #[error("the plugin used what it was granted {MOST_USES} times")]
-    Uses,
-}
 
 /// What a call may touch and where it is written down. One per call of a guest; shared by everything the call starts.
 ///
@@ -50,31 +29,29 @@ pub struct Session {
     pub ledger: Arc<dyn Ledger>,
     /// What the call has resolved and trusts.
     pub(crate) egress: Egress,
-    cancellation: CancellationToken,
+    pub(crate) traffic: Traffic,
     operations: TaskTracker,
-    refusals: AtomicU32,
-    uses: AtomicU32,
-    overrun: OnceLock<Overrun>,
 }
 
 impl Session {
-    /// A session in which nothing has happened yet.
+    /// A session in which nothing has happened yet, with the usual limits.
     #[must_use]
     pub fn new(step: StepId, grant: Arc<Grant>, world: Arc<World>, ledger: Arc<dyn Ledger>) -> Self {
-        let (cancellation, operations) = (CancellationToken::new(), TaskTracker::new());
-        let (refusals, uses, overrun) = (AtomicU32::new(0), AtomicU32::new(0), OnceLock::new());
         Self {
             step,
             grant,
             world,
             ledger,
             egress: Egress::default(),
-            cancellation,
-            operations,
-            refusals,
-            uses,
-            overrun,
+            traffic: Traffic::new(Limits::default()),
+            operations: TaskTracker::new(),
         }
+    }
+
+    /// The same session, before anything has happened in it, with other limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { traffic: Traffic::new(limits), ..self }
     }
 
     /// A session with nothing granted, nothing outside, and nobody who writes anything down: for `describe`.
@@ -83,26 +60,40 @@ impl Session {
         Self::new(StepId::new("describe"), Arc::default(), Arc::new(World::empty()), Arc::new(Forgetful))
     }
 
+    /// What one call may take.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.traffic.limits()
+    }
+
+    /// Counts bytes that came in for the guest.
+    ///
+    /// # Errors
+    ///
+    /// They are more than the call may take in. It is then being ended.
+    pub fn received(&self, bytes: u64) -> Result<(), EffectError> {
+        self.traffic.received(bytes)
+    }
+
+    /// Counts bytes that the guest is about to give out.
+    ///
+    /// # Errors
+    ///
+    /// They are more than the call may give out: they must not go, and the call is being ended.
+    pub fn sent(&self, bytes: u64) -> Result<(), EffectError> {
+        self.traffic.sent(bytes)
+    }
+
     /// Cancelled when the call must end. Long operations select on it.
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
+        self.traffic.cancellation()
     }
 
     /// Why the call ends itself, where it does.
     #[must_use]
     pub fn overrun(&self) -> Option<Overrun> {
-        self.overrun.get().copied()
-    }
-
-    /// Counts an entry of the journal. The first one too many ends the call.
-    fn count(&self, entries: &AtomicU32, most: u32, overrun: Overrun) -> Result<(), EffectError> {
-        if entries.fetch_add(1, Ordering::Relaxed) < most {
-            return Ok(());
-        }
-        self.overrun.get_or_init(|| overrun);
-        self.cancellation.cancel();
-        Err(EffectError::cancelled())
+        self.traffic.overrun()
     }
 
     /// Where every task that outlives a single poll is spawned: connections, pumps, blocking work.
@@ -113,7 +104,7 @@ impl Session {
 
     /// Cancels every operation and returns once each has ended. After it nothing of the call is going on outside.
     pub async fn close(&self) {
-        self.cancellation.cancel();
+        self.cancellation().cancel();
         self.operations.close();
         self.operations.wait().await;
     }
@@ -129,7 +120,7 @@ impl Session {
     ) -> Result<T, EffectError> {
         tokio::select! {
             biased;
-            () = self.cancellation.cancelled() => Err(EffectError::cancelled()),
+            () = self.cancellation().cancelled() => Err(EffectError::cancelled()),
             result = operation => result,
         }
     }
@@ -174,10 +165,10 @@ impl Session {
 
     /// A use as it may be written: counted, without secrets, and only while the session lives.
     fn recordable(&self, used: Use) -> Result<Use, EffectError> {
-        if self.cancellation.is_cancelled() {
+        if self.cancellation().is_cancelled() {
             return Err(EffectError::cancelled());
         }
-        self.count(&self.uses, MOST_USES, Overrun::Uses)?;
+        self.traffic.used()?;
         Ok(Use { subject: self.world.redactor.redact(&used.subject).into_owned(), ..used })
     }
 
@@ -187,7 +178,7 @@ impl Session {
     ///
     /// The journal cannot be written, or the session has been cancelled: then the act must not follow.
     pub async fn checkpoint(&self, key: &str, data: &[u8], summary: &str) -> Result<(), EffectError> {
-        if self.cancellation.is_cancelled() {
+        if self.cancellation().is_cancelled() {
             return Err(EffectError::cancelled());
         }
         self.ledger.checkpoint(key, data, summary).await.map_err(journal_failed)
@@ -195,7 +186,7 @@ impl Session {
 
     /// Writes a refusal down and turns it into the error that the guest sees.
     pub async fn refuse(&self, denial: Denial) -> EffectError {
-        if let Err(ended) = self.count(&self.refusals, MOST_REFUSALS, Overrun::Refusals) {
+        if let Err(ended) = self.traffic.refused() {
             return ended;
         }
         self.ledger.denied(denial.to_refusal(&self.world.redactor)).await;

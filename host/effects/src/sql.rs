@@ -163,7 +163,7 @@ impl SqlConnection {
     /// `Denied` where the access does not cover the statement, `Failed` with the database's code where it failed, `Limit`
     /// where it returned too much, `TimedOut` where nobody knows whether it took effect.
     pub async fn query(&mut self, statement: &str, parameters: Vec<SqlValue>) -> Result<SqlRows, EffectError> {
-        check_size(statement.len() + parameters.iter().map(SqlValue::size).sum::<usize>())?;
+        let size = check_size(statement.len() + parameters.iter().map(SqlValue::size).sum::<usize>())?;
         let fence = match self.access {
             Access::Read => fence::read(statement, self.dialect),
             Access::Write => fence::write(statement, self.dialect),
@@ -171,6 +171,7 @@ impl SqlConnection {
         if let Err(fence) = fence {
             return Err(self.fenced(statement, fence).await);
         }
+        self.session.sent(size)?;
         self.used(&split(statement, self.dialect)).await?;
         self.run(statement, Work::Query { statement: statement.to_owned(), parameters }).await
     }
@@ -181,12 +182,13 @@ impl SqlConnection {
     ///
     /// As [`Self::query`]; `Denied` where the script holds transaction control.
     pub async fn script(&mut self, text: &str) -> Result<SqlRows, EffectError> {
-        check_size(text.len())?;
+        let size = check_size(text.len())?;
         self.needs_write("a script").await?;
         match fence::script(text, self.dialect) {
             Err(fence) => Err(self.fenced(text, fence).await),
             Ok(0) => Ok(SqlRows::default()),
             Ok(statements) => {
+                self.session.sent(size)?;
                 self.used(&split(text, self.dialect)).await?;
                 self.run(text, Work::Script { text: text.to_owned(), statements }).await
             }
@@ -254,7 +256,11 @@ impl SqlConnection {
             return Err(self.ended());
         }
         match replied.await {
-            Ok(Ok(rows)) => Ok(rows),
+            Ok(Ok(rows)) => {
+                let values = rows.rows.iter().flatten();
+                self.session.received(values.map(|value| value.size() as u64).sum())?;
+                Ok(rows)
+            }
             Ok(Err(Failure::Effect(error))) => Err(error),
             Ok(Err(Failure::Refused { reason, code })) => {
                 let mut error = self.fenced(statement, Fence::NeedsWrite(reason)).await;
@@ -298,9 +304,10 @@ impl SqlConnection {
     }
 }
 
-fn check_size(bytes: usize) -> Result<(), EffectError> {
+/// The size of a statement, if it is not too large.
+fn check_size(bytes: usize) -> Result<u64, EffectError> {
     if bytes <= MOST_STATEMENT_BYTES {
-        return Ok(());
+        return Ok(bytes as u64);
     }
     let most = MOST_STATEMENT_BYTES >> 20;
     Err(EffectError::new(ErrorKind::Limit, format!("the statement and its parameters hold more than {most} MiB")))

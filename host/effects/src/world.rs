@@ -37,6 +37,9 @@ pub struct Peer {
     pub ca: Option<PathBuf>,
     /// Networks whose private or special addresses the peer may have.
     pub addresses: Vec<IpNet>,
+    /// Where the file of an SQLite database lay when the run began, without links. A guest that may write there could put a
+    /// link in its place; then the peer is refused. Nothing: the file is wherever the URL leads.
+    pub pinned: Option<PathBuf>,
 }
 
 /// The values of secrets. Resolved before the first step, registered with the redactor, wiped when dropped.

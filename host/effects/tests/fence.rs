@@ -340,6 +340,8 @@ fn other_processes_are_neither_seen_nor_touched() {
         ["trace", "1"],
         ["signal", &own],
         ["signal", "1"],
+        ["limit", "1"],
+        ["limit", &own],
     ] {
         // Of the supervisor, which is its first process, it knows no more than that it is there.
         fenced.refuses(&attempt);
@@ -486,8 +488,14 @@ fn without_namespaces() {
     });
     fenced.allows(&["write", "out/new"]);
     let own = std::process::id().to_string();
-    for attempt in [&["write", "new"][..], &["environment", &own], &["trace", &own], &["signal", &own], &["namespace"]]
-    {
+    for attempt in [
+        &["write", "new"][..],
+        &["environment", &own],
+        &["trace", &own],
+        &["signal", &own],
+        &["limit", &own],
+        &["namespace"],
+    ] {
         fenced.refuses(attempt);
     }
     // By path it changes no attributes at all, since nothing says where.

@@ -210,6 +210,7 @@ async fn a_program_gets_the_login_of_its_peer() {
         tls: TlsMode::VerifyFull,
         ca: None,
         addresses: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        pinned: None,
     };
     world.peers.insert("main".into(), peer);
     let mut rule = exec_rule("sh", &["-c", "*"]);
@@ -239,6 +240,7 @@ async fn a_program_is_not_sent_to_an_address_that_its_peer_may_not_have() {
         tls: TlsMode::VerifyFull,
         ca: None,
         addresses: Vec::new(),
+        pinned: None,
     };
     world.peers.insert("main".into(), peer);
     let mut rule = exec_rule("true", &[]);

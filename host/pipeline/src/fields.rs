@@ -4,6 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use pipe_core::{
     diagnostic::Diagnostic,
+    limits::Limit,
     units::{ByteSize, UnitError, parse_duration},
 };
 
@@ -158,6 +159,19 @@ impl<'n> Fields<'n> {
             self.report.error("bad-value", "there cannot be less than none", node.span.clone(), "");
         }
         u64::try_from(number).ok()
+    }
+
+    /// What a call may take of something: bytes or things, at least one and at most what the host gives.
+    pub(crate) fn limit(&self, limit: Limit) -> Option<u64> {
+        let (key, most) = (limit.word(), limit.most());
+        let amount = if limit.is_bytes() { self.bytes(key) } else { self.count(key) }?;
+        if (1..=most).contains(&amount) {
+            return Some(amount);
+        }
+        let span = self.get(key)?.node.span.clone();
+        let message = format!("{} is not what a call can be given", self.report.source(&span));
+        self.report.advise("bad-value", message, span, format!("more than nothing and at most {}", limit.shown(most)));
+        None
     }
 
     /// The elements of an array, none where the key is absent.

@@ -21,7 +21,7 @@ use crate::{
     document::{AllowSpec, ExecSpec, HttpSpec, MailSpec, SlotSpec},
     fields::Located,
     network,
-    pipeline::{PeerKind, PeerSpec},
+    pipeline::{PeerKind, PeerSpec, RuleSpans},
     place,
     reference::Template,
     reveal::Sources,
@@ -43,18 +43,25 @@ pub(crate) struct Granter<'a> {
 }
 
 impl Granter<'_> {
-    /// The grant, as far as its rules are sound; the others are reported.
-    pub(crate) fn grant(&self, allow: &AllowSpec) -> Grant {
+    /// The grant with the places of its rules, as far as they are sound; the others are reported.
+    pub(crate) fn grant(&self, allow: &AllowSpec) -> (Grant, RuleSpans) {
+        let mut spans = RuleSpans::default();
         let mut grant = Grant {
-            http: allow.http.iter().filter_map(|spec| self.http(spec)).collect(),
-            mail: allow.mail.iter().filter_map(|spec| self.mail(spec)).collect(),
+            http: spans.read(Word::Http, &allow.http, |spec| &spec.rule.span, |spec| self.http(spec)),
+            mail: spans.read(Word::Mail, &allow.mail, |spec| &spec.span, |spec| self.mail(spec)),
             // First: what is revealed may come from a variable or a file that is granted.
-            reveal: allow.texts.iter().filter_map(|(word, text)| self.reveal(*word, text)).collect(),
-            secrets: allow.secrets.iter().filter_map(|spec| self.slot(spec)).collect(),
-            exec: allow.exec.iter().filter_map(|spec| self.exec(spec)).collect(),
+            reveal: spans.read(
+                Word::Reveal,
+                &allow.texts,
+                |(_, text)| &text.span,
+                |(word, text)| self.reveal(*word, text),
+            ),
+            secrets: spans.read(Word::Secrets, &allow.secrets, |spec| &spec.span, |spec| self.slot(spec)),
+            exec: spans.read(Word::Exec, &allow.exec, |spec| &spec.span, |spec| self.exec(spec)),
             ..Grant::default()
         };
         for (word, template) in &allow.texts {
+            let before = grant.count(*word);
             match word {
                 Word::Sql => grant.sql.extend(self.sql(template)),
                 Word::Read => grant.read.extend(self.path(template, Some(&grant.reveal))),
@@ -67,8 +74,11 @@ impl Granter<'_> {
                 // Their rules are tables.
                 Word::Http | Word::Mail | Word::Secrets | Word::Exec => {}
             }
+            if grant.count(*word) > before {
+                spans.push(*word, template.span.clone());
+            }
         }
-        grant
+        (grant, spans)
     }
 
     fn http(&self, spec: &HttpSpec) -> Option<HttpRule> {

@@ -1,7 +1,7 @@
 //! The pipeline file as a JSON Schema, for editors and `pipe schema`. It knows the shape; references, names and rules are
 //! known to [`check`](crate::check()).
 
-use pipe_core::stage::Stage;
+use pipe_core::{limits::Limit, stage::Stage};
 use serde_json::{Map, Value, json};
 
 use crate::{keys, pipeline::NotifyEvent};
@@ -28,6 +28,7 @@ pub fn json_schema() -> Value {
                 "timeout": { "$ref": "#/$defs/duration" },
                 "retry": { "$ref": "#/$defs/retry" },
             })),
+            "limits": { "$ref": "#/$defs/limits" },
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
@@ -55,6 +56,7 @@ fn definitions() -> Value {
             "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|min|h|d|w)$",
             "description": "A number with its unit: 500ms, 30s, 5m, 4h, 7d.",
         },
+        "limits": limits(),
         "retry": table("How often a step is tried, and how long between.", &["attempts"], json!({
             "attempts": { "type": "integer", "minimum": 1, "maximum": 100, "description": "In all." },
             "backoff": { "$ref": "#/$defs/duration" },
@@ -95,6 +97,7 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "retry": { "$ref": "#/$defs/retry" },
         "for_each": table("Repeats the step.", &["in"], json!({ "in": text("A name of [sets].") })),
         "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
+        "limits": { "$ref": "#/$defs/limits" },
         "allow": { "$ref": "#/$defs/allow" },
         "with": { "type": "object", "description": "Settings of the plugin." },
         "undo": text("Name of a step to undo."),
@@ -106,6 +109,25 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
     let properties: Map<String, Value> =
         keys.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone()))).collect();
     table("A call of a plugin.", required, Value::Object(properties))
+}
+
+/// What one call may take. Sizes carry a unit.
+fn limits() -> Value {
+    let limits = Limit::ALL.into_iter().map(|limit| {
+        let description = format!("Usually {}, at most {}.", limit.shown(limit.usual()), limit.shown(limit.most()));
+        let amount = if limit.is_bytes() {
+            let pattern = r"^[0-9]+(\.[0-9]+)?(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$";
+            json!({ "type": "string", "pattern": pattern, "description": description })
+        } else {
+            json!({ "type": "integer", "minimum": 1, "maximum": limit.most(), "description": description })
+        };
+        (limit.word().to_owned(), amount)
+    });
+    table(
+        "What one call may take. What a step does not say is taken from the file, then from pipe.",
+        &[],
+        Value::Object(limits.collect()),
+    )
 }
 
 fn allow() -> Value {
@@ -198,12 +220,12 @@ fn plugin() -> Value {
 }
 
 /// A table of entries with any name.
-fn entries(description: &str, entry: &Value) -> Value {
+pub(crate) fn entries(description: &str, entry: &Value) -> Value {
     json!({ "type": "object", "description": description, "additionalProperties": entry })
 }
 
 /// A table that holds these keys and no others.
-fn table(description: &str, required: &[&str], properties: Value) -> Value {
+pub(crate) fn table(description: &str, required: &[&str], properties: Value) -> Value {
     let mut table = json!({ "type": "object", "description": description, "additionalProperties": false });
     table["properties"] = properties;
     if !required.is_empty() {
@@ -212,7 +234,7 @@ fn table(description: &str, required: &[&str], properties: Value) -> Value {
     table
 }
 
-fn text(description: &str) -> Value {
+pub(crate) fn text(description: &str) -> Value {
     json!({ "type": "string", "description": description })
 }
 
@@ -229,6 +251,7 @@ mod tests {
             ("/properties/plugins/additionalProperties", keys::PLUGIN),
             ("/properties/defaults", keys::DEFAULTS),
             ("/$defs/retry", keys::RETRY),
+            ("/$defs/limits", keys::LIMITS),
             ("/$defs/inputs/additionalProperties", keys::INPUT),
             ("/$defs/secrets/additionalProperties", keys::SECRET),
             ("/$defs/peers/additionalProperties", keys::PEER),

@@ -18,6 +18,7 @@ mod node;
 mod pipeline;
 mod place;
 mod plugins;
+mod policy;
 mod read;
 mod reference;
 mod report;
@@ -32,9 +33,10 @@ pub use self::{
     json_schema::json_schema,
     pipeline::{
         NO_ENVIRONMENT, Notification, NotifyEvent, PeerKind, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry,
-        SecretSource, Step, Tls,
+        RuleSpans, SecretSource, Step, Tls,
     },
     plugins::{PluginFacts, check_against_plugins},
+    policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_schema},
     read::{MAXIMUM_FILE_BYTES, read},
     schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},

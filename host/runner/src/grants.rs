@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use pipe_capability::grant::Grant;
+use pipe_capability::{grant::Grant, path::PathRule};
 use pipe_core::{diagnostic::Diagnostic, id::StepId};
-use pipe_effects::path::{OwnPlaces, canonical_grant};
+use pipe_effects::path::{OwnPlaces, canonical_grant, resolve};
 use pipe_pipeline::{Pipeline, PluginSource};
 
 use crate::prepare::{Settings, all_steps};
@@ -22,9 +22,14 @@ pub(crate) fn canonical(
 ) -> Result<BTreeMap<StepId, Arc<Grant>>, Vec<Diagnostic>> {
     let mut grants = BTreeMap::new();
     let mut problems = Vec::new();
+    let mut written: Vec<PathBuf> = Vec::new();
     for step in all_steps(pipeline) {
-        match canonical_grant(step.grant.clone(), &pipeline.base, OwnPlaces { unwritable, unreadable }) {
-            Ok(grant) => {
+        let mut grant = step.grant.clone();
+        let to_come = to_come(&mut grant, &pipeline.base, &written);
+        match canonical_grant(grant, &pipeline.base, OwnPlaces { unwritable, unreadable }) {
+            Ok(mut grant) => {
+                written.extend(grant.write.iter().map(|rule| rule.resolved.clone()));
+                grant.read.extend(to_come);
                 grants.insert(step.id.clone(), Arc::new(grant));
             }
             Err(error) => {
@@ -37,6 +42,20 @@ pub(crate) fn canonical(
         }
     }
     if problems.is_empty() { Ok(grants) } else { Err(problems) }
+}
+
+/// Takes out of a grant what it may read and what an earlier step is yet to make: nothing is there, and it lies in what that
+/// step may write, which is nothing of pipe's own.
+fn to_come(grant: &mut Grant, base: &Path, written: &[PathBuf]) -> Vec<PathRule> {
+    let is_to_come = |rule: &mut PathRule| {
+        let resolved = resolve(base, &rule.resolved);
+        let found = !resolved.exists() && written.iter().any(|written| resolved.starts_with(written));
+        if found {
+            rule.resolved = resolved;
+        }
+        found
+    };
+    grant.read.extract_if(.., is_to_come).collect()
 }
 
 /// Where a rule stands in a step: its text in quotes, before the next part of the file begins. The step itself, where a reference
@@ -60,12 +79,22 @@ pub(crate) fn unwritable(pipeline: &Pipeline, settings: &Settings) -> Vec<PathBu
     let mut places = unreadable(settings);
     places.extend([real(&pipeline.file.path), real(&settings.executable)]);
     places.extend(plugins);
+    for policy in &settings.policies {
+        // Where it lies, and where a link of that name lies: replacing either would be another policy next time.
+        places.extend([real(&policy.file.path), beside(&policy.file.path)]);
+    }
     places
 }
 
 /// What no grant may read either: the journal and everybody's artifacts, and the key that makes compiled code trusted.
 pub(crate) fn unreadable(settings: &Settings) -> Vec<PathBuf> {
     settings.cache.iter().chain([&settings.state]).map(|path| real(path)).collect()
+}
+
+/// The path with its directory resolved, but not its last part.
+fn beside(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    path.file_name().map_or_else(|| real(path), |name| real(parent).join(name))
 }
 
 fn real(path: &Path) -> PathBuf {

@@ -1,7 +1,13 @@
 //! Everything knowable, checked before the first step: plugins, settings, grants, secrets, places.
 
 use std::{
-    collections::BTreeMap, ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc,
+    borrow::Cow,
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use pipe_capability::grant::Grant;
@@ -13,13 +19,18 @@ use pipe_core::{
     redact::Redactor,
     stage::Stage,
 };
-use pipe_effects::world::{Peer, TlsMode, World};
+use pipe_effects::{
+    path::resolve,
+    world::{Peer, TlsMode, World},
+};
 use pipe_journal::Journal;
-use pipe_pipeline::{PeerSpec, Pipeline, PluginFacts, RollbackEntry, Step, Tls, check_against_plugins, read_schema};
+use pipe_pipeline::{
+    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
+};
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
-use crate::{error::PrepareError, grants, load, plan::Plan, secrets};
+use crate::{ceiling, error::PrepareError, grants, load, plan::Plan, secrets};
 
 /// The plugins inside the binary: their bytes, by stage.
 pub type StandardPlugins = fn(Stage) -> &'static [u8];
@@ -44,6 +55,8 @@ pub struct Settings {
     pub actor: String,
     /// Version of `pipe`.
     pub version: String,
+    /// What the pipeline is held against.
+    pub policies: Vec<Policy>,
 }
 
 /// A run that may start.
@@ -64,6 +77,7 @@ pub struct Prepared {
     grants: BTreeMap<StepId, Arc<Grant>>,
     actor: String,
     version: String,
+    pub(crate) encrypted_backup: bool,
 }
 
 /// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
@@ -106,9 +120,18 @@ pub async fn describe_plugins(
 /// # Errors
 ///
 /// Everything that is wrong, each at its line.
-pub async fn plan(pipeline: &Pipeline, sandbox: &Sandbox, standard: StandardPlugins) -> Result<Plan, Vec<Diagnostic>> {
+pub async fn plan(
+    pipeline: &Pipeline,
+    sandbox: &Sandbox,
+    standard: StandardPlugins,
+    policies: &[Policy],
+) -> Result<Plan, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
-    Ok(Plan::new(pipeline, |step| planned(&plugins, step)))
+    let above = ceiling::check_policies(policies, pipeline, &plugins);
+    if !above.is_empty() {
+        return Err(above);
+    }
+    Ok(Plan::new(pipeline, policies, |step| planned(&plugins, step)))
 }
 
 /// Checks everything and sets up everything, up to but not including the first step.
@@ -125,18 +148,36 @@ pub async fn prepare(
     settings: Settings,
 ) -> Result<Prepared, PrepareError> {
     let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, standard).await.map_err(PrepareError::Invalid)?;
+    // Before anything is set up: a directory that may not be written is not made either.
+    let above = ceiling::check_policies(&settings.policies, &pipeline, &plugins);
+    if !above.is_empty() {
+        return Err(PrepareError::Invalid(above));
+    }
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
     let protected = grants::unwritable(&pipeline, &settings);
     let grants =
         grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
+    // And once more as they were pinned: a link may have been changed in between.
+    let pinned = |step: &Step| grants.get(&step.id).map_or_else(Cow::default, |grant| Cow::Borrowed(&**grant));
+    let peers: BTreeMap<String, Peer> =
+        pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect();
+    let database = |name: &str, file: &Path| {
+        peers.get(name).and_then(|peer| peer.pinned.clone()).unwrap_or_else(|| file.to_owned())
+    };
+    let above = ceiling::hold(&settings.policies, &pipeline, &plugins, database, pinned);
+    if !above.is_empty() {
+        return Err(PrepareError::Invalid(above));
+    }
     let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&artifacts)
         .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
+    let encrypted_backup =
+        settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
     let world = World {
-        peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect(),
+        peers,
         secrets,
         redactor,
         proofs: Some(journal.proof_key()?),
@@ -145,9 +186,9 @@ pub async fn prepare(
         artifacts,
         supervisor: settings.supervisor,
         protected,
-        unconfined: false,
+        unconfined: ceiling::unconfined(&settings.policies),
     };
-    let plan = Plan::new(&pipeline, |step| planned(&plugins, step));
+    let plan = Plan::new(&pipeline, &settings.policies, |step| planned(&plugins, step));
     Ok(Prepared {
         pipeline,
         plan,
@@ -161,6 +202,7 @@ pub async fn prepare(
         grants,
         actor: settings.actor,
         version: settings.version,
+        encrypted_backup,
     })
 }
 
@@ -198,6 +240,7 @@ impl Prepared {
             actor: self.actor.clone(),
             boot: pipe_journal::boot_id(),
             inputs: self.pipeline.inputs.clone(),
+            policies: self.plan.policies.clone(),
             further: portions.iter().map(|steps| steps.len() as u64).sum(),
             steps,
         };
@@ -247,6 +290,7 @@ fn peer(name: &str, spec: &PeerSpec) -> Peer {
         },
         ca: spec.ca.clone(),
         addresses: spec.addresses.clone(),
+        pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
     }
 }
 

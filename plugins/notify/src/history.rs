@@ -18,7 +18,8 @@ use crate::text;
 /// So much of the end of the file is looked through for an entry that is already there.
 const LOOKED_THROUGH: u64 = 4 << 20;
 
-/// Appends an entry to a file, in one write. Needs `allow.write`. A file that is missing is made.
+/// Appends an entry to a file, in one write. Needs `allow.write` of the file, or of a directory above it. A file that is
+/// missing is made.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("if" = { "properties": { "format": { "const": "markdown" } }, "required": ["format"] }))]

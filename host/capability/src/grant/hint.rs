@@ -93,6 +93,21 @@ impl Grant {
         Denial::new(word, path.shown, self.why(word, reason)).with_hint(self.with(word, rule))
     }
 
+    pub(super) fn name_denied(&self, path: &PathRequest<'_>) -> Denial {
+        if self.write.iter().all(|rule| !rule.covers(path.resolved)) || !is_resolved(path.resolved) {
+            let denial = self.path_denied(Word::Write, path);
+            return denial.with_hint(self.holder_line(path));
+        }
+        let reason = "the rule covers the file and not its name: making, removing and linking it are the directory's";
+        Denial::new(Word::Write, path.shown, reason).with_hint(self.holder_line(path))
+    }
+
+    /// The line that covers the directory which holds a path.
+    fn holder_line(&self, path: &PathRequest<'_>) -> Option<String> {
+        let holder = path.resolved.parent().filter(|_| is_resolved(path.resolved))?;
+        self.with(Word::Write, path.holder().map(|written| PathRule::new(written, holder)))
+    }
+
     pub(super) fn env_denied(&self, name: &str) -> Denial {
         Denial::new(Word::Env, name, self.why(Word::Env, "no rule names it"))
             .with_hint(self.with(Word::Env, EnvRule::parse(name).ok()))

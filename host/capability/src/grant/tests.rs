@@ -15,7 +15,7 @@ fn paths(rules: &[&str]) -> Vec<PathRule> {
 }
 
 fn asked(path: &str) -> PathRequest<'_> {
-    PathRequest { shown: path, resolved: Path::new(path), directory: false }
+    PathRequest { shown: path, resolved: Path::new(path) }
 }
 
 fn mail(to: &[&str]) -> MailRule {
@@ -87,6 +87,12 @@ fn every_denial_names_its_word() {
         (full().read(&asked("/etc/x")).unwrap_err(), "read /etc/x: no rule covers it"),
         (full().write(&asked("/srv/in/x")).unwrap_err(), "write /srv/in/x: it may be read only"),
         (full().disk(&asked("/srv/in/x")).unwrap_err(), "disk /srv/in/x: no rule covers it"),
+        (
+            full().write_name(&asked("/srv/out")).unwrap_err(),
+            "write /srv/out: the rule covers the file and not its name: making, removing and linking it are the directory's",
+        ),
+        (full().write_name(&asked("/srv/other/x")).unwrap_err(), "write /srv/other/x: no rule covers it"),
+        (full().write_name(&asked("/srv/in/x")).unwrap_err(), "write /srv/in/x: it may be read only"),
         (full().read(&asked("/srv/in/../x")).unwrap_err(), "read /srv/in/../x: the path is not a plain absolute one"),
         (full().env("home").unwrap_err(), "env home: no rule names it"),
         (full().secret("key", &to).unwrap_err(), "secrets key to argocd: the secret may go elsewhere, not there"),
@@ -143,6 +149,7 @@ fn writing_covers_reading_and_nothing_else_covers_another_word() {
     assert_eq!(grant.read(&asked("/srv/out/x")).unwrap().written, "out");
     assert_eq!(grant.read(&asked("/srv/both/x")).unwrap(), &grant.read[1]);
     assert!(grant.write(&asked("/srv/in/x")).is_err());
+    assert_eq!(grant.write_name(&asked("/srv/out/x")).unwrap().written, "out");
     assert!(grant.disk(&asked("/srv/out")).is_err());
     assert!(grant.read(&asked("/srv/data")).is_err());
     assert_eq!(grant.sql("main", Access::Read).unwrap().to_string(), "read main");

@@ -96,8 +96,10 @@ pub(super) struct View {
 /// Sets up what the program sees: all of the machine, but read-only where it may not write; or, where it may use sockets of
 /// UNIX, nothing but what it may see.
 pub(super) fn set_up_view(specification: &Specification) -> io::Result<View> {
-    // Nothing of this comes back to the host.
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
+    // Nothing of this comes back to the host. Where that cannot be had, nothing is changed.
+    if let Err(error) = mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE) {
+        return Ok(View { without: vec![format!("mounts of its own ({error})")], ..View::default() });
+    }
     let nothing_special = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let mut without = Vec::new();
     let mut done =

@@ -189,6 +189,8 @@ fn refused() -> Result<Rules, FilterError> {
     rules.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
     let terminal = TERMINAL_INPUT.into_iter().map(|request| rule([equal(1, request)]));
     rules.insert(libc::SYS_ioctl, terminal.collect::<Result<_, _>>()?);
+    // Its own limits, and nobody else's.
+    rules.insert(libc::SYS_prlimit64, vec![rule([not(0, 0)])?]);
     // A connection that is made by sending: Landlock is not asked.
     let fast_open = number(libc::MSG_FASTOPEN);
     for (call, flags) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {

@@ -56,11 +56,12 @@ pub(super) async fn open(
     let (requests, receiver) = mpsc::channel(1);
     let (ready, opened) = oneshot::channel();
     let (path, protected, name) = (peer.path()?, session.world.protected.clone(), peer.name.clone());
+    let pinned = peer.pinned.clone();
     let (token, runtime) = (session.cancellation().clone(), Handle::current());
     let redactor = session.world.redactor.clone();
     session.operations().spawn_blocking(move || {
         let _permit = permit;
-        let worker = Place::find(&path, access, &protected);
+        let worker = Place::find(&path, access, &protected).and_then(|place| place.still(pinned.as_deref()));
         match worker.and_then(|place| Ok(Worker::open(&place, access, token, name, redactor)?)) {
             Ok(worker) => {
                 if ready.send(Ok(())).is_ok() {

@@ -96,6 +96,7 @@ pub(crate) fn peer(name: &str, url: &str) -> Peer {
         tls: TlsMode::VerifyFull,
         ca: None,
         addresses: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        pinned: None,
     }
 }
 

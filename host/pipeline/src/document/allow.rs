@@ -208,7 +208,7 @@ fn exec(report: &Report, node: &Node) -> Option<ExecSpec> {
     })
 }
 
-fn port(report: &Report, node: &Node) -> Option<u16> {
+pub(crate) fn port(report: &Report, node: &Node) -> Option<u16> {
     let port = fields::number(report, node).and_then(|number| u16::try_from(number).ok());
     if port.is_none() && matches!(node.value, Value::Integer(_)) {
         report.advise("bad-value", "this is no port", node.span.clone(), "ports are 1 to 65535");

@@ -41,10 +41,26 @@ behaviours! {
     LinkFile = "link-file",
     /// Makes a symbolic link, and reads through it.
     ReadThroughOwnLink = "read-through-own-link",
-    /// Sends a request.
+    /// Makes a symbolic link.
+    MakeLink = "make-link",
+    /// Makes a directory.
+    MakeDirectory = "make-directory",
+    /// Adds to the end of a file.
+    AppendFile = "append-file",
+    /// Removes a file or a directory, and puts a symbolic link in its place.
+    ReplaceByLink = "replace-by-link",
+    /// Puts a link to another database in the place of a peer's, and reads the peer.
+    ReplaceDatabase = "replace-database",
+    /// Reads and writes a file after somebody has put something else in its place.
+    UseAfterSwap = "use-after-swap",
+    /// Opens a path as it stands, without libc.
+    OpenAsItStands = "open-as-it-stands",
+    /// Sends a request, with a body where there is something to say.
     Request = "request",
     /// Opens a TCP connection without the host's HTTP.
     Connect = "connect",
+    /// Reads a database.
+    ReadDatabase = "read-database",
     /// Sends a message by mail.
     SendMail = "send-mail",
     /// Opens a database for writing, and writes.

@@ -4,6 +4,7 @@
 mod behaviours;
 mod flood;
 mod forever;
+mod names;
 mod reach;
 mod report;
 mod secrets;
@@ -73,9 +74,17 @@ impl Verify for Hostile {
             Behaviour::RemoveFile => reach::remove_file(path),
             Behaviour::RenameFile => reach::rename_file(path, &settings.to),
             Behaviour::LinkFile => reach::link_file(path, &settings.to),
-            Behaviour::ReadThroughOwnLink => reach::read_through_own_link(path, &settings.to),
-            Behaviour::Request => reach::request(&settings.method, &settings.peer, path),
+            Behaviour::ReadThroughOwnLink => names::read_through_own_link(path, &settings.to),
+            Behaviour::MakeLink => names::make_link(path, &settings.to),
+            Behaviour::MakeDirectory => names::make_directory(path),
+            Behaviour::AppendFile => names::append_file(path, text),
+            Behaviour::ReplaceByLink => names::replace_by_link(path, &settings.to),
+            Behaviour::ReplaceDatabase => names::replace_database(path, &settings.to, &settings.peer),
+            Behaviour::UseAfterSwap => names::use_after_swap(path),
+            Behaviour::OpenAsItStands => names::open_as_it_stands(path),
+            Behaviour::Request => reach::request(&settings.method, &settings.peer, path, text),
             Behaviour::Connect => reach::connect(&settings.name),
+            Behaviour::ReadDatabase => reach::read_database(&settings.peer),
             Behaviour::SendMail => reach::send_mail(&settings.peer, &settings.name, &settings.argv, text),
             Behaviour::WriteDatabase => reach::write_database(&settings.peer),
             Behaviour::WriteThroughReading => reach::write_through_reading(&settings.peer),

@@ -102,7 +102,7 @@ fn replace(arguments: &Arguments, context: &Context<'_>) -> Result<Value> {
     let Some(text) = arguments.bytes(context, 0)? else { return Ok(Value::Null) };
     let Some(part) = arguments.bytes(context, 1)? else { return Ok(Value::Null) };
     if part.first().is_none_or(|first| *first == 0) {
-        return context.get(0);
+        return text_of(text.into_owned());
     }
     let Some(other) = arguments.bytes(context, 2)? else { return Ok(Value::Null) };
     let most = usize::try_from(MOST_VALUE_BYTES).unwrap_or_default();
@@ -117,8 +117,12 @@ fn replace(arguments: &Arguments, context: &Context<'_>) -> Result<Value> {
         from += at + part.len();
     }
     replaced.extend_from_slice(&text[from..]);
+    text_of(replaced)
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<Value> {
     let no_text = |_| Error::UserFunctionError("the result holds bytes that are no text".into());
-    String::from_utf8(replaced).map(Value::Text).map_err(no_text)
+    String::from_utf8(bytes).map(Value::Text).map_err(no_text)
 }
 
 fn trim(arguments: &Arguments, context: &Context<'_>, left: bool, right: bool) -> Result<Value> {
@@ -224,7 +228,10 @@ mod tests {
                 }
             }
         }
-        agree("replace(x'6162', 'b', 'c')");
+        for expression in ["replace(x'6162', 'b', 'c')", "replace(x'6162', '', 'c')", "replace(x'6162', '', NULL)"] {
+            agree(expression);
+            agree(&format!("typeof({expression})"));
+        }
         agree("trim('  x ')");
         agree("unhex('ABcd')");
     }
