@@ -1,6 +1,7 @@
 //! What one step may touch, and the decisions.
 
 mod hint;
+mod network;
 
 use crate::{
     address::AddressRefused,
@@ -14,14 +15,19 @@ use crate::{
     rule::InToml,
     secret::{SecretSlot, SlotTarget},
     sql::{Access, SqlRule},
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
     word::Word,
 };
+
+pub use self::network::TcpName;
 
 /// What one step may touch.
 ///
 /// Everything that no rule names is denied. The default has no rules, and so:
 ///
 /// - no HTTP request is sent, to peers neither,
+/// - no name is looked up, no connection opened, no handshake made,
 /// - no database is opened,
 /// - no file is read, written, listed or looked at,
 /// - the free space of no path is told,
@@ -33,6 +39,10 @@ use crate::{
 pub struct Grant {
     /// Requests that may be sent.
     pub http: Vec<HttpRule>,
+    /// Hosts and ports that may be connected to.
+    pub tcp: Vec<TcpRule>,
+    /// Servers that may be shaken hands with.
+    pub tls: Vec<TlsRule>,
     /// Databases that may be used.
     pub sql: Vec<SqlRule>,
     /// Directories and files that may be read.
@@ -163,8 +173,8 @@ impl Grant {
         Word::ALL.into_iter().flat_map(rules).collect()
     }
 
-    /// The grant cut down to reading, for a preview: requests with GET and HEAD, databases and directories for reading alone,
-    /// free space and variables. No secrets, programs or artifacts.
+    /// The grant cut down to reading, for a preview: requests with GET and HEAD, handshakes, databases and directories for reading
+    /// alone, free space and variables. No connections, since anything can be sent through one; no secrets, programs or artifacts.
     #[must_use]
     pub fn reading(&self) -> Self {
         let mut sql: Vec<SqlRule> = Vec::new();
@@ -178,6 +188,7 @@ impl Grant {
         read.extend(self.write.iter().filter(|rule| !self.read.contains(rule)).cloned());
         Self {
             http: self.http.iter().filter_map(HttpRule::reading).collect(),
+            tls: self.tls.clone(),
             sql,
             read,
             disk: self.disk.clone(),
@@ -193,6 +204,8 @@ impl Grant {
         }
         match word {
             Word::Http => all(&self.http),
+            Word::Tcp => all(&self.tcp),
+            Word::Tls => all(&self.tls),
             Word::Sql => all(&self.sql),
             Word::Read => all(&self.read),
             Word::Write => all(&self.write),

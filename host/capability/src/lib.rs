@@ -10,6 +10,7 @@
 pub mod address;
 pub mod artifact;
 pub mod denial;
+pub mod endpoint;
 pub mod env;
 pub mod exec;
 pub mod grant;
@@ -21,4 +22,6 @@ pub mod peer;
 pub mod rule;
 pub mod secret;
 pub mod sql;
+pub mod tcp;
+pub mod tls;
 pub mod word;

@@ -7,6 +7,10 @@ use std::{fmt, str::FromStr};
 pub enum Word {
     /// HTTP requests, by method, peer or origin, and path.
     Http,
+    /// Connections, by host and port.
+    Tcp,
+    /// TLS handshakes, by peer or by host and port.
+    Tls,
     /// Databases, by peer.
     Sql,
     /// Directories and files, for reading.
@@ -27,8 +31,10 @@ pub enum Word {
 
 impl Word {
     /// All of them, in the order in which they are printed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Http,
+        Self::Tcp,
+        Self::Tls,
         Self::Sql,
         Self::Read,
         Self::Write,
@@ -44,6 +50,8 @@ impl Word {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
             Self::Sql => "sql",
             Self::Read => "read",
             Self::Write => "write",
@@ -84,7 +92,7 @@ mod tests {
         for word in Word::ALL {
             assert_eq!(word.to_string().parse(), Ok(word));
         }
-        for text in ["", "Http", "http ", "secret", "reveal", "tcp"] {
+        for text in ["", "Http", "http ", "secret", "reveal", "udp"] {
             assert_eq!(text.parse::<Word>(), Err(UnknownWord(text.to_owned())));
         }
     }

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use pipe_core::diagnostic::{Diagnostic, SourceFile};
 
 pub(crate) use self::{
-    allow::{AllowSpec, ExecSpec, HttpSpec, SlotSpec},
+    allow::{AllowSpec, ExecSpec, HostSpec, SlotSpec},
     name::shortened,
     sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, pattern},
     step::{Body, Call, Defaults, NotifySpec, RollbackSpec, StepSpec},

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
+use ipnet::IpNet;
 use pipe_capability::{
     artifact::ArtifactRule,
     env::EnvRule,
@@ -12,11 +13,13 @@ use pipe_capability::{
     rule::RuleError,
     secret::{SecretSlot, SlotTarget},
     sql::SqlRule,
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
     word::Word,
 };
 
 use crate::{
-    document::{AllowSpec, ExecSpec, HttpSpec, SlotSpec},
+    document::{AllowSpec, ExecSpec, HostSpec, SlotSpec},
     fields::Located,
     network,
     pipeline::PeerSpec,
@@ -53,6 +56,8 @@ impl Granter<'_> {
     pub(crate) fn grant(&self, allow: &AllowSpec) -> Grant {
         let mut grant = Grant {
             http: allow.http.iter().filter_map(|spec| self.http(spec)).collect(),
+            tcp: allow.tcp.iter().filter_map(|spec| self.tcp(spec)).collect(),
+            tls: allow.tls.iter().filter_map(|spec| self.tls(spec)).collect(),
             secrets: allow.secrets.iter().filter_map(|spec| self.slot(spec)).collect(),
             exec: allow.exec.iter().filter_map(|spec| self.exec(spec)).collect(),
             ..Grant::default()
@@ -66,36 +71,66 @@ impl Granter<'_> {
                 Word::Env => grant.env.extend(self.env(template)),
                 Word::Artifacts => grant.artifacts.extend(self.artifacts(template)),
                 // Their rules are tables.
-                Word::Http | Word::Secrets | Word::Exec => {}
+                Word::Http | Word::Tcp | Word::Tls | Word::Secrets | Word::Exec => {}
             }
         }
         grant
     }
 
-    fn http(&self, spec: &HttpSpec) -> Option<HttpRule> {
+    fn http(&self, spec: &HostSpec) -> Option<HttpRule> {
         let rule = self.rule(&spec.rule, Place::PathPattern, HttpRule::parse)?;
-        let addresses: Vec<Option<_>> = spec.addresses.iter().map(|net| network::net(&self.scope, net)).collect();
-        let addresses = addresses.into_iter().collect::<Option<_>>()?;
-        let rule = self.read(&spec.rule.span, rule.with_addresses(addresses))?;
+        let rule = self.read(&spec.rule.span, rule.with_addresses(self.addresses(spec)?))?;
         match rule.target() {
             HttpTarget::Peer(name) => {
                 self.peer(name, Kind::Http, &spec.rule.span)?;
             }
-            HttpTarget::Origin { host, .. } => {
-                let reached = network::reachable(&host.to_string(), &rule.addresses);
-                if let Err(refused) = reached {
-                    let hint = format!(
-                        "a table can name it: `{{ rule = {}, addresses = [\"{}\"] }}`",
-                        self.scope.report.source(&spec.rule.span),
-                        refused.network()
-                    );
-                    let message = format!("{refused}, which a name alone never grants");
-                    self.scope.report.advise("private-address", message, spec.rule.span.clone(), hint);
+            HttpTarget::Origin { host, .. } => self.reachable(spec, &host.to_string(), &rule.addresses)?,
+        }
+        Some(rule)
+    }
+
+    fn tcp(&self, spec: &HostSpec) -> Option<TcpRule> {
+        let rule = self.rule(&spec.rule, Place::Plain, TcpRule::parse)?;
+        let rule = rule.with_addresses(self.addresses(spec)?);
+        self.reachable(spec, &rule.endpoint().host.to_string(), &rule.addresses)?;
+        Some(rule)
+    }
+
+    fn tls(&self, spec: &HostSpec) -> Option<TlsRule> {
+        let rule = self.rule(&spec.rule, Place::Plain, TlsRule::parse)?;
+        let rule = self.read(&spec.rule.span, rule.with_addresses(self.addresses(spec)?))?;
+        match rule.target() {
+            TlsTarget::Peer(name) => {
+                let peer = self.peer(name, Kind::Any, &spec.rule.span)?;
+                if peer.url.scheme() != "https" {
+                    let message = format!("the peer `{name}` is not `https`: there is no handshake to look at");
+                    let hint = "name an `https` peer, or a host and a port: `api.example:443`";
+                    self.scope.report.advise("peer-kind", message, spec.rule.span.clone(), hint);
                     return None;
                 }
             }
+            TlsTarget::Host(endpoint) => self.reachable(spec, &endpoint.host.to_string(), &rule.addresses)?,
         }
         Some(rule)
+    }
+
+    fn addresses(&self, spec: &HostSpec) -> Option<Vec<IpNet>> {
+        // Every one is read before giving up, so that each error is reported.
+        let addresses: Vec<Option<_>> = spec.addresses.iter().map(|net| network::net(&self.scope, net)).collect();
+        addresses.into_iter().collect()
+    }
+
+    /// Reports a rule for an address that only `addresses` grant.
+    fn reachable(&self, spec: &HostSpec, host: &str, addresses: &[IpNet]) -> Option<()> {
+        let Err(refused) = network::reachable(host, addresses) else { return Some(()) };
+        let hint = format!(
+            "a table can name it: `{{ rule = {}, addresses = [\"{}\"] }}`",
+            self.scope.report.source(&spec.rule.span),
+            refused.network()
+        );
+        let message = format!("{refused}, which a name alone never grants");
+        self.scope.report.advise("private-address", message, spec.rule.span.clone(), hint);
+        None
     }
 
     fn sql(&self, template: &Template) -> Option<SqlRule> {

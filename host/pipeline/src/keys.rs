@@ -19,7 +19,8 @@ pub(crate) const FILE: &[&str] = &[
 pub(crate) const ENVIRONMENT: &[&str] = &["inputs", "sets", "secrets", "peers"];
 pub(crate) const INPUT: &[&str] = &["pattern", "default", "description"];
 pub(crate) const SECRET: &[&str] = &["env", "file"];
-pub(crate) const PEER: &[&str] = &["url", "password", "bearer", "secret_path", "tls", "ca", "addresses"];
+pub(crate) const PEER: &[&str] =
+    &["url", "password", "bearer", "secret_path", "tls", "ca", "client_cert", "client_key", "addresses"];
 pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
@@ -30,8 +31,10 @@ pub(crate) const ROLLBACK: &[&str] =
     &["undo", "continue", "name", "stage", "plugin", "check", "timeout", "retry", "for_each", "allow", "with"];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "allow", "with"];
 pub(crate) const FOR_EACH: &[&str] = &["in"];
-pub(crate) const ALLOW: &[&str] = &["http", "sql", "read", "write", "disk", "env", "secrets", "exec", "artifacts"];
-pub(crate) const HTTP: &[&str] = &["rule", "addresses"];
+pub(crate) const ALLOW: &[&str] =
+    &["http", "tcp", "tls", "sql", "read", "write", "disk", "env", "secrets", "exec", "artifacts"];
+/// A rule about a host whose addresses are not public, whatever the word.
+pub(crate) const HOST: &[&str] = &["rule", "addresses"];
 pub(crate) const SLOT: &[&str] = &["name", "to", "header", "format"];
 pub(crate) const EXEC: &[&str] = &["program", "argv", "cwd", "env", "peer", "secret_env", "sha256"];
 
@@ -44,7 +47,7 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
             &["gate", "waves", "guard", "watch", "window", "phase", "in_flight", "limits", "checklist", "at_once"]
         }
         FOR_EACH => &["at_once"],
-        ALLOW => &["tcp", "tls", "mail", "reveal"],
+        ALLOW => &["mail", "reveal"],
         EXEC => &["user", "read", "write", "ports", "sockets", "secret_file"],
         _ => &[],
     };

@@ -31,8 +31,8 @@ pub use self::{
     document::{Document, parse},
     json_schema::json_schema,
     pipeline::{
-        NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry,
-        SecretSource, Step, Tls,
+        ClientIdentity, NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry,
+        RollbackEntry, SecretSource, Step, Tls,
     },
     plugins::{PluginFacts, check_against_plugins},
     read::{MAXIMUM_FILE_BYTES, read},
