@@ -15,12 +15,14 @@ mod coverage;
 mod endless;
 mod files;
 mod floods;
+mod handshakes;
 mod network;
 mod others;
 mod places;
 mod reports;
 mod scene;
 mod servers;
+mod sockets;
 mod terminal;
 mod too_much;
 

@@ -6,6 +6,7 @@
 mod certificates;
 mod https;
 mod medical_system;
+mod network_checks;
 mod postgres;
 mod programs;
 mod secrets;

@@ -1,4 +1,4 @@
-//! What the host does on behalf of a guest: HTTP, SQL, programs, artifacts, free space, variables, receipts.
+//! What the host does on behalf of a guest: HTTP, TCP, TLS, SQL, programs, artifacts, free space, variables, receipts.
 //!
 //! Every method of [`session::Session`] asks `capability` first, writes the use or the refusal into the
 //! [`ledger::Ledger`], and only then acts. Knows no wasmtime and no terminal.
@@ -17,6 +17,7 @@ mod peer;
 pub mod process;
 pub mod session;
 pub mod sql;
-mod tls;
+pub mod tcp;
+pub mod tls;
 pub mod variable;
 pub mod world;

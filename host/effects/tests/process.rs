@@ -201,6 +201,7 @@ async fn a_program_gets_the_login_of_its_peer() {
         secret_path: None,
         tls: TlsMode::VerifyFull,
         ca: None,
+        client: None,
         addresses: Vec::new(),
     };
     world.peers.insert("main".into(), peer);

@@ -26,6 +26,7 @@ use crate::{
     http::Sender,
     limits::{Limiter, Limits},
     lines::{LineBudget, Output},
+    network,
     plugin::{Description, Plugin, Sandbox, SandboxError, StagePre, one_line},
     report,
     state::State,
@@ -203,6 +204,7 @@ impl Sandbox {
             .stdout(Output::new(lines.clone(), LogLevel::Info))
             .stderr(Output::new(lines.clone(), LogLevel::Warning));
         builder.envs(&session.granted_variables()).max_random_size(1 << 20);
+        network::check_addresses(&mut builder, session);
         let fence = Fence::new(Arc::clone(session), &mut builder, &self.nowhere)
             .map_err(|error| SandboxError::Engine(one_line(&error)))?;
         let mut table = ResourceTable::new();
@@ -213,6 +215,7 @@ impl Sandbox {
             table,
             fence,
             lines,
+            sockets: 0,
             receipts: 0,
             stored: Arc::clone(stored),
             wasi: builder.build(),

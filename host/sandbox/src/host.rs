@@ -9,6 +9,7 @@ pub(crate) mod log;
 pub(crate) mod process;
 #[expect(unreachable_pub, reason = "the generated code re-exports its handle")]
 pub(crate) mod sql;
+pub(crate) mod tls;
 
 use pipe_effects::error::{EffectError, ErrorKind};
 

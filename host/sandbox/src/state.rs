@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) fence: Fence,
     pub(crate) lines: LineBudget,
+    /// Sockets that are open.
+    pub(crate) sockets: usize,
     /// Receipts saved so far.
     pub(crate) receipts: u32,
     /// Artifacts stored by this call. Shared, since it is read after the Store is gone.

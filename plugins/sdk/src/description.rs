@@ -21,6 +21,10 @@ pub trait Plugin {
 pub enum Word {
     /// HTTP requests.
     Http,
+    /// Connections.
+    Tcp,
+    /// TLS handshakes.
+    Tls,
     /// Databases.
     Sql,
     /// Reading files.
@@ -45,6 +49,8 @@ impl Word {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
             Self::Sql => "sql",
             Self::Read => "read",
             Self::Write => "write",

@@ -52,6 +52,8 @@ pub mod process;
 pub mod schema;
 pub mod sql;
 pub mod stage;
+pub mod tcp;
+pub mod tls;
 pub mod units;
 
 mod context;

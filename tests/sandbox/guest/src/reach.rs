@@ -1,7 +1,6 @@
 //! Reaching for what a grant may or may not cover.
 
 use std::fs;
-use std::net::TcpStream;
 
 use pipe_sdk::artifact::{self, Storing};
 use pipe_sdk::http::{Method, Request, peer};
@@ -74,11 +73,6 @@ pub(crate) fn request(method: &str, name: &str, path: &str) -> Attempt {
     let url = if path.contains("://") { path.to_owned() } else { peer(name, path) };
     let response = Request::new(method, url).send()?;
     done(format!("{} {}", response.status, response.text()))
-}
-
-pub(crate) fn connect(address: &str) -> Attempt {
-    TcpStream::connect(address)?;
-    done("connected")
 }
 
 pub(crate) fn write_database(peer: &str) -> Attempt {
