@@ -16,6 +16,7 @@ mod endless;
 mod files;
 mod floods;
 mod handshakes;
+mod hazards;
 mod network;
 mod others;
 mod places;
