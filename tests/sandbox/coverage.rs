@@ -52,6 +52,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             sockets::an_address_counts_only_once_its_name_led_there,
             sockets::a_rule_for_a_private_address_needs_addresses,
         ],
+        Behaviour::ConnectThroughStd => &[sockets::the_standard_library_connects_to_what_is_granted],
         Behaviour::LookUp => &[
             sockets::a_name_that_is_not_granted_is_not_looked_up,
             sockets::an_odd_spelling_of_an_address_is_no_name,

@@ -76,6 +76,18 @@ pub(crate) fn a_granted_name_is_connected_to_however_it_is_spelt() {
 }
 
 #[test]
+pub(crate) fn the_standard_library_connects_to_what_is_granted() {
+    let server = Echo::start();
+    let scene = Scene::new(Behaviour::ConnectThroughStd).with("name", &format!("localhost:{}", server.port));
+    let refused = scene.run();
+    assert_ne!(refused.ended.code, 0, "{}", refused.ended);
+    assert_eq!(refused.refusals().next().unwrap()["reason"], "the step has no `allow.tcp`");
+    assert!(server.seen().is_empty());
+    let granted = scene.allow(&server.line("localhost")).run();
+    assert_eq!(granted.observed(), "hello", "{}", granted.ended);
+}
+
+#[test]
 pub(crate) fn a_granted_address_is_connected_to_by_its_number() {
     let server = Echo::start();
     let line = format!("allow.tcp = [{{ rule = \"127.0.0.1:{}\", addresses = [\"127.0.0.1/32\"] }}]", server.port);

@@ -105,7 +105,7 @@ async fn a_server_that_is_not_trusted_shows_the_same_and_why() {
             let peer = place.peer(&server);
             let peer = if trusted { peer } else { Peer { ca: None, ..peer } };
             let facts = look(peer, None).await.unwrap();
-            assert_eq!(facts.verified, Err(why.to_owned()));
+            assert!(facts.verified.as_ref().is_err_and(|told| told.starts_with(why)), "{:?}", facts.verified);
             assert_eq!(facts.chain.len(), 1);
         }
     }

@@ -37,10 +37,9 @@ impl Check for TcpCheck {
 
     fn look(&self, context: &Context) -> Result<Finding, Failure> {
         let started = Instant::now();
-        let stream = tcp::connect(&self.host, self.port, run::patience(context, self.timeout.0.0))?;
-        let place = stream.peer_addr().map_or_else(|_| self.host.clone(), |address| address.to_string());
+        let connection = tcp::connect(&self.host, self.port, run::patience(context, self.timeout.0.0))?;
         let took = started.elapsed().as_millis();
-        Ok(Finding::pass(format!("{place} takes connections")).with_observed(format!("{took} ms")))
+        Ok(Finding::pass(format!("{} takes connections", connection.peer())).with_observed(format!("{took} ms")))
     }
 }
 

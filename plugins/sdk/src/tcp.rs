@@ -1,46 +1,86 @@
 //! TCP connections. Capability: `tcp`.
 //!
-//! `std::net` works too, but cannot tell a name that is not granted from one that does not exist.
+//! `std::net` works too, but in a component it cannot tell what is not granted from what is not there, and loses the reason
+//! of a connection that fails while it is waited for with a limit.
+
+#[cfg(not(target_family = "wasm"))]
+mod native;
+#[cfg(target_family = "wasm")]
+mod wasi;
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+#[cfg(not(target_family = "wasm"))]
+use native as system;
+#[cfg(target_family = "wasm")]
+use wasi as system;
+
 use crate::{Error, ErrorKind};
+
+/// A connection. Closed when it is dropped.
+pub struct Connection {
+    stream: system::Stream,
+    peer: SocketAddr,
+}
+
+impl Connection {
+    /// The address that answered.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+}
+
+impl io::Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl io::Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
 
 /// Connects to the first address of `host` that answers, within `timeout` over all of them.
 ///
 /// # Errors
 ///
 /// Kind `denied` where the step may not look the host up or connect to it on this port: the log of the run says which line
-/// would allow it. Kind `unavailable` or `timed-out` where nobody answers.
-pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Error> {
+/// would allow it. Kind `unavailable` or `timed-out` where nobody answers, `limit` where too many sockets are open.
+pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Connection, Error> {
     let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let started = Instant::now();
-    let mut failed = error(ErrorKind::Unavailable, format!("{place}: the name has no address"));
-    for address in
-        addresses(host, port).map_err(|error| Error { message: format!("{place}: {}", error.message), ..error })?
-    {
+    let mut failed = error(ErrorKind::Unavailable, format!("{place}: the name {host} has no address"));
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(address) => vec![address],
+        Err(_) => system::addresses(host).map_err(|(kind, what)| explain(&place, kind, &what))?,
+    };
+    for address in addresses {
         let left = timeout.saturating_sub(started.elapsed());
         if left.is_zero() {
             return Err(error(ErrorKind::TimedOut, format!("{place}: no connection within {timeout:?}")));
         }
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(stream) => return Ok(stream),
-            Err(problem) => failed = explain(&place, address, &problem),
+        let peer = SocketAddr::new(address, port);
+        match system::connect(peer, left) {
+            Ok(stream) => return Ok(Connection { stream, peer }),
+            Err((kind, what)) => failed = explain(&place, kind, &what),
         }
     }
     Err(failed)
 }
 
-fn explain(place: &str, address: SocketAddr, problem: &io::Error) -> Error {
-    match problem.kind() {
-        io::ErrorKind::PermissionDenied => error(ErrorKind::Denied, format!("tcp {place}: not granted")),
-        io::ErrorKind::ConnectionRefused => {
-            error(ErrorKind::Unavailable, format!("{place}: connection refused by {address}"))
-        }
-        io::ErrorKind::TimedOut => error(ErrorKind::TimedOut, format!("{place}: {address} does not answer")),
-        _ => error(ErrorKind::Unavailable, format!("{place}: cannot connect to {address}: {problem}")),
+fn explain(place: &str, kind: ErrorKind, what: &str) -> Error {
+    match kind {
+        ErrorKind::Denied => error(kind, format!("tcp {place}: not granted")),
+        _ => error(kind, format!("{place}: {what}")),
     }
 }
 
@@ -48,50 +88,11 @@ fn error(kind: ErrorKind, message: String) -> Error {
     Error { kind, message, hint: None, code: None }
 }
 
-/// The addresses of a host, as WASI tells them: `std` would forget why there are none.
-#[cfg(target_family = "wasm")]
-fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
-    use std::net::IpAddr;
-
-    use wasip2::sockets::instance_network::instance_network;
-    use wasip2::sockets::ip_name_lookup::resolve_addresses;
-    use wasip2::sockets::network::{ErrorCode, IpAddress};
-
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let told = |code: ErrorCode| match code {
-        ErrorCode::AccessDenied => error(ErrorKind::Denied, format!("tcp {host}: not granted")),
-        ErrorCode::Timeout => error(ErrorKind::TimedOut, format!("the name server does not answer for {host}")),
-        ErrorCode::InvalidArgument => error(ErrorKind::Invalid, format!("`{host}` is not a host")),
-        _ => error(ErrorKind::Unavailable, format!("the name {host} was not found")),
-    };
-    let answers = resolve_addresses(&instance_network(), host).map_err(told)?;
-    let mut addresses = Vec::new();
-    loop {
-        match answers.resolve_next_address() {
-            Ok(Some(IpAddress::Ipv4((a, b, c, d)))) => addresses.push(SocketAddr::from(([a, b, c, d], port))),
-            Ok(Some(IpAddress::Ipv6((a, b, c, d, e, f, g, h)))) => {
-                addresses.push(SocketAddr::from(([a, b, c, d, e, f, g, h], port)));
-            }
-            Ok(None) => return Ok(addresses),
-            Err(ErrorCode::WouldBlock) => answers.subscribe().block(),
-            Err(code) => return Err(told(code)),
-        }
-    }
-}
-
-/// The same without a host: for native tests.
-#[cfg(not(target_family = "wasm"))]
-fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
-    use std::net::ToSocketAddrs as _;
-    let found = (host, port).to_socket_addrs();
-    found.map(Iterator::collect).map_err(|problem| error(ErrorKind::Unavailable, problem.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
+    use std::thread;
 
     use super::*;
 
@@ -99,13 +100,17 @@ mod tests {
     fn a_connection_is_made_or_its_absence_explained() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let connected = connect("127.0.0.1", port, Duration::from_secs(5)).expect("a connection");
-        assert_eq!(connected.peer_addr().expect("an address").port(), port);
-        drop((listener, connected));
-        let refused = connect("127.0.0.1", port, Duration::from_secs(5)).expect_err("a closed port");
+        let server = thread::spawn(move || listener.accept().and_then(|(mut stream, _)| stream.write_all(b"hello")));
+        let mut connection = connect("127.0.0.1", port, Duration::from_secs(5)).expect("a connection");
+        let mut said = String::new();
+        connection.read_to_string(&mut said).expect("words");
+        assert_eq!((said.as_str(), connection.peer().port()), ("hello", port));
+        server.join().expect("a server").expect("a client");
+
+        let refused = connect("127.0.0.1", port, Duration::from_secs(5)).err().expect("a closed port");
         assert_eq!(refused.kind, ErrorKind::Unavailable);
-        assert!(refused.message.starts_with(&format!("127.0.0.1:{port}: connection refused by ")), "{refused}");
-        let late = connect("127.0.0.1", port, Duration::ZERO).expect_err("no time");
+        assert_eq!(refused.message, format!("127.0.0.1:{port}: connection refused by 127.0.0.1:{port}"));
+        let late = connect("127.0.0.1", port, Duration::ZERO).err().expect("no time");
         assert_eq!(late.kind, ErrorKind::TimedOut);
     }
 }

@@ -94,6 +94,7 @@ pub(crate) fn alerted(endpoint: &Endpoint, alert: rustls::AlertDescription) -> E
             | Alert::CertificateUnknown
             | Alert::UnknownCA
             | Alert::AccessDenied
+            | Alert::DecryptError
     );
     let hint = match &endpoint.peer {
         Some(peer) if about_the_client => format!(
@@ -103,7 +104,9 @@ pub(crate) fn alerted(endpoint: &Endpoint, alert: rustls::AlertDescription) -> E
             "the server wants a client certificate: make it a peer with `client_cert` and `client_key`".to_owned()
         }
         _ => {
-            "the server and `pipe` have no TLS version or cipher in common, or the server knows no such name".to_owned()
+            "the server and `pipe` have no TLS version or cipher in common, the server knows no such name, or it wants a \
+              client certificate"
+            .to_owned()
         }
     };
     let mut error = unavailable(endpoint, format_args!("the server refused the TLS handshake ({alert:?})"));

@@ -45,6 +45,8 @@ behaviours! {
     Request = "request",
     /// Opens a TCP connection and says hello.
     Connect = "connect",
+    /// The same through the standard library.
+    ConnectThroughStd = "connect-through-std",
     /// Looks a name up.
     LookUp = "look-up",
     /// Looks a name up, and connects to another address.

@@ -76,6 +76,7 @@ impl Verify for Hostile {
             Behaviour::ReadThroughOwnLink => reach::read_through_own_link(path, &settings.to),
             Behaviour::Request => reach::request(&settings.method, &settings.peer, path),
             Behaviour::Connect => sockets::connect(&settings.name),
+            Behaviour::ConnectThroughStd => sockets::connect_through_std(&settings.name),
             Behaviour::LookUp => sockets::look_up(&settings.name),
             Behaviour::ConnectElsewhere => sockets::connect_elsewhere(&settings.name, &settings.to),
             Behaviour::Bind => sockets::bind(&settings.name),

@@ -1,6 +1,6 @@
 //! Sockets and handshakes.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -18,14 +18,21 @@ type Attempt = Result<Report, Failure>;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn open(place: &str) -> Result<TcpStream, Failure> {
+fn open(place: &str) -> Result<tcp::Connection, Failure> {
     let (host, port) = place.rsplit_once(':').ok_or_else(|| Failure::settings("a host and a port"))?;
     let port = port.parse().map_err(|_| Failure::settings("a port"))?;
     Ok(tcp::connect(host.trim_start_matches('[').trim_end_matches(']'), port, PATIENCE)?)
 }
 
 pub(crate) fn connect(place: &str) -> Attempt {
-    let mut stream = open(place)?;
+    hello(open(place)?)
+}
+
+pub(crate) fn connect_through_std(place: &str) -> Attempt {
+    hello(TcpStream::connect(place)?)
+}
+
+fn hello(mut stream: impl Read + Write) -> Attempt {
     stream.write_all(b"hello")?;
     let mut reply = [0; 5];
     stream.read_exact(&mut reply)?;
