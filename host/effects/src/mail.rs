@@ -198,7 +198,7 @@ impl Delivery<'_> {
     async fn run(&self, addresses: &[SocketAddr]) -> Result<Posted, EffectError> {
         let config = match self.security {
             Security::Disabled => None,
-            Security::Implicit | Security::Starttls => Some(self.session.tls_config(self.peer.ca.as_deref()).await?),
+            Security::Implicit | Security::Starttls => Some(self.session.tls_config(&self.peer.trust()).await?),
         };
         let stream = egress::connect(&self.endpoint, addresses, CONNECT).await?;
         let name = own_name(&stream);
