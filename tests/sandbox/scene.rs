@@ -57,7 +57,7 @@ impl Scene {
         self
     }
 
-    pub(crate) fn file(mut self, path: &str, content: &str) -> Self {
+    pub(crate) fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.deployment = self.deployment.file(path, content);
         self
     }

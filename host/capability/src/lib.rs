@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod artifact;
+pub mod ceiling;
 pub mod denial;
 pub mod endpoint;
 pub mod env;
@@ -16,9 +17,11 @@ pub mod exec;
 pub mod grant;
 pub mod http;
 mod line;
+pub mod mail;
 pub mod path;
 pub mod pattern;
 pub mod peer;
+pub mod reveal;
 pub mod rule;
 pub mod secret;
 pub mod sql;

@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::{
-    address::AddressRefused,
+    address::{self, AddressRefused},
     endpoint::{self, Endpoint},
     line,
     rule::{InToml, RuleError},
@@ -40,6 +40,12 @@ impl TcpRule {
     #[must_use]
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Whether everything that `other` covers is covered here.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && address::includes(&self.addresses, &other.addresses)
     }
 
     /// The rule that covers this endpoint and no other. `refused` is an address that the host has and no name grants.

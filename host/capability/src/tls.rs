@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::{
-    address::AddressRefused,
+    address::{self, AddressRefused},
     endpoint::{self, Endpoint},
     peer,
     rule::{InToml, RuleError, check_text},
@@ -90,6 +90,12 @@ impl TlsRule {
         &self.target
     }
 
+    /// Whether everything that `other` covers is covered here.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.target == other.target && address::includes(&self.addresses, &other.addresses)
+    }
+
     /// The rule that covers this target and no other.
     pub(crate) fn narrowest(target: &TlsTarget) -> Self {
         // An address that is not public is of no use by its name alone.
@@ -97,7 +103,7 @@ impl TlsRule {
             TlsTarget::Host(endpoint) => endpoint.address(),
             TlsTarget::Peer(_) => None,
         };
-        let refused = address.and_then(|address| crate::address::check(address, &[]).err());
+        let refused = address.and_then(|address| address::check(address, &[]).err());
         let addresses = refused.iter().map(AddressRefused::network).collect();
         Self { text: target.to_string(), target: target.clone(), addresses }
     }

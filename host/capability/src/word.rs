@@ -13,6 +13,8 @@ pub enum Word {
     Tls,
     /// Databases, by peer.
     Sql,
+    /// Messages, by peer, sender and recipients.
+    Mail,
     /// Directories and files, for reading.
     Read,
     /// Directories and files, for reading, writing and deleting.
@@ -23,6 +25,8 @@ pub enum Word {
     Env,
     /// Secrets that the host puts in where the guest cannot see them.
     Secrets,
+    /// Secrets whose plaintext the guest is told.
+    Reveal,
     /// Programs, by name and arguments.
     Exec,
     /// Backups and other files of the run.
@@ -36,11 +40,13 @@ impl Word {
         Self::Tcp,
         Self::Tls,
         Self::Sql,
+        Self::Mail,
         Self::Read,
         Self::Write,
         Self::Disk,
         Self::Env,
         Self::Secrets,
+        Self::Reveal,
         Self::Exec,
         Self::Artifacts,
     ];
@@ -53,11 +59,13 @@ impl Word {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Sql => "sql",
+            Self::Mail => "mail",
             Self::Read => "read",
             Self::Write => "write",
             Self::Disk => "disk",
             Self::Env => "env",
             Self::Secrets => "secrets",
+            Self::Reveal => "reveal",
             Self::Exec => "exec",
             Self::Artifacts => "artifacts",
         }
@@ -92,7 +100,7 @@ mod tests {
         for word in Word::ALL {
             assert_eq!(word.to_string().parse(), Ok(word));
         }
-        for text in ["", "Http", "http ", "secret", "reveal", "udp"] {
+        for text in ["", "Http", "http ", "secret", "revealed", "udp"] {
             assert_eq!(text.parse::<Word>(), Err(UnknownWord(text.to_owned())));
         }
     }

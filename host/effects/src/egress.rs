@@ -1,6 +1,7 @@
 //! The one way out to the network: resolve once, check every address, connect to nothing else.
 //!
-//! HTTP, TCP, TLS and SQL all come through here. **A name is resolved once a session**, so that no answer can change between the check
+//! HTTP, TCP, TLS, SQL and mail all come through here. **A name is resolved once a session**, so that no answer can change between
+//! the check
 //! and the connection, or between two requests of one call.
 
 pub(crate) mod failure;
@@ -9,7 +10,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -41,6 +42,8 @@ pub(crate) struct Egress {
     pub(crate) requests: Arc<Semaphore>,
     /// One permit for each SQL connection.
     pub(crate) databases: Arc<Semaphore>,
+    /// Messages that were sent.
+    pub(crate) messages: AtomicU32,
     /// Certificate authorities and client certificates that were read.
     pub(crate) trusted: tokio::sync::Mutex<HashMap<Trust, Arc<Trusted>>>,
     /// What lookups of the guest led to, and how much it may still move.
@@ -55,6 +58,7 @@ impl Default for Egress {
             pins: Mutex::default(),
             requests: Arc::new(Semaphore::new(MOST_REQUESTS)),
             databases: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            messages: AtomicU32::new(0),
             trusted: tokio::sync::Mutex::default(),
             answers: Answers::default(),
             resolver: Box::new(System),

@@ -94,6 +94,7 @@ mod tests {
             ca: None,
             client: None,
             addresses: Vec::new(),
+            pinned: None,
         }
     }
 

@@ -6,10 +6,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -18,24 +15,20 @@ use url::Host;
 
 use crate::{
     egress::{Endpoint, Unresolved},
-    error::{EffectError, ErrorKind},
+    error::EffectError,
     session::Session,
 };
 
 /// The most sockets that one session may have open at once.
 pub const MOST_SOCKETS: usize = 32;
 
-/// The most bytes that a session may send and receive through its sockets together.
-pub const MOST_TCP_BYTES: u64 = 256 * 1024 * 1024;
-
 /// How long a lookup may take.
 const LOOKUP: Duration = Duration::from_secs(10);
 
-/// Which names led to which address, and the bytes that were moved.
+/// Which names led to which address.
 #[derive(Default)]
 pub(crate) struct Answers {
     names: Mutex<HashMap<IpAddr, Vec<Host>>>,
-    bytes: AtomicU64,
 }
 
 impl Session {
@@ -94,19 +87,5 @@ impl Session {
     /// Refuses something that no rule ever grants: to listen, to bind an address, to send datagrams.
     pub async fn tcp_never(&self, what: &str) -> EffectError {
         self.refuse(Denial::new(Word::Tcp, what, "a plugin only ever opens TCP connections to others")).await
-    }
-
-    /// Counts bytes that a guest has sent or received.
-    ///
-    /// # Errors
-    ///
-    /// It has moved more than [`MOST_TCP_BYTES`].
-    pub fn tcp_moved(&self, bytes: usize) -> Result<(), EffectError> {
-        let before = self.egress.answers.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        if before.saturating_add(bytes as u64) <= MOST_TCP_BYTES {
-            return Ok(());
-        }
-        let most = MOST_TCP_BYTES >> 20;
-        Err(EffectError::new(ErrorKind::Limit, format!("more than {most} MiB went through the sockets of one call")))
     }
 }

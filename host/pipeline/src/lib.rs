@@ -18,6 +18,7 @@ mod node;
 mod pipeline;
 mod place;
 mod plugins;
+mod policy;
 mod read;
 mod reference;
 mod report;
@@ -31,10 +32,11 @@ pub use self::{
     document::{Document, parse},
     json_schema::json_schema,
     pipeline::{
-        ClientIdentity, NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry,
-        RollbackEntry, SecretSource, Step, Tls,
+        ClientIdentity, NO_ENVIRONMENT, Notification, NotifyEvent, PeerKind, PeerSpec, Pipeline, PluginSource, Retry,
+        RollbackEntry, RuleSpans, SecretSource, Step, Tls,
     },
     plugins::{PluginFacts, check_against_plugins},
+    policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_schema},
     read::{MAXIMUM_FILE_BYTES, read},
     schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},

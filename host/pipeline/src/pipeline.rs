@@ -10,8 +10,8 @@ use std::{
 };
 
 use ipnet::IpNet;
-use pipe_capability::grant::Grant;
-use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, stage::Stage};
+use pipe_capability::{grant::Grant, word::Word};
+use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, limits::Limits, stage::Stage};
 use url::Url;
 
 use crate::settings::Settings;
@@ -31,6 +31,8 @@ pub struct Pipeline {
     pub inputs: BTreeMap<String, String>,
     /// Where secrets come from, by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Where the file declares each of them.
+    pub secret_spans: BTreeMap<String, Range<usize>>,
     /// Peers by name.
     pub peers: BTreeMap<String, PeerSpec>,
     /// The plugins that are called, as steps name them: `std:verify`, or a name of `[plugins]`.
@@ -60,8 +62,8 @@ pub enum SecretSource {
 /// A named address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSpec {
-    /// `https://host[:port]/`, `http://…`, `postgres://user@host[:port]/database` or `sqlite:/absolute/path`. Without a
-    /// password, query or fragment; of HTTP without a path.
+    /// `https://host[:port]/`, `http://…`, `postgres://user@host[:port]/database`, `sqlite:/absolute/path`,
+    /// `smtp://user@host[:port]` or `smtps://…`. Without a password, query or fragment; of HTTP and mail without a path.
     pub url: Url,
     /// File of an SQLite database, absolute; nothing for every other peer. [`PeerSpec::url`] says the same, encoded.
     pub database: Option<PathBuf>,
@@ -93,11 +95,26 @@ pub struct ClientIdentity {
 }
 
 impl PeerSpec {
-    /// Whether it speaks HTTP, else SQL.
+    /// What it speaks.
     #[must_use]
-    pub fn is_http(&self) -> bool {
-        matches!(self.url.scheme(), "http" | "https")
+    pub fn kind(&self) -> PeerKind {
+        match self.url.scheme() {
+            "http" | "https" => PeerKind::Http,
+            "smtp" | "smtps" => PeerKind::Mail,
+            _ => PeerKind::Sql,
+        }
     }
+}
+
+/// What a peer speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerKind {
+    /// HTTP.
+    Http,
+    /// SQL.
+    Sql,
+    /// SMTP.
+    Mail,
 }
 
 /// How a connection is secured.
@@ -139,14 +156,51 @@ pub struct Step {
     pub retry: Retry,
     /// Declared as not to be undone.
     pub irreversible: bool,
+    /// What one call may take, beside its time.
+    pub limits: Limits,
     /// What it may touch.
     pub grant: Grant,
+    /// Where each rule of the grant stands in the file.
+    pub rules: RuleSpans,
     /// Its `with`.
     pub settings: Settings,
     /// Its name in the file.
     pub span: Range<usize>,
     /// What decides its plugin in the file: `plugin`, else `stage`.
     pub plugin_span: Range<usize>,
+}
+
+/// Where the rules of a grant stand in the file: for each word as many places as the grant has rules, in the same order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleSpans(Vec<(Word, Range<usize>)>);
+
+impl RuleSpans {
+    /// Where a rule stands, by its place among the rules of the word.
+    #[must_use]
+    pub fn of(&self, word: Word, index: usize) -> Option<&Range<usize>> {
+        self.0.iter().filter(|(of, _)| *of == word).nth(index).map(|(_, span)| span)
+    }
+
+    /// Adds the place of the next rule of a word.
+    pub(crate) fn push(&mut self, word: Word, span: Range<usize>) {
+        self.0.push((word, span));
+    }
+
+    /// Reads the rules of a word, and remembers where those stand that are sound.
+    pub(crate) fn read<S, R>(
+        &mut self,
+        word: Word,
+        specs: &[S],
+        span: impl Fn(&S) -> &Range<usize>,
+        read: impl Fn(&S) -> Option<R>,
+    ) -> Vec<R> {
+        let kept = |spec| {
+            let rule = read(spec)?;
+            self.push(word, span(spec).clone());
+            Some(rule)
+        };
+        specs.iter().filter_map(kept).collect()
+    }
 }
 
 /// How often, and how long between.

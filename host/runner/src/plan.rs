@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipe_core::{digest::Digest, event::PlannedStep};
-use pipe_pipeline::{Pipeline, RollbackEntry, Step};
-use pipe_sandbox::Limits;
+use pipe_core::{digest::Digest, event::PlannedStep, limits::Limits};
+use pipe_pipeline::{Pipeline, Policy, RollbackEntry, Step};
 use serde::Serialize;
 
 /// What a planned call is for.
@@ -31,8 +30,8 @@ pub struct PlanEntry {
     pub timeout_ms: u64,
     /// Attempts.
     pub attempts: u32,
-    /// Linear memory, in bytes.
-    pub memory_bytes: usize,
+    /// What one attempt may take beside its time: bytes and numbers.
+    pub limits: Limits,
     /// sha256 of the settings as far as they are known before the run.
     pub settings_digest: Digest,
 }
@@ -54,6 +53,9 @@ pub struct Plan {
     pub peers: BTreeMap<String, String>,
     /// Names of the secrets that are needed.
     pub secrets: Vec<String>,
+    /// Contents of the policies that it was held against.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Digest>,
     /// In order.
     pub entries: Vec<PlanEntry>,
     /// What is undone on failure, in order.
@@ -62,13 +64,13 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a checked pipeline. `planned` says which plugin serves a step.
-    pub(crate) fn new(pipeline: &Pipeline, planned: impl Fn(&Step) -> PlannedStep) -> Self {
+    pub(crate) fn new(pipeline: &Pipeline, policies: &[Policy], planned: impl Fn(&Step) -> PlannedStep) -> Self {
         let entry = |role: Role, step: &Step| PlanEntry {
             role,
             planned: planned(step),
             timeout_ms: u64::try_from(step.timeout.as_millis()).unwrap_or(u64::MAX),
             attempts: step.retry.attempts,
-            memory_bytes: Limits::default().memory_bytes,
+            limits: step.limits,
             settings_digest: settings_digest(step),
         };
         let rollback_steps = pipeline.rollback.iter().flatten().filter_map(|item| match item {
@@ -104,6 +106,7 @@ impl Plan {
             pipeline_digest: Digest::of(pipeline.file.text.as_bytes()),
             inputs: pipeline.inputs.clone(),
             peers: pipeline.peers.iter().map(|(name, peer)| (name.clone(), peer.url.to_string())).collect(),
+            policies: policies.iter().map(|policy| policy.digest).collect(),
             secrets: pipeline.secrets.keys().cloned().collect(),
             entries,
             undo,

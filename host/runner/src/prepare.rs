@@ -1,7 +1,13 @@
 //! Everything knowable, checked before the first step: plugins, settings, grants, secrets, places.
 
 use std::{
-    collections::BTreeMap, ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc,
+    borrow::Cow,
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use pipe_capability::grant::Grant;
@@ -14,15 +20,18 @@ use pipe_core::{
     stage::Stage,
 };
 use pipe_effects::{
+    path::resolve,
     tls::check_identity,
     world::{ClientIdentity, Peer, Secrets, TlsMode, World},
 };
 use pipe_journal::Journal;
-use pipe_pipeline::{PeerSpec, Pipeline, PluginFacts, RollbackEntry, Step, Tls, check_against_plugins, read_schema};
+use pipe_pipeline::{
+    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
+};
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
-use crate::{error::PrepareError, grants, load, plan::Plan, secrets};
+use crate::{ceiling, error::PrepareError, grants, load, plan::Plan, secrets};
 
 /// The plugins inside the binary: their bytes, by stage.
 pub type StandardPlugins = fn(Stage) -> &'static [u8];
@@ -47,6 +56,8 @@ pub struct Settings {
     pub actor: String,
     /// Version of `pipe`.
     pub version: String,
+    /// What the pipeline is held against.
+    pub policies: Vec<Policy>,
 }
 
 /// A run that may start.
@@ -67,6 +78,7 @@ pub struct Prepared {
     grants: BTreeMap<StepId, Arc<Grant>>,
     actor: String,
     version: String,
+    pub(crate) encrypted_backup: bool,
 }
 
 /// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
@@ -109,9 +121,18 @@ pub async fn describe_plugins(
 /// # Errors
 ///
 /// Everything that is wrong, each at its line.
-pub async fn plan(pipeline: &Pipeline, sandbox: &Sandbox, standard: StandardPlugins) -> Result<Plan, Vec<Diagnostic>> {
+pub async fn plan(
+    pipeline: &Pipeline,
+    sandbox: &Sandbox,
+    standard: StandardPlugins,
+    policies: &[Policy],
+) -> Result<Plan, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
-    Ok(Plan::new(pipeline, |step| planned(&plugins, step)))
+    let above = ceiling::check_policies(policies, pipeline, &plugins);
+    if !above.is_empty() {
+        return Err(above);
+    }
+    Ok(Plan::new(pipeline, policies, |step| planned(&plugins, step)))
 }
 
 /// Checks everything and sets up everything, up to but not including the first step.
@@ -128,28 +149,48 @@ pub async fn prepare(
     settings: Settings,
 ) -> Result<Prepared, PrepareError> {
     let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, standard).await.map_err(PrepareError::Invalid)?;
+    // Before anything is set up: a directory that may not be written is not made either.
+    let above = ceiling::check_policies(&settings.policies, &pipeline, &plugins);
+    if !above.is_empty() {
+        return Err(PrepareError::Invalid(above));
+    }
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
     check_identities(&pipeline, &secrets).map_err(PrepareError::Invalid)?;
     let protected = grants::unwritable(&pipeline, &settings);
     let grants =
         grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
+    // And once more as they were pinned: a link may have been changed in between.
+    let pinned = |step: &Step| grants.get(&step.id).map_or_else(Cow::default, |grant| Cow::Borrowed(&**grant));
+    let peers: BTreeMap<String, Peer> =
+        pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect();
+    let database = |name: &str, file: &Path| {
+        peers.get(name).and_then(|peer| peer.pinned.clone()).unwrap_or_else(|| file.to_owned())
+    };
+    let above = ceiling::hold(&settings.policies, &pipeline, &plugins, database, pinned);
+    if !above.is_empty() {
+        return Err(PrepareError::Invalid(above));
+    }
     let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&artifacts)
         .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
+    let encrypted_backup =
+        settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
     let world = World {
-        peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect(),
+        peers,
         secrets,
         redactor,
+        proofs: Some(journal.proof_key()?),
         environment: settings.environment,
         base: pipeline.base.clone(),
         artifacts,
         supervisor: settings.supervisor,
         protected,
+        unconfined: ceiling::unconfined(&settings.policies),
     };
-    let plan = Plan::new(&pipeline, |step| planned(&plugins, step));
+    let plan = Plan::new(&pipeline, &settings.policies, |step| planned(&plugins, step));
     Ok(Prepared {
         pipeline,
         plan,
@@ -163,6 +204,7 @@ pub async fn prepare(
         grants,
         actor: settings.actor,
         version: settings.version,
+        encrypted_backup,
     })
 }
 
@@ -187,19 +229,47 @@ impl Prepared {
         planned(&self.plugins, step).plugin
     }
 
-    /// The first event of the run.
-    pub(crate) fn started_event(&self) -> EventKind {
-        EventKind::RunStarted {
+    /// The first events of the run: one, unless it has more steps than one can hold.
+    pub(crate) fn started_events(&self) -> Vec<EventKind> {
+        let mut portions = portions(self.plan.entries.iter().map(|entry| entry.planned.clone()));
+        let steps = if portions.is_empty() { Vec::new() } else { portions.remove(0) };
+        let started = EventKind::RunStarted {
             pipeline: self.pipeline.name.clone(),
             environment: self.pipeline.environment.clone(),
             pipeline_digest: self.plan.pipeline_digest,
             plan_digest: self.plan.digest(),
             pipe_version: self.version.clone(),
             actor: self.actor.clone(),
+            boot: pipe_journal::boot_id(),
             inputs: self.pipeline.inputs.clone(),
-            steps: self.plan.entries.iter().map(|entry| entry.planned.clone()).collect(),
+            policies: self.plan.policies.clone(),
+            further: portions.iter().map(|steps| steps.len() as u64).sum(),
+            steps,
+        };
+        std::iter::once(started).chain(portions.into_iter().map(|steps| EventKind::Planned { steps })).collect()
+    }
+}
+
+/// The most bytes of planned steps in one event, which has 1 MiB for everything.
+const LARGEST_PORTION: usize = 256 << 10;
+
+/// The steps in portions that one event can hold. A step that is larger by itself is a portion of its own.
+fn portions(steps: impl Iterator<Item = PlannedStep>) -> Vec<Vec<PlannedStep>> {
+    let (mut portions, mut left) = (Vec::<Vec<PlannedStep>>::new(), 0);
+    for step in steps {
+        let bytes = serde_json::to_vec(&step).map_or(LARGEST_PORTION, |text| text.len() + 1);
+        match portions.last_mut() {
+            Some(portion) if bytes <= left => {
+                left -= bytes;
+                portion.push(step);
+            }
+            _ => {
+                left = LARGEST_PORTION.saturating_sub(bytes);
+                portions.push(vec![step]);
+            }
         }
     }
+    portions
 }
 
 /// What is known of a plugin that is accepted, or why it is not.
@@ -242,6 +312,7 @@ fn peer(name: &str, spec: &PeerSpec) -> Peer {
             .as_ref()
             .map(|client| ClientIdentity { certificate: client.certificate.clone(), key: client.key.clone() }),
         addresses: spec.addresses.clone(),
+        pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
     }
 }
 
@@ -257,6 +328,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
         },
         reversible: plugin.is_some_and(|plugin| plugin.contract.undo) && !step.irreversible,
         grant: step.grant.lines(),
+        reveals: step.grant.reveal.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -277,4 +349,36 @@ fn at_plugin(pipeline: &Pipeline, name: &str, code: &'static str, message: Strin
     }
     problem.hints.extend(hint);
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(number: usize, grant: usize) -> PlannedStep {
+        PlannedStep {
+            step: StepId::new(format!("step {number}")),
+            stage: Stage::Verify,
+            plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
+            reversible: false,
+            grant: vec!["x".repeat(grant)],
+            reveals: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn steps_come_in_portions_that_fit_and_in_order() {
+        assert!(portions(std::iter::empty()).is_empty());
+        assert_eq!(portions((0..5).map(|number| step(number, 10))).len(), 1, "a pipeline as people write it");
+        let all: Vec<PlannedStep> = (0..2_000).map(|number| step(number, 1_000)).collect();
+        let made = portions(all.iter().cloned());
+        assert!(made.len() > 4, "{}", made.len());
+        for portion in &made {
+            assert!(serde_json::to_vec(portion).unwrap().len() <= LARGEST_PORTION + 2);
+        }
+        assert_eq!(made.concat(), all);
+        let sizes: Vec<usize> =
+            portions([step(0, 1), step(1, LARGEST_PORTION), step(2, 1)].into_iter()).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, 1, 1], "one that is too large is too large by itself");
+    }
 }

@@ -5,7 +5,11 @@ use wasmtime::{
     Engine,
     component::{HasSelf, Linker},
 };
-use wasmtime_wasi::{filesystem::WasiFilesystemCtxView, p2::bindings::filesystem, sockets::WasiSocketsCtxView};
+use wasmtime_wasi::{
+    filesystem::WasiFilesystemCtxView,
+    p2::bindings::{cli::environment, filesystem},
+    sockets::WasiSocketsCtxView,
+};
 
 use crate::{
     bindings::host::Imports,
@@ -18,8 +22,9 @@ use crate::{
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    // Files go through the fence, sockets and names through the session.
+    // Files go through the fence, sockets and names through the session, and variables are written down.
     linker.allow_shadowing(true);
+    environment::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     filesystem::types::add_to_linker::<State, Fenced>(&mut linker, State::fenced)?;
     filesystem::preopens::add_to_linker::<State, Fenced>(&mut linker, State::fenced)?;
     network::add_to_linker(&mut linker)?;

@@ -27,6 +27,8 @@ pub enum Word {
     Tls,
     /// Databases.
     Sql,
+    /// Messages by mail.
+    Mail,
     /// Reading files.
     Read,
     /// Writing files.
@@ -37,6 +39,8 @@ pub enum Word {
     Env,
     /// Secrets, filled in by the host.
     Secrets,
+    /// Secrets in plaintext.
+    Reveal,
     /// Programs.
     Exec,
     /// Artifacts.
@@ -52,11 +56,13 @@ impl Word {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Sql => "sql",
+            Self::Mail => "mail",
             Self::Read => "read",
             Self::Write => "write",
             Self::Disk => "disk",
             Self::Env => "env",
             Self::Secrets => "secrets",
+            Self::Reveal => "reveal",
             Self::Exec => "exec",
             Self::Artifacts => "artifacts",
         }

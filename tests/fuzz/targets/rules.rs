@@ -10,6 +10,8 @@ use pipe_capability::{
     exec::ArgumentPattern,
     grant::Grant,
     http::{HttpRequest, HttpRule},
+    mail::{MailRequest, Recipient},
+    reveal::RevealRule,
     secret::SecretSlot,
     sql::{Access, SqlRule},
     tcp::TcpRule,
@@ -19,6 +21,7 @@ use pipe_capability::{
 fuzz_target!(|text: &str| {
     let (one, rest) = text.split_once('\n').unwrap_or((text, ""));
     http(one, rest);
+    mail(one, rest);
     if let Ok(rule) = SqlRule::parse(one) {
         assert_eq!(SqlRule::parse(&rule.to_string()).as_ref(), Ok(&rule));
         assert!(rule.covers(&rule.peer, Access::Read));
@@ -42,6 +45,9 @@ fuzz_target!(|text: &str| {
     if let Ok(rule) = EnvRule::parse(one) {
         assert_eq!(rule.name(), one);
     }
+    if let Ok(rule) = RevealRule::parse(one) {
+        assert_eq!(rule.name(), one);
+    }
     if let Ok(rule) = ArtifactRule::parse(one) {
         assert_eq!(ArtifactRule::parse(&rule.to_string()).as_ref(), Ok(&rule));
     }
@@ -54,6 +60,29 @@ fuzz_target!(|text: &str| {
         assert!(!slot.fill("s3cret").contains(['\r', '\n']));
     }
 });
+
+fn mail(recipient: &str, request: &str) {
+    let recipient = Recipient::parse(recipient).ok();
+    if let Some(recipient) = &recipient {
+        assert_eq!(Recipient::parse(&recipient.to_string()).as_ref(), Ok(recipient));
+    }
+    let (from, to) = request.split_once('\n').unwrap_or((request, ""));
+    let Ok(request) = MailRequest::parse("smtp", from, to.lines()) else { return };
+    for address in request.to().iter().chain([request.from()]) {
+        let plain = |c: char| c.is_ascii_graphic() && !"<>()[],;:\\\"%!*|/`".contains(c);
+        assert!(address.as_str().chars().all(plain) && !address.as_str().starts_with('-'), "{address}");
+        match &recipient {
+            Some(Recipient::Address(known)) => assert_eq!(known == address, known.as_str() == address.as_str()),
+            Some(rule @ Recipient::Domain(domain)) => assert_eq!(rule.covers(address), domain == address.domain()),
+            None => {}
+        }
+    }
+    let Err(denial) = Grant::default().mail(&request) else { panic!("nothing was granted") };
+    if let Some(line) = denial.hint {
+        let table: toml::Table = line.parse().expect("the hint is TOML");
+        assert_eq!(table["allow"]["mail"][0]["from"].as_str(), Some(request.from().as_str()));
+    }
+}
 
 fn http(rule: &str, request: &str) {
     let rule = HttpRule::parse(rule).ok();
