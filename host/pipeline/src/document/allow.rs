@@ -108,9 +108,9 @@ pub(super) fn read(report: &Report, node: &Node) -> Option<AllowSpec> {
         for rule in fields.array(word.as_str()) {
             match word {
                 Word::Http => allow.http.extend(http(report, rule)),
-                Word::Mail => allow.mail.extend(mail(report, rule)),
                 Word::Tcp => allow.tcp.extend(host(report, rule, "host:port")),
                 Word::Tls => allow.tls.extend(host(report, rule, "host:port")),
+                Word::Mail => allow.mail.extend(mail(report, rule)),
                 Word::Secrets => allow.secrets.extend(slot(report, rule)),
                 Word::Exec => allow.exec.extend(exec(report, rule)),
                 Word::Sql | Word::Read | Word::Write | Word::Disk | Word::Env | Word::Reveal | Word::Artifacts => {
