@@ -381,7 +381,7 @@ fn a_program_is_given_no_more_than_the_ceiling_gives() {
         (limit(|l| l.sha256 = Some(Digest::of(b"p"))), granted(|r| r.sha256 = Some(Digest::of(b"p"))), None),
     ] {
         let grant = Grant { exec: vec![rule], ..Grant::default() };
-        let block = Block { exec: vec![limit.clone()], ..Block::default() };
+        let block = Block { any: vec![Word::Secrets], exec: vec![limit.clone()], ..Block::default() };
         let excesses = above(block, &grant, &outside);
         assert_eq!(excesses.first().map(|excess| &*excess.why), why, "{limit:?} / {grant:?}");
     }
