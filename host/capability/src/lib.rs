@@ -21,4 +21,5 @@ pub mod peer;
 pub mod rule;
 pub mod secret;
 pub mod sql;
+pub mod suggest;
 pub mod word;
