@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Inspect(commands::inspect::InspectArguments),
     History(commands::history::HistoryArguments),
     Show(commands::show::ShowArguments),
+    Lock(commands::lock::LockArguments),
+    Suggest(commands::suggest::SuggestArguments),
     Log(commands::log::LogArguments),
     Schema(commands::schema::SchemaArguments),
     Completions(commands::completions::CompletionsArguments),

@@ -13,6 +13,7 @@ mod grant;
 mod json_schema;
 mod keys;
 mod lint;
+mod lock;
 mod network;
 mod node;
 mod pipeline;
@@ -25,11 +26,13 @@ mod reveal;
 mod schema;
 mod scope;
 mod settings;
+mod suggestion;
 
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
     document::{Document, parse},
     json_schema::json_schema,
+    lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
         NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry,
         SecretSource, Step, Tls,
@@ -38,4 +41,5 @@ pub use self::{
     read::{MAXIMUM_FILE_BYTES, read},
     schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},
+    suggestion::{Activity, Advice, Ended, EntryAdvice, RuleAdvice, Suggestion, activity, suggest},
 };

@@ -9,7 +9,7 @@ use std::{
 use pipe_capability::grant::Grant;
 use pipe_core::{diagnostic::Diagnostic, id::StepId};
 use pipe_effects::path::{OwnPlaces, canonical_grant};
-use pipe_pipeline::{Pipeline, PluginSource};
+use pipe_pipeline::{LOCK_FILE, Pipeline, PluginSource};
 
 use crate::prepare::{Settings, all_steps};
 
@@ -44,7 +44,7 @@ pub(crate) fn unwritable(pipeline: &Pipeline, settings: &Settings) -> Vec<PathBu
         PluginSource::Standard(_) => None,
     });
     let mut places = unreadable(settings);
-    places.extend([real(&pipeline.file.path), real(&settings.executable)]);
+    places.extend([real(&pipeline.file.path), real(&settings.executable), real(&pipeline.base.join(LOCK_FILE))]);
     places.extend(plugins);
     places
 }

@@ -5,7 +5,7 @@ use pipe_core::{diagnostic::Diagnostic, id::RunId};
 use pipe_pipeline::{Document, RunFacts, Selection as Request};
 use pipe_sandbox::Sandbox;
 
-use super::loading;
+use super::{loading, lock, lock::Locking};
 use crate::{arguments::Selection, exit::Exit, failure::Failure, printer::Printer, standard};
 
 /// Check a pipeline file: everything that can be known without touching anything
@@ -15,6 +15,9 @@ use crate::{arguments::Selection, exit::Exit, failure::Failure, printer::Printer
 pub(crate) struct CheckArguments {
     #[command(flatten)]
     selection: Selection,
+
+    #[command(flatten)]
+    locking: Locking,
 }
 
 /// Checks the file.
@@ -28,12 +31,13 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
     let mut told: Vec<Diagnostic> = Vec::new();
     let mut steps = 0;
     for environment in &environments {
-        let found = match one(&document, environment, &arguments.selection, &sandbox).await {
+        let found = match one(&document, environment, arguments, &sandbox).await {
             Ok((count, warnings)) => {
                 steps = count;
                 warnings
             }
-            Err(problems) => problems,
+            Err(Failure::Diagnostics(problems)) => problems,
+            Err(failure) => return Err(failure),
         };
         // What is wrong in every environment is said once.
         for diagnostic in found {
@@ -66,9 +70,10 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
 async fn one(
     document: &Document,
     environment: &str,
-    selection: &Selection,
+    arguments: &CheckArguments,
     sandbox: &Sandbox,
-) -> Result<(usize, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> Result<(usize, Vec<Diagnostic>), Failure> {
+    let selection = &arguments.selection;
     let started = jiff::Timestamp::now();
     let request = Request {
         environment: Some(environment.to_owned()),
@@ -76,7 +81,8 @@ async fn one(
         previous: selection.previous.iter().cloned().collect(),
         run: RunFacts { id: RunId::new(started), started },
     };
-    let checked = pipe_pipeline::check(document, &request)?;
+    let mut checked = pipe_pipeline::check(document, &request)?;
+    lock::hold(arguments.locking, document, &mut checked.pipeline)?;
     let (_, _, mut warnings) = pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
     warnings.extend(checked.warnings);
     Ok((checked.pipeline.steps.len() + checked.pipeline.notifications.len(), warnings))

@@ -27,6 +27,8 @@ pub(crate) struct AllowSpec {
 /// `"GET k8s:/version"` or `{ rule = "GET https://x/y", addresses = ["10.0.0.0/8"] }`.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpSpec {
+    /// The table in the file, where it is one.
+    pub(crate) table: Option<Range<usize>>,
     pub(crate) rule: Template,
     pub(crate) addresses: Vec<Template>,
 }
@@ -107,9 +109,13 @@ fn http(report: &Report, node: &Node) -> Option<HttpSpec> {
         Value::Table(_) => {
             let fields = Fields::of(report, node, keys::HTTP)?;
             let rule = fields.needs("rule", "`rule = \"GET https://…\"`")?;
-            HttpSpec { rule: template(report, &rule.node)?, addresses: templates(report, fields.array("addresses")) }
+            HttpSpec {
+                table: Some(node.span.clone()),
+                rule: template(report, &rule.node)?,
+                addresses: templates(report, fields.array("addresses")),
+            }
         }
-        _ => HttpSpec { rule: template(report, node)?, addresses: Vec::new() },
+        _ => HttpSpec { table: None, rule: template(report, node)?, addresses: Vec::new() },
     };
     // A value in the place of the method could name further methods.
     for piece in &spec.rule.pieces {
