@@ -19,6 +19,7 @@ mod node;
 mod pipeline;
 mod place;
 mod plugins;
+mod policy;
 mod read;
 mod reference;
 mod report;
@@ -34,10 +35,11 @@ pub use self::{
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
-        NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry,
+        NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry, RuleSpans,
         SecretSource, Step, Tls,
     },
     plugins::{PluginFacts, check_against_plugins},
+    policy::{ABOVE_POLICY, Policy, check_against_policy, policy},
     read::{MAXIMUM_FILE_BYTES, read},
     schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},

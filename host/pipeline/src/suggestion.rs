@@ -311,7 +311,7 @@ fn unproved(
             let Some(narrow) = after.get(&step.id) else { return false };
             let (granted, narrow) = (canonical(&step.grant), canonical(&narrow.grant));
             let uses = activity.get(&step.id).map_or(&nothing, |known| &known.uses);
-            missing(&granted, &narrow, uses, &before.base).is_none()
+            granted.includes(&narrow) && missing(&granted, &narrow, uses, &before.base).is_none()
         })
     };
     changed.into_iter().filter(|at| !proved(at)).collect()

@@ -2,6 +2,7 @@
 //!
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
+mod ceiling;
 mod error;
 mod grants;
 mod ledger;
@@ -16,6 +17,7 @@ mod secrets;
 mod state;
 mod step;
 
+pub use ceiling::check_policies;
 pub use error::{PrepareError, RunError};
 pub use plan::{Plan, PlanEntry, Role};
 pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};

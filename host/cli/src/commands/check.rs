@@ -2,7 +2,7 @@
 
 use clap::Args;
 use pipe_core::{diagnostic::Diagnostic, id::RunId};
-use pipe_pipeline::{Document, RunFacts, Selection as Request};
+use pipe_pipeline::{Document, Policy, RunFacts, Selection as Request};
 use pipe_sandbox::Sandbox;
 
 use super::{loading, lock, lock::Locking};
@@ -23,6 +23,7 @@ pub(crate) struct CheckArguments {
 /// Checks the file.
 pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Result<Exit, Failure> {
     let document = loading::document(&arguments.selection.file)?;
+    let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;
     let environments: Vec<String> = match &arguments.selection.env {
         Some(environment) => vec![environment.clone()],
@@ -31,7 +32,7 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
     let mut told: Vec<Diagnostic> = Vec::new();
     let mut steps = 0;
     for environment in &environments {
-        let found = match one(&document, environment, arguments, &sandbox).await {
+        let found = match one(&document, environment, arguments, &policies, &sandbox).await {
             Ok((count, warnings)) => {
                 steps = count;
                 warnings
@@ -49,7 +50,7 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
     let failed = loading::any_error(&told);
     printer.diagnostics(&told);
     if failed {
-        return Ok(Exit::Invalid);
+        return Ok(Exit::of_diagnostics(&told));
     }
     if printer.json() {
         printer.value(&serde_json::json!({
@@ -71,6 +72,7 @@ async fn one(
     document: &Document,
     environment: &str,
     arguments: &CheckArguments,
+    policies: &[Policy],
     sandbox: &Sandbox,
 ) -> Result<(usize, Vec<Diagnostic>), Failure> {
     let selection = &arguments.selection;
@@ -83,7 +85,9 @@ async fn one(
     };
     let mut checked = pipe_pipeline::check(document, &request)?;
     lock::hold(arguments.locking, document, &mut checked.pipeline)?;
-    let (_, _, mut warnings) = pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
+    let (plugins, _, mut warnings) =
+        pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
+    warnings.extend(pipe_runner::check_policies(policies, &checked.pipeline, &plugins));
     warnings.extend(checked.warnings);
     Ok((checked.pipeline.steps.len() + checked.pipeline.notifications.len(), warnings))
 }
