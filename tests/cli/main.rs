@@ -1,14 +1,17 @@
 //! The command line, as an operator meets it.
 
 mod bad_input;
+mod diff;
 mod example;
 mod failure;
 mod help;
 mod inspect;
 mod interrupt;
+mod lock;
 mod output;
 mod policy;
 mod readme;
 mod record;
+mod suggest;
 mod tidy;
 mod wrong;

@@ -160,6 +160,7 @@ proptest! {
         let uses = uses(&grant, &requests, &paths, &opened);
         let narrow = narrower(&grant, &uses, &[varying.to_owned()], files);
         prop_assert_eq!(missing(&grant, &narrow, &uses, Path::new(BASE)), None, "{:?}", narrow);
+        prop_assert!(grant.includes(&narrow), "{:?}", narrow);
         for request in others.iter().filter_map(|(method, url)| HttpRequest::parse(method, url).ok()) {
             prop_assert!(narrow.http(&request).is_err() || grant.http(&request).is_ok(), "{request} {narrow:?}");
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod lock;
@@ -38,6 +39,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Run(command) => run::run(&command, state, verbose, *printer, redactor).await,
         Command::Check(command) => check::check(&command, *printer).await,
         Command::Plan(command) => plan::plan(&command, state, *printer).await,
+        Command::Diff(command) => diff::diff(&command, *printer).await,
         Command::Inspect(command) => inspect::inspect(&command, *printer).await,
         Command::History(command) => history::history(&command, state, *printer),
         Command::Show(command) => show::show(&command, state, verbose, *printer),

@@ -72,6 +72,13 @@ impl Document {
         crate::place::base(&self.file.path)
     }
 
+    /// Whether it declares an input of that name in an environment.
+    #[must_use]
+    pub fn has_input(&self, environment: Option<&str>, name: &str) -> bool {
+        let sections = self.sections.get(&environment.map(str::to_owned));
+        sections.is_some_and(|sections| sections.inputs.contains_key(name))
+    }
+
     /// The plugins that its steps, checks and notifications call, as they name them.
     #[must_use]
     pub fn plugins(&self) -> BTreeMap<String, PluginSource> {

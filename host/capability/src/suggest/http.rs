@@ -14,13 +14,17 @@ use crate::{
 /// A path of a rule, segment by segment, as it is written. The rest of a path, `**`, is a segment of its own.
 type Written = Vec<String>;
 
+/// Paths in the order in which they were first asked for, each with the methods that were sent there.
+type Sent = Vec<(Written, BTreeSet<Method>)>;
+
 /// The narrower rules.
 pub(super) fn narrowed(calls: &[Call<'_>], uses: &[&[&Use]], facts: &Facts<'_>, index: usize) -> Narrowed {
     let written = (facts.written)(Word::Http, index)?;
     let (methods, place) = written.split_once(' ')?;
     let (target, path) = place.split_at(path_at(place)?);
     let pattern: Written = path.strip_prefix('/')?.split('/').map(str::to_owned).collect();
-    let mut paths: BTreeMap<Written, BTreeSet<Method>> = BTreeMap::new();
+    let mut paths: Sent = Vec::new();
+    let mut places: BTreeMap<Written, usize> = BTreeMap::new();
     let mut sent = BTreeSet::new();
     let mut plain = true;
     for (call, uses) in calls.iter().zip(uses) {
@@ -29,7 +33,11 @@ pub(super) fn narrowed(calls: &[Call<'_>], uses: &[&[&Use]], facts: &Facts<'_>, 
             match request(rule, &used.subject) {
                 Some(request) => {
                     let path = narrowest(&pattern, request.path(), call.varying);
-                    paths.entry(path).or_default().insert(request.method());
+                    let place = *places.entry(path.clone()).or_insert(paths.len());
+                    if place == paths.len() {
+                        paths.push((path, BTreeSet::new()));
+                    }
+                    paths[place].1.insert(request.method());
                     sent.insert(request.method());
                 }
                 // The path is masked, but not the method.
@@ -41,12 +49,12 @@ pub(super) fn narrowed(calls: &[Call<'_>], uses: &[&[&Use]], facts: &Facts<'_>, 
         }
     }
     if !plain {
-        paths = BTreeMap::from([(pattern.clone(), sent.clone())]);
+        paths = vec![(pattern.clone(), sent.clone())];
     } else if paths.len() > MOST_RULES {
         paths = shapes(&pattern, paths);
     }
     if paths.len() > MOST_RULES {
-        paths = BTreeMap::from([(pattern.clone(), sent)]);
+        paths = vec![(pattern.clone(), sent)];
     }
     let rules: Vec<(BTreeSet<Method>, String)> =
         paths.into_iter().map(|(path, methods)| (methods, path.join("/"))).collect();
@@ -119,7 +127,7 @@ fn narrowest(pattern: &[String], asked: &str, varying: &[String]) -> Written {
 }
 
 /// What paths of one length have in common: a segment in which they differ is the granted pattern's own.
-fn shapes(pattern: &[String], paths: BTreeMap<Written, BTreeSet<Method>>) -> BTreeMap<Written, BTreeSet<Method>> {
+fn shapes(pattern: &[String], paths: Sent) -> Sent {
     let mut shapes: BTreeMap<(usize, bool), (Written, BTreeSet<Method>)> = BTreeMap::new();
     for (path, methods) in paths {
         // The empty segment behind a last slash is matched by itself alone.
