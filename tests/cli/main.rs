@@ -12,6 +12,7 @@ mod output;
 mod policy;
 mod readme;
 mod record;
+mod single_files;
 mod suggest;
 mod tidy;
 mod wrong;

@@ -114,7 +114,7 @@ fn narrowed(calls: &[Call<'_>], uses: &[&[&Use]], facts: &Facts<'_>, word: Word,
         Word::Sql => sql(calls, uses, facts, index),
         Word::Read | Word::Write | Word::Disk => path::narrowed(calls, uses, facts, word, index),
         // One name, one place, one program: used is used. What a program was given is not all in the record.
-        Word::Env | Word::Secrets | Word::Exec | Word::Artifacts => None,
+        Word::Mail | Word::Env | Word::Secrets | Word::Reveal | Word::Exec | Word::Artifacts => None,
     }
 }
 
@@ -164,11 +164,13 @@ fn displayed(grant: &Grant, word: Word) -> Vec<String> {
     match word {
         Word::Http => all(&grant.http),
         Word::Sql => all(&grant.sql),
+        Word::Mail => all(&grant.mail),
         Word::Read => all(&grant.read),
         Word::Write => all(&grant.write),
         Word::Disk => all(&grant.disk),
         Word::Env => all(&grant.env),
         Word::Secrets => all(&grant.secrets),
+        Word::Reveal => all(&grant.reveal),
         Word::Exec => all(&grant.exec),
         Word::Artifacts => all(&grant.artifacts),
     }
@@ -219,7 +221,7 @@ pub fn missing<'u>(granted: &Grant, narrow: &Grant, uses: &'u [Use], base: &Path
 /// Whether a grant covers a use, as far as the record tells what it was.
 fn covers(grant: &Grant, word: Word, used: &Use, base: &Path) -> bool {
     let path = path::place(base, &used.subject);
-    let asked = PathRequest { shown: &used.subject, resolved: &path, directory: false };
+    let asked = PathRequest { shown: &used.subject, resolved: &path };
     match word {
         Word::Http => grant.http.iter().any(|rule| http::allows(rule, &used.subject)),
         Word::Sql => grant.sql.iter().any(|rule| {
@@ -229,7 +231,7 @@ fn covers(grant: &Grant, word: Word, used: &Use, base: &Path) -> bool {
         Word::Read => grant.read(&asked).is_ok(),
         Word::Write => grant.write(&asked).is_ok(),
         Word::Disk => grant.disk(&asked).is_ok(),
-        Word::Env | Word::Secrets | Word::Exec | Word::Artifacts => false,
+        Word::Mail | Word::Env | Word::Secrets | Word::Reveal | Word::Exec | Word::Artifacts => false,
     }
 }
 

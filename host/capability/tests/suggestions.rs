@@ -65,7 +65,7 @@ fn path_rule(text: &str) -> PathRule {
 
 /// The uses that a grant allows of what was asked for, recorded as the host does.
 fn uses(grant: &Grant, requests: &[(String, String)], paths: &[(u8, String)], databases: &[(bool, bool)]) -> Vec<Use> {
-    let used = |word: &str, subject: String, rule: String| Use { word: word.to_owned(), subject, rule, effect: false };
+    let used = |word: &str, subject: String, rule: String| Use { word: word.to_owned(), subject, rule, ..Use::default() };
     let mut all = Vec::new();
     for (method, url) in requests {
         let Ok(request) = HttpRequest::parse(method, url) else { continue };
@@ -75,7 +75,7 @@ fn uses(grant: &Grant, requests: &[(String, String)], paths: &[(u8, String)], da
     }
     for (word, path) in paths {
         let resolved = Path::new(BASE).join(path);
-        let asked = PathRequest { shown: path, resolved: &resolved, directory: false };
+        let asked = PathRequest { shown: path, resolved: &resolved };
         let (word, decided) = match word % 3 {
             0 => ("read", grant.read(&asked)),
             1 => ("write", grant.write(&asked)),
@@ -166,7 +166,7 @@ proptest! {
         }
         for path in other_paths {
             let resolved = Path::new(BASE).join(&path);
-            let asked = PathRequest { shown: &path, resolved: &resolved, directory: false };
+            let asked = PathRequest { shown: &path, resolved: &resolved };
             for (now, before) in [
                 (narrow.read(&asked).is_ok(), grant.read(&asked).is_ok()),
                 (narrow.write(&asked).is_ok(), grant.write(&asked).is_ok()),

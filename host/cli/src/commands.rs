@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Suggest(command) => suggest::suggest(&command, state, *printer),
         Command::Lock(command) => lock::lock(&command, *printer).await,
         Command::Log(command) => log::log(&command, state, *printer),
-        Command::Schema(_) => schema::schema(*printer),
+        Command::Schema(command) => schema::schema(&command, *printer),
         Command::Completions(command) => completions::completions(&command, *printer),
         Command::Man(command) => man::man(&command, *printer),
     }

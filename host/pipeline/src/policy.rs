@@ -5,6 +5,7 @@
 mod above;
 mod block;
 mod named;
+mod schema;
 
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
@@ -17,8 +18,11 @@ use pipe_core::{
     digest::Digest,
 };
 
-pub use self::above::{ABOVE_POLICY, check_against_policy};
 use self::named::Named;
+pub use self::{
+    above::{ABOVE_POLICY, check_against_policy},
+    schema::policy_schema,
+};
 use crate::{
     fields::{self, Fields},
     keys,
@@ -102,11 +106,22 @@ fn requirements(report: &Report, file: &Fields<'_>, places: &mut Places) -> Requ
         let texts = fields::array(report, &entry.node).iter().filter_map(|node| fields::string(report, node));
         texts.map(|text| text.value).collect()
     });
+    let unconfined = fields.string(Requirements::UNCONFINED).is_some_and(|text| match text.value.as_str() {
+        "report" => true,
+        "refuse" => false,
+        other => {
+            let message = format!("`{}` cannot be `{other}`", Requirements::UNCONFINED);
+            report.unknown("bad-value", message, other, ["refuse", "report"], text.span.clone());
+            false
+        }
+    });
     let holds = |key: &str| fields.boolean(key).unwrap_or(false);
     Requirements {
+        no_reveal: fields.boolean(Requirements::REVEAL) == Some(false),
         https_only: holds(Requirements::HTTPS_ONLY),
         programs,
         pinned_plugins: holds(Requirements::PINNED_PLUGINS),
         encrypted_backup_before_migrate: holds(Requirements::ENCRYPTED_BACKUP),
+        unconfined_programs: unconfined,
     }
 }

@@ -94,7 +94,7 @@ struct Owner<'d> {
 }
 
 /// Whether single files can be granted for reading.
-const SINGLE_FILES: bool = false;
+const SINGLE_FILES: bool = true;
 
 /// Says what would have sufficed for a run of `document`, selected as that run was.
 ///
@@ -171,7 +171,7 @@ fn advise(
     let none = Activity::default();
     let known: Vec<&Activity> = calls.iter().map(|step| activity.get(&step.id).unwrap_or(&none)).collect();
     let unknown = unknown(&calls, &known);
-    let grants: Vec<Grant> = calls.iter().map(|step| canonical(&step.grant)).collect();
+    let grants: Vec<Grant> = calls.iter().map(|step| canonical(&step.grant, &pipeline.base)).collect();
     let varying: Vec<Vec<String>> = calls.iter().map(|step| varying(pipeline, step)).collect();
     let used: Vec<Used<'_>> = (grants.iter().zip(&known).zip(&varying))
         .map(|((grant, known), varying)| Used { grant, uses: &known.uses, varying })
@@ -229,11 +229,14 @@ fn varying(pipeline: &Pipeline, step: &Step) -> Vec<String> {
     values.filter(|value| value.len() >= SHORTEST_VALUE).cloned().collect()
 }
 
-/// Where the paths of a grant lead.
-fn canonical(grant: &Grant) -> Grant {
+/// A grant as a run has it: its paths lead where they lead on this machine.
+fn canonical(grant: &Grant, base: &Path) -> Grant {
     let mut grant = grant.clone();
     for rule in grant.read.iter_mut().chain(&mut grant.write).chain(&mut grant.disk) {
         rule.resolved = place::real(&rule.resolved);
+    }
+    for rule in &mut grant.exec {
+        rule.cwd = rule.cwd.as_ref().map(|cwd| place::real(&place::resolve(base, cwd)).to_string_lossy().into_owned());
     }
     grant
 }
@@ -256,7 +259,7 @@ fn lies(path: &Path) -> Lying {
 fn written(allow: &AllowSpec, word: Word, index: usize) -> Option<String> {
     let template = match word {
         Word::Http => &allow.http.get(index)?.rule,
-        Word::Secrets | Word::Exec => return None,
+        Word::Mail | Word::Secrets | Word::Exec => return None,
         _ => allow.texts.iter().filter(|(of, _)| *of == word).map(|(_, template)| template).nth(index)?,
     };
     Some(unresolved(template))
@@ -309,7 +312,7 @@ fn unproved(
         let of_owner = before.calls().filter(|step| owners[*at].steps.contains(&step.id.name.as_str()));
         of_owner.into_iter().all(|step| {
             let Some(narrow) = after.get(&step.id) else { return false };
-            let (granted, narrow) = (canonical(&step.grant), canonical(&narrow.grant));
+            let (granted, narrow) = (canonical(&step.grant, &before.base), canonical(&narrow.grant, &before.base));
             let uses = activity.get(&step.id).map_or(&nothing, |known| &known.uses);
             granted.includes(&narrow) && missing(&granted, &narrow, uses, &before.base).is_none()
         })

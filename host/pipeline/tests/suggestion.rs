@@ -51,7 +51,7 @@ impl Scene {
                 word: (*word).to_owned(),
                 subject: (*subject).to_owned(),
                 rule: (*rule).to_owned(),
-                effect: false,
+                ..Use::default()
             };
             self.events.push(EventKind::Used { step: step.clone(), used });
         }

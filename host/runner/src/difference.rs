@@ -123,6 +123,11 @@ fn steps(old: Option<Version<'_>>, new: Option<Version<'_>>) -> Vec<Difference> 
         };
         found.extend(rules(Side::Gained, &step.grant, grant));
         found.extend(rules(Side::Lost, grant, &step.grant));
+        for (limit, most) in step.limits.iter().filter(|(limit, most)| other.limits.get(*limit) != *most) {
+            let side = if most > other.limits.get(limit) { Side::Gained } else { Side::Lost };
+            let (before, now) = (limit.shown(other.limits.get(limit)), limit.shown(most));
+            found.push(Difference::new(&about, side, format!("limits.{} {before} → {now}", limit.word())));
+        }
         let reversible = |version: Option<Version<'_>>, step: &Step| {
             let plugin = version.and_then(|version| version.plugins.get(&step.plugin));
             plugin.is_some_and(|plugin| plugin.contract.undo) && !step.irreversible

@@ -3,7 +3,7 @@ use crate::{artifact::ArtifactRule, env::EnvRule, exec::ExecRule, http::HttpRule
 
 fn used(word: &str, subject: &str, rule: &str) -> Use {
     let effect = matches!(word, "write" | "exec");
-    Use { word: word.to_owned(), subject: subject.to_owned(), rule: rule.to_owned(), effect }
+    Use { word: word.to_owned(), subject: subject.to_owned(), rule: rule.to_owned(), effect, ..Use::default() }
 }
 
 /// What is suggested for rules of one word of one call: each rule's own verdict, as text.

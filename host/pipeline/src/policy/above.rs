@@ -6,10 +6,7 @@ use pipe_capability::ceiling::{Against, Excess, Outside, Part, StepSeen};
 use pipe_core::diagnostic::Diagnostic;
 
 use super::Policy;
-use crate::{
-    pipeline::{Pipeline, Step},
-    report::Report,
-};
+use crate::pipeline::{Pipeline, Step};
 
 /// Code of every diagnostic about a pipeline that is above its policy.
 pub const ABOVE_POLICY: &str = "above-policy";
@@ -23,13 +20,21 @@ pub fn check_against_policy<'a>(
     steps: impl IntoIterator<Item = (&'a Step, StepSeen<'a>)>,
     outside: &Outside,
 ) -> Vec<Diagnostic> {
-    let report = Report::new(&pipeline.file);
-    for (step, seen) in steps {
-        for excess in policy.ceiling.excesses(&seen, outside) {
-            report.push(policy.diagnostic(pipeline, step, &excess));
-        }
-    }
-    report.into_diagnostics()
+    // Not into a report: one line can be above the policy for two reasons, and both are worth knowing.
+    let of_step = |(step, seen): (&'a Step, StepSeen<'a>)| {
+        let excesses = policy.ceiling.excesses(&seen, outside);
+        excesses.into_iter().map(|excess| policy.diagnostic(pipeline, step, &excess)).collect::<Vec<_>>()
+    };
+    steps.into_iter().flat_map(of_step).collect()
+}
+
+/// What a rule with references comes to; nothing where it stands in the file as it is.
+fn resolved(pipeline: &Pipeline, step: &Step, at: Part) -> String {
+    let Part::Rule(word, index) = at else { return String::new() };
+    let written = step.rules.of(word, index).and_then(|span| pipeline.file.text.get(span.clone()));
+    let has_references = written.is_some_and(|text| text.contains("${"));
+    let rule = step.grant.rules(word).into_iter().nth(index).filter(|_| has_references);
+    rule.map_or_else(String::new, |rule| format!("this is {rule}"))
 }
 
 impl Policy {
@@ -40,7 +45,8 @@ impl Policy {
             Part::Whole => &step.span,
         };
         let message = format!("the step `{}` is above the policy", step.id.name);
-        let diagnostic = Diagnostic::error(ABOVE_POLICY, message).at(&pipeline.file, span.clone(), &excess.means);
+        let means = if excess.means.is_empty() { resolved(pipeline, step, excess.at) } else { excess.means.clone() };
+        let diagnostic = Diagnostic::error(ABOVE_POLICY, message).at(&pipeline.file, span.clone(), means);
         let file = self.file.path.display();
         match self.place(excess.against) {
             Some(span) => diagnostic
