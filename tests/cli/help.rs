@@ -109,8 +109,6 @@ fn a_command_line_that_makes_no_sense() {
         &["run", "example.toml", "--set", "version"],
         &["run", "example.toml", "--env"],
         &["run", "example.toml", "--yes"],
-        &["lock"],
-        &["suggest"],
         &["log"],
         &["log", "verify", "--head", "abc"],
         &["history", "--limit", "many"],

@@ -65,7 +65,8 @@ fn path_rule(text: &str) -> PathRule {
 
 /// The uses that a grant allows of what was asked for, recorded as the host does.
 fn uses(grant: &Grant, requests: &[(String, String)], paths: &[(u8, String)], databases: &[(bool, bool)]) -> Vec<Use> {
-    let used = |word: &str, subject: String, rule: String| Use { word: word.to_owned(), subject, rule, ..Use::default() };
+    let used =
+        |word: &str, subject: String, rule: String| Use { word: word.to_owned(), subject, rule, ..Use::default() };
     let mut all = Vec::new();
     for (method, url) in requests {
         let Ok(request) = HttpRequest::parse(method, url) else { continue };
