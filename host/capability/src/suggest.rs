@@ -114,7 +114,14 @@ fn narrowed(calls: &[Call<'_>], uses: &[&[&Use]], facts: &Facts<'_>, word: Word,
         Word::Sql => sql(calls, uses, facts, index),
         Word::Read | Word::Write | Word::Disk => path::narrowed(calls, uses, facts, word, index),
         // One name, one place, one program: used is used. What a program was given is not all in the record.
-        Word::Mail | Word::Env | Word::Secrets | Word::Reveal | Word::Exec | Word::Artifacts => None,
+        Word::Tcp
+        | Word::Tls
+        | Word::Mail
+        | Word::Env
+        | Word::Secrets
+        | Word::Reveal
+        | Word::Exec
+        | Word::Artifacts => None,
     }
 }
 
@@ -163,6 +170,8 @@ fn displayed(grant: &Grant, word: Word) -> Vec<String> {
     }
     match word {
         Word::Http => all(&grant.http),
+        Word::Tcp => all(&grant.tcp),
+        Word::Tls => all(&grant.tls),
         Word::Sql => all(&grant.sql),
         Word::Mail => all(&grant.mail),
         Word::Read => all(&grant.read),
@@ -231,7 +240,14 @@ fn covers(grant: &Grant, word: Word, used: &Use, base: &Path) -> bool {
         Word::Read => grant.read(&asked).is_ok(),
         Word::Write => grant.write(&asked).is_ok(),
         Word::Disk => grant.disk(&asked).is_ok(),
-        Word::Mail | Word::Env | Word::Secrets | Word::Reveal | Word::Exec | Word::Artifacts => false,
+        Word::Tcp
+        | Word::Tls
+        | Word::Mail
+        | Word::Env
+        | Word::Secrets
+        | Word::Reveal
+        | Word::Exec
+        | Word::Artifacts => false,
     }
 }
 

@@ -259,7 +259,7 @@ fn lies(path: &Path) -> Lying {
 fn written(allow: &AllowSpec, word: Word, index: usize) -> Option<String> {
     let template = match word {
         Word::Http => &allow.http.get(index)?.rule,
-        Word::Mail | Word::Secrets | Word::Exec => return None,
+        Word::Tcp | Word::Tls | Word::Mail | Word::Secrets | Word::Exec => return None,
         _ => allow.texts.iter().filter(|(of, _)| *of == word).map(|(_, template)| template).nth(index)?,
     };
     Some(unresolved(template))

@@ -47,6 +47,10 @@ fn peer(before: &PeerSpec, now: &PeerSpec, (old, new): (&Pipeline, &Pipeline), s
     ] {
         pair(secret(verb, now), secret(verb, before));
     }
+    let key = |peer: &PeerSpec| {
+        peer.client.as_ref().map(|client| format!("shows a client certificate, with the secret `{}`", client.key))
+    };
+    pair(key(now), key(before));
     let plain = |tls: Tls| (tls == Tls::Disable).then(|| "is spoken to without TLS".to_owned());
     pair(plain(now.tls), plain(before.tls));
     let old_ca = before.ca.as_ref().map(|path| moved(path, base.0, base.1));
