@@ -33,6 +33,8 @@ pub(crate) struct AllowSpec {
 /// `"GET k8s:/version"` or `{ rule = "GET https://x/y", addresses = ["10.0.0.0/8"] }`; the same for `tcp` and `tls`.
 #[derive(Clone, Debug)]
 pub(crate) struct HostSpec {
+    /// The table in the file, where it is one.
+    pub(crate) table: Option<Range<usize>>,
     pub(crate) rule: Template,
     pub(crate) addresses: Vec<Template>,
 }
@@ -137,11 +139,12 @@ fn host(report: &Report, node: &Node, example: &str) -> Option<HostSpec> {
             let fields = Fields::of(report, node, keys::HOST)?;
             let rule = fields.needs("rule", &format!("`rule = \"{example}\"`"))?;
             Some(HostSpec {
+                table: Some(node.span.clone()),
                 rule: template(report, &rule.node)?,
                 addresses: templates(report, fields.array("addresses")),
             })
         }
-        _ => Some(HostSpec { rule: template(report, node)?, addresses: Vec::new() }),
+        _ => Some(HostSpec { table: None, rule: template(report, node)?, addresses: Vec::new() }),
     }
 }
 
