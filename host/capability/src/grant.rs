@@ -242,6 +242,8 @@ impl Grant {
     pub const fn count(&self, word: Word) -> usize {
         match word {
             Word::Http => self.http.len(),
+            Word::Tcp => self.tcp.len(),
+            Word::Tls => self.tls.len(),
             Word::Sql => self.sql.len(),
             Word::Mail => self.mail.len(),
             Word::Read => self.read.len(),

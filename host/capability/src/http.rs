@@ -10,7 +10,6 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-pub(crate) use self::target::authority;
 pub use self::{
     method::{Method, Methods},
     request::HttpRequest,

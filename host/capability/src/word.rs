@@ -35,7 +35,7 @@ pub enum Word {
 
 impl Word {
     /// All of them, in the order in which they are printed.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Http,
         Self::Tcp,
         Self::Tls,

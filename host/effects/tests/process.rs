@@ -240,6 +240,7 @@ async fn a_program_is_not_sent_to_an_address_that_its_peer_may_not_have() {
         secret_path: None,
         tls: TlsMode::VerifyFull,
         ca: None,
+        client: None,
         addresses: Vec::new(),
         pinned: None,
     };
