@@ -106,7 +106,7 @@ impl Session {
         }
         // Not in the request, but in the handshake before it.
         if let Some(client) = peer.client.as_ref().filter(|_| destination.secure) {
-            filled.own.push((&client.key, format!("to {to} (client_key)")));
+            filled.own.push((client.key.as_str(), format!("to {to} (client_key)")));
         }
         if let Some(name) = &peer.password {
             let login = format!("{}:{}", peer.user()?.unwrap_or_default(), self.secret_value(name)?);
