@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 # Debian packages that hold the servers and programs which the tests start.
-packages=(age postgresql postgresql-client python3-aiosmtpd zstd)
-programs=(age zstd)
+packages=(age patch postgresql postgresql-client python3-aiosmtpd zstd)
+programs=(age patch zstd)
 
 missing() {
     local program

@@ -1,15 +1,18 @@
 //! The command line, as an operator meets it.
 
 mod bad_input;
+mod diff;
 mod example;
 mod failure;
 mod help;
 mod inspect;
 mod interrupt;
+mod lock;
 mod output;
 mod policy;
 mod readme;
 mod record;
 mod single_files;
+mod suggest;
 mod tidy;
 mod wrong;

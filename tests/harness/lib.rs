@@ -4,6 +4,7 @@
 
 pub mod guest;
 pub mod normalise;
+pub mod tls;
 
 use std::{
     fmt, fs,

@@ -28,6 +28,8 @@ pub(crate) enum Exit {
     RollbackFailed,
     /// Another run of the same pipeline and environment is going on.
     Locked,
+    /// A new version may do what the old one may not.
+    Gained,
     /// A file, directory or journal of ours cannot be used, or a fault in pipe itself.
     Internal,
     /// The operator interrupted it.
@@ -46,6 +48,7 @@ impl Exit {
             Self::RolledBack => 5,
             Self::RollbackFailed => 6,
             Self::Locked => 8,
+            Self::Gained => 10,
             Self::Internal => 70,
             Self::Interrupted => 130,
         }
@@ -88,5 +91,6 @@ Exit codes:
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
   8    another run of the same pipeline and environment is going on
+  10   the new version gained a capability
   70   a file or journal of pipe's own cannot be used, or a fault in pipe
   130  interrupted";

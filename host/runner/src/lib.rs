@@ -3,6 +3,7 @@
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
 mod ceiling;
+mod difference;
 mod error;
 mod grants;
 mod ledger;
@@ -18,6 +19,7 @@ mod state;
 mod step;
 
 pub use ceiling::check_policies;
+pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
 pub use plan::{Plan, PlanEntry, Role};
 pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};

@@ -21,7 +21,8 @@ use pipe_core::{
 };
 use pipe_effects::{
     path::resolve,
-    world::{Peer, TlsMode, World},
+    tls::check_identity,
+    world::{ClientIdentity, Peer, Secrets, TlsMode, World},
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
@@ -154,6 +155,7 @@ pub async fn prepare(
         return Err(PrepareError::Invalid(above));
     }
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
+    check_identities(&pipeline, &secrets).map_err(PrepareError::Invalid)?;
     let protected = grants::unwritable(&pipeline, &settings);
     let grants =
         grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
@@ -234,6 +236,7 @@ impl Prepared {
         let started = EventKind::RunStarted {
             pipeline: self.pipeline.name.clone(),
             environment: self.pipeline.environment.clone(),
+            file: std::path::absolute(self.pipeline.path()).ok().map(|path| path.to_string_lossy().into_owned()),
             pipeline_digest: self.plan.pipeline_digest,
             plan_digest: self.plan.digest(),
             pipe_version: self.version.clone(),
@@ -276,6 +279,22 @@ fn accepted(plugin: &Plugin) -> Result<PluginFacts, String> {
     Ok(PluginFacts { stage: plugin.contract.stage, schema, reversible: plugin.contract.undo })
 }
 
+/// Every client certificate, held against its key.
+fn check_identities(pipeline: &Pipeline, secrets: &Secrets) -> Result<(), Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    for (name, spec) in &pipeline.peers {
+        let Some(identity) = peer(name, spec).client else { continue };
+        if let Err(error) = check_identity(&identity, secrets) {
+            let message = format!("the client certificate of the peer `{name}`: {error}");
+            let mut problem =
+                Diagnostic::error("client-certificate", message).at(&pipeline.file, spec.span.clone(), "");
+            problem.hints.extend(error.hint);
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 /// A peer of the file as the effects know it.
 fn peer(name: &str, spec: &PeerSpec) -> Peer {
     Peer {
@@ -289,6 +308,10 @@ fn peer(name: &str, spec: &PeerSpec) -> Peer {
             Tls::Disable => TlsMode::Disable,
         },
         ca: spec.ca.clone(),
+        client: spec
+            .client
+            .as_ref()
+            .map(|client| ClientIdentity { certificate: client.certificate.clone(), key: client.key.clone() }),
         addresses: spec.addresses.clone(),
         pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
     }

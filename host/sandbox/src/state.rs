@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) fence: Fence,
     pub(crate) lines: LineBudget,
+    /// Sockets that are open.
+    pub(crate) sockets: usize,
     /// The operator's variables, once the guest has asked WASI for them.
     pub(crate) variables: Option<Vec<(String, String)>>,
     /// When the call must end, and how long it may take. A description has no clock, and so no end.

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::{
     Against, ArtifactCeiling, Block, Ceiling, Excess, Outside, Part, PathCeiling, PeerSeen, Place, StepSeen,
+    endpoint::{EndpointCeiling, tcp_place, tls_place},
     rules::SecretUse,
 };
 use crate::{
@@ -15,6 +16,8 @@ use crate::{
     reveal::RevealRule,
     secret::SlotTarget,
     sql::SqlRule,
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
     word::Word,
 };
 
@@ -47,6 +50,8 @@ impl Judge<'_> {
         for word in Word::ALL {
             match word {
                 Word::Http => found.extend(grant.http.iter().enumerate().filter_map(|(at, rule)| self.http(at, rule))),
+                Word::Tcp => found.extend(grant.tcp.iter().enumerate().filter_map(|(at, rule)| self.tcp(at, rule))),
+                Word::Tls => found.extend(grant.tls.iter().enumerate().filter_map(|(at, rule)| self.tls(at, rule))),
                 Word::Sql => found.extend(grant.sql.iter().enumerate().filter_map(|(at, rule)| self.sql(at, rule))),
                 Word::Mail => found.extend(grant.mail.iter().enumerate().filter_map(|(at, rule)| self.mail(at, rule))),
                 Word::Reveal => {
@@ -145,6 +150,40 @@ impl Judge<'_> {
         })
     }
 
+    fn tcp(&self, at: usize, rule: &TcpRule) -> Option<Excess> {
+        self.endpoint(Word::Tcp, at, &tcp_place(rule), String::new(), |block| &block.tcp)
+    }
+
+    fn tls(&self, at: usize, rule: &TlsRule) -> Option<Excess> {
+        let (peer, means) = match rule.target() {
+            TlsTarget::Peer(name) => match self.outside.peer(name) {
+                Some(peer) => (Some(&peer.place), format!("`{name}` is {}", peer.place)),
+                None => return Some(self.unknown(Part::Rule(Word::Tls, at), name)),
+            },
+            TlsTarget::Host(_) => (None, String::new()),
+        };
+        match tls_place(rule, peer) {
+            Some(place) => self.endpoint(Word::Tls, at, &place, means, |block| &block.tls),
+            None => Some(self.unknown(Part::Rule(Word::Tls, at), &rule.target().to_string())),
+        }
+    }
+
+    fn endpoint(
+        &self,
+        word: Word,
+        at: usize,
+        place: &Place,
+        means: String,
+        list: fn(&Block) -> &[EndpointCeiling],
+    ) -> Option<Excess> {
+        let allows = |block: &Block| list(block).iter().any(|allowed| allowed.place.includes(place));
+        let nearest = |block: &Block| {
+            let named = list(block).iter().position(|allowed| allowed.place.names(place))?;
+            Some((named, "it does not allow these addresses".to_owned()))
+        };
+        self.unless(word, Part::Rule(word, at), means, allows, nearest)
+    }
+
     fn sql(&self, at: usize, rule: &SqlRule) -> Option<Excess> {
         let part = Part::Rule(Word::Sql, at);
         let Some(PeerSeen { place, .. }) = self.outside.peer(&rule.peer) else {
@@ -238,6 +277,13 @@ impl Judge<'_> {
         for (part, peer) in self.reached() {
             for login in &peer.logins {
                 check(part, login, SecretUse::Peer(&peer.place), peer.place.to_string());
+            }
+        }
+        for (at, rule) in grant.tls.iter().enumerate() {
+            if let TlsTarget::Peer(name) = rule.target()
+                && let Some(PeerSeen { place, client_key: Some(key), .. }) = self.outside.peer(name)
+            {
+                check(Part::Rule(Word::Tls, at), key, SecretUse::Peer(place), place.to_string());
             }
         }
         for (at, rule) in grant.exec.iter().enumerate() {

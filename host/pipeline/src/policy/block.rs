@@ -2,8 +2,8 @@
 
 use pipe_capability::{
     ceiling::{
-        ArtifactCeiling, Block, ExecCeiling, HttpCeiling, HttpCeilingTarget, MailCeiling, NamePattern, PathCeiling,
-        PlacePattern, PluginPattern, SecretCeiling, SecretDestination, SourcePattern, SqlCeiling,
+        ArtifactCeiling, Block, EndpointCeiling, ExecCeiling, HttpCeiling, HttpCeilingTarget, MailCeiling, NamePattern,
+        PathCeiling, PlacePattern, PluginPattern, SecretCeiling, SecretDestination, SourcePattern, SqlCeiling,
     },
     exec::ArgumentPattern,
     mail::Recipient,
@@ -100,6 +100,10 @@ impl Reader<'_> {
     fn rule(&self, block: &mut Block, word: Word, node: &Node) -> Option<()> {
         match word {
             Word::Http => block.http.push(self.http(node)?),
+            Word::Tcp => block.tcp.push(self.endpoint(node, EndpointCeiling::tcp)?),
+            Word::Tls => block.tls.push(
+                self.endpoint(node, |text| EndpointCeiling::tls(text, |name| self.named.peer(name, Kind::Http)))?,
+            ),
             Word::Sql => block.sql.push(self.text(node, |text| self.sql(text))?),
             Word::Mail => block.mail.push(self.mail(node)?),
             Word::Reveal => {
@@ -131,7 +135,7 @@ impl Reader<'_> {
         if !matches!(node.value, Value::Table(_)) {
             return self.text(node, parse);
         }
-        let fields = Fields::of(self.report, node, keys::HTTP)?;
+        let fields = Fields::of(self.report, node, keys::HOST)?;
         let text = fields.required("rule", "`rule = \"GET https://…\"`")?;
         let networks = networks(self.report, fields.array("addresses"))?;
         let mut allowed = rule(self.report, &text, parse)?;
@@ -142,6 +146,26 @@ impl Reader<'_> {
         }
         allowed.place = allowed.place.with_addresses(networks);
         Some(allowed)
+    }
+
+    fn endpoint(
+        &self,
+        node: &Node,
+        parse: impl Fn(&str) -> Result<EndpointCeiling, RuleError>,
+    ) -> Option<EndpointCeiling> {
+        if !matches!(node.value, Value::Table(_)) {
+            return self.text(node, parse);
+        }
+        let fields = Fields::of(self.report, node, keys::HOST)?;
+        let text = fields.required("rule", "`rule = \"host:port\"`")?;
+        let networks = networks(self.report, fields.array("addresses"))?;
+        let allowed = rule(self.report, &text, parse)?;
+        if !text.value.contains(':') {
+            let error = RuleError::new("a peer has addresses of its own").with_hint("write them in `[peers]`");
+            refused(self.report, error, &text.span);
+            return None;
+        }
+        Some(EndpointCeiling { place: allowed.place.with_addresses(networks) })
     }
 
     fn sql(&self, text: &str) -> Result<SqlCeiling, RuleError> {

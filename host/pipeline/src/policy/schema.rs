@@ -36,6 +36,16 @@ pub fn policy_schema() -> Value {
 }
 
 fn allow() -> Value {
+    let endpoints = |description: &str| {
+        let private = table(
+            "A rule about private addresses.",
+            &["rule"],
+            json!({
+                "rule": text("host:port."), "addresses": networks(),
+            }),
+        );
+        json!({ "type": "array", "items": { "anyOf": [text(description), private] } })
+    };
     let any = Word::ALL.map(Word::as_str).into_iter().chain(["*"]);
     table(
         "What is allowed at most to the steps that this applies to. Several add up. A word that is left out is not allowed.",
@@ -56,6 +66,8 @@ fn allow() -> Value {
                     "rule": text("METHODS https://host/path."), "addresses": networks(),
                 })),
             ] } },
+            "tcp": endpoints("host:port; the host may be * or *.domain, the port *."),
+            "tls": endpoints("A peer, or host:port; the host may be * or *.domain, the port *."),
             "sql": texts("read PEER or write PEER; * for any."),
             "mail": { "type": "array", "items": table("Messages.", &["peer"], json!({
                 "peer": text("A peer, or *."),
@@ -132,7 +144,9 @@ mod tests {
             ("/properties/peers/additionalProperties", keys::POLICY_PEER),
             ("/properties/plugins/additionalProperties", keys::POLICY_PLUGIN),
             ("/properties/allow/items", keys::POLICY_ALLOW),
-            ("/properties/allow/items/properties/http/items/anyOf/1", keys::HTTP),
+            ("/properties/allow/items/properties/http/items/anyOf/1", keys::HOST),
+            ("/properties/allow/items/properties/tcp/items/anyOf/1", keys::HOST),
+            ("/properties/allow/items/properties/tls/items/anyOf/1", keys::HOST),
             ("/properties/allow/items/properties/secrets/items", keys::POLICY_SECRET),
             ("/properties/allow/items/properties/mail/items", keys::POLICY_MAIL),
             ("/properties/allow/items/properties/reveal/items", keys::POLICY_REVEAL),
