@@ -111,7 +111,7 @@ fn require() -> Value {
         &[],
         json!({
             "reveal": flag("false: no plugin is told a secret, whatever is allowed."),
-            "https_only": flag("Nothing goes over HTTP without TLS."),
+            "https_only": flag("Nothing goes over HTTP without TLS. What goes through tcp is not looked into."),
             "programs": texts("Only these programs may be run."),
             "pinned_plugins": flag("Every plugin that is not part of pipe is pinned by sha256."),
             "unconfined_programs": {
