@@ -186,8 +186,25 @@ impl Grant {
         }
     }
 
-    /// The rules of a word, as they stand in its array.
-    fn rules(&self, word: Word) -> Vec<String> {
+    /// How many rules there are of a word.
+    #[must_use]
+    pub const fn count(&self, word: Word) -> usize {
+        match word {
+            Word::Http => self.http.len(),
+            Word::Sql => self.sql.len(),
+            Word::Read => self.read.len(),
+            Word::Write => self.write.len(),
+            Word::Disk => self.disk.len(),
+            Word::Env => self.env.len(),
+            Word::Secrets => self.secrets.len(),
+            Word::Exec => self.exec.len(),
+            Word::Artifacts => self.artifacts.len(),
+        }
+    }
+
+    /// The rules of a word, as they stand in its array: in the order of the field.
+    #[must_use]
+    pub fn rules(&self, word: Word) -> Vec<String> {
         fn all<R: InToml>(rules: &[R]) -> Vec<String> {
             rules.iter().map(R::in_toml).collect()
         }

@@ -98,6 +98,12 @@ impl HttpRule {
         self.target == *request.target() && self.path.matches(request.path())
     }
 
+    /// Whether it covers every path from some place on: it ends in `**`.
+    #[must_use]
+    pub const fn covers_every_path(&self) -> bool {
+        self.path.has_rest()
+    }
+
     /// The rule cut down to GET and HEAD; nothing where it has neither.
     #[must_use]
     pub fn reading(&self) -> Option<Self> {

@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     RollbackFailed,
     /// Another run of the same pipeline and environment is going on.
     Locked,
+    /// An audit found something as bad as it was told to fail on.
+    Found,
     /// A file, directory or journal of ours cannot be used, or a fault in pipe itself.
     Internal,
     /// The operator interrupted it.
@@ -40,6 +42,7 @@ impl Exit {
             Self::RolledBack => 5,
             Self::RollbackFailed => 6,
             Self::Locked => 8,
+            Self::Found => 9,
             Self::Internal => 70,
             Self::Interrupted => 130,
         }
@@ -75,5 +78,6 @@ Exit codes:
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
   8    another run of the same pipeline and environment is going on
+  9    an audit has a finding of the severity that it was told to fail on
   70   a file or journal of pipe's own cannot be used, or a fault in pipe
   130  interrupted";

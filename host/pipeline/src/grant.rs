@@ -19,7 +19,7 @@ use crate::{
     document::{AllowSpec, ExecSpec, HttpSpec, SlotSpec},
     fields::Located,
     network,
-    pipeline::PeerSpec,
+    pipeline::{PeerSpec, RuleSpans},
     place,
     reference::Template,
     reveal::Sources,
@@ -49,15 +49,18 @@ enum Kind {
 }
 
 impl Granter<'_> {
-    /// The grant, as far as its rules are sound; the others are reported.
-    pub(crate) fn grant(&self, allow: &AllowSpec) -> Grant {
-        let mut grant = Grant {
-            http: allow.http.iter().filter_map(|spec| self.http(spec)).collect(),
-            secrets: allow.secrets.iter().filter_map(|spec| self.slot(spec)).collect(),
-            exec: allow.exec.iter().filter_map(|spec| self.exec(spec)).collect(),
-            ..Grant::default()
-        };
+    /// The grant with the places of its rules, as far as they are sound; the others are reported.
+    pub(crate) fn grant(&self, allow: &AllowSpec) -> (Grant, RuleSpans) {
+        let mut spans = RuleSpans::default();
+        let http = allow.http.iter();
+        let http = http.filter_map(|spec| spans.kept(Word::Http, &spec.rule.span, self.http(spec))).collect();
+        let secrets = allow.secrets.iter();
+        let secrets = secrets.filter_map(|spec| spans.kept(Word::Secrets, &spec.span, self.slot(spec))).collect();
+        let exec = allow.exec.iter();
+        let exec = exec.filter_map(|spec| spans.kept(Word::Exec, &spec.span, self.exec(spec))).collect();
+        let mut grant = Grant { http, secrets, exec, ..Grant::default() };
         for (word, template) in &allow.texts {
+            let before = grant.count(*word);
             match word {
                 Word::Sql => grant.sql.extend(self.sql(template)),
                 Word::Read => grant.read.extend(self.path(template, true)),
@@ -68,8 +71,11 @@ impl Granter<'_> {
                 // Their rules are tables.
                 Word::Http | Word::Secrets | Word::Exec => {}
             }
+            if grant.count(*word) > before {
+                spans.push(*word, template.span.clone());
+            }
         }
-        grant
+        (grant, spans)
     }
 
     fn http(&self, spec: &HttpSpec) -> Option<HttpRule> {
@@ -174,7 +180,7 @@ impl Granter<'_> {
         self.secrets.declared(self.scope.report, &slot.name, &spec.name.span)?;
         if let SlotTarget::Peer(peer) = &slot.to {
             let peer = self.peer(peer, Kind::Http, &spec.to.span)?;
-            if network::sends_in_the_clear(peer) {
+            if peer.sends_in_the_clear() {
                 let message = "a secret would go to this peer in the clear";
                 self.scope.report.advise("plaintext", message, spec.to.span.clone(), "give the peer an `https` URL");
                 return None;

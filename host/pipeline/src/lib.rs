@@ -31,7 +31,7 @@ pub use self::{
     document::{Document, parse},
     json_schema::json_schema,
     pipeline::{
-        NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry,
+        NO_ENVIRONMENT, Notification, NotifyEvent, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry, RuleSpans,
         SecretSource, Step, Tls,
     },
     plugins::{PluginFacts, check_against_plugins},

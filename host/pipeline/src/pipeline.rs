@@ -10,11 +10,11 @@ use std::{
 };
 
 use ipnet::IpNet;
-use pipe_capability::grant::Grant;
+use pipe_capability::{grant::Grant, word::Word};
 use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, stage::Stage};
 use url::Url;
 
-use crate::settings::Settings;
+use crate::{network, settings::Settings};
 
 /// A pipeline in one environment, with its inputs. Made by [`check`](crate::check()).
 #[derive(Clone, Debug)]
@@ -87,6 +87,12 @@ impl PeerSpec {
     pub fn is_http(&self) -> bool {
         matches!(self.url.scheme(), "http" | "https")
     }
+
+    /// Whether what it is sent could be read on the way: there is no TLS, and it is not on this machine.
+    #[must_use]
+    pub fn sends_in_the_clear(&self) -> bool {
+        self.tls == Tls::Disable && !network::is_loopback(&self.url)
+    }
 }
 
 /// How a connection is secured.
@@ -130,12 +136,39 @@ pub struct Step {
     pub irreversible: bool,
     /// What it may touch.
     pub grant: Grant,
+    /// Where each rule of the grant stands in the file.
+    pub rules: RuleSpans,
     /// Its `with`.
     pub settings: Settings,
     /// Its name in the file.
     pub span: Range<usize>,
     /// What decides its plugin in the file: `plugin`, else `stage`.
     pub plugin_span: Range<usize>,
+}
+
+/// Where the rules of a grant stand in the file: for each word as many places as the grant has rules, in the same order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleSpans(Vec<(Word, Range<usize>)>);
+
+impl RuleSpans {
+    /// Where a rule stands, by its place among the rules of the word.
+    #[must_use]
+    pub fn of(&self, word: Word, index: usize) -> Option<&Range<usize>> {
+        self.0.iter().filter(|(of, _)| *of == word).nth(index).map(|(_, span)| span)
+    }
+
+    /// Adds the place of the next rule of a word.
+    pub(crate) fn push(&mut self, word: Word, span: Range<usize>) {
+        self.0.push((word, span));
+    }
+
+    /// Hands on a rule that was read, and remembers where it stands.
+    pub(crate) fn kept<R>(&mut self, word: Word, span: &Range<usize>, rule: Option<R>) -> Option<R> {
+        if rule.is_some() {
+            self.push(word, span.clone());
+        }
+        rule
+    }
 }
 
 /// How often, and how long between.

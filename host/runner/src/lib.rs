@@ -2,6 +2,7 @@
 //!
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
+mod audit;
 mod error;
 mod grants;
 mod ledger;
@@ -16,6 +17,11 @@ mod secrets;
 mod state;
 mod step;
 
+pub use audit::{
+    AUDIT_SCHEMA, Asked, Audit, AuditedCall, AuditedPeer, AuditedPlugin, AuditedRule, CallUse, CeilingSays, CheckText,
+    Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach, Reached, RunsLookedAt, RunsSeen, Severity, audit,
+    audit_checks, look_back,
+};
 pub use error::{PrepareError, RunError};
 pub use plan::{Plan, PlanEntry, Role};
 pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};

@@ -65,7 +65,7 @@ impl Expander<'_> {
             };
             let notification = kind == Kind::Notification;
             let mut binder = Binder { scope, order: self.order, before: place, notification, weight: 0 };
-            let grant = granter.grant(&call.allow);
+            let (grant, rules) = granter.grant(&call.allow);
             let settings = binder.bind(&call.with)?;
             let defaults = &self.document.defaults;
             let usual = if notification { NOTIFICATION_TIMEOUT } else { TIMEOUT };
@@ -80,6 +80,7 @@ impl Expander<'_> {
                 retry: retry.unwrap_or(RETRY),
                 irreversible: spec.irreversible,
                 grant,
+                rules,
                 settings,
                 span: spec.name.span.clone(),
                 plugin_span: call.plugin.span.clone(),

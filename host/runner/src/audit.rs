@@ -1,0 +1,89 @@
+//! What every plugin of a pipeline may do, can do and did do. Touches nothing and runs no stage: plugins are described, the
+//! file is read, and the record of earlier runs is looked through.
+
+mod call;
+mod reach;
+mod record;
+mod report;
+mod verdict;
+
+use jiff::Timestamp;
+use pipe_capability::word::Word;
+use pipe_core::diagnostic::Diagnostic;
+use pipe_pipeline::{Pipeline, RollbackEntry, Step};
+use pipe_sandbox::Sandbox;
+
+pub use self::{
+    record::{RUNS_LOOKED_AT, RunsSeen, look_back},
+    report::{
+        AUDIT_SCHEMA, Asked, Audit, AuditedCall, AuditedPeer, AuditedPlugin, AuditedRule, CallUse, CeilingSays,
+        CheckText, Counts, Finding, Import, LastUse, Place, Reach, Reached, RunsLookedAt, audit_checks,
+    },
+};
+use crate::{
+    plan::Role,
+    prepare::{StandardPlugins, describe_plugins},
+};
+pub use pipe_capability::audit::Severity;
+
+/// Audits a checked pipeline. `seen` is what its journal says, if there is one.
+///
+/// # Errors
+///
+/// Everything that is wrong with the pipeline or its plugins, each at its line.
+pub async fn audit(
+    pipeline: &Pipeline,
+    sandbox: &Sandbox,
+    standard: StandardPlugins,
+    seen: Option<&RunsSeen>,
+    made: Timestamp,
+    pipe_version: &str,
+) -> Result<Audit, Vec<Diagnostic>> {
+    let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
+    let mut findings = verdict::Findings::new(pipeline);
+    let mut calls = Vec::new();
+    for (role, step) in calls_of(pipeline) {
+        if let Some(plugin) = plugins.get(&step.plugin) {
+            let row = (role, calls.len());
+            calls.push(call::audited(pipeline, row, step, plugin, seen, &mut findings));
+        }
+    }
+    let peers = call::peers(pipeline, &mut findings);
+    let mut audit = Audit {
+        schema: AUDIT_SCHEMA,
+        pipeline: pipeline.name.clone(),
+        environment: pipeline.environment.clone(),
+        file: pipeline.file.path.clone(),
+        file_digest: pipe_core::digest::Digest::of(pipeline.file.text.as_bytes()),
+        inputs: pipeline.inputs.clone(),
+        made,
+        pipe_version: pipe_version.to_owned(),
+        counts: Counts::default(),
+        reach: reach::of(pipeline),
+        not_granted: not_granted(pipeline),
+        calls,
+        peers,
+        ceiling: None,
+        record: seen.map(RunsSeen::summary),
+        findings: Vec::new(),
+        checks: audit_checks(),
+    };
+    findings.place_in(&mut audit);
+    Ok(audit)
+}
+
+/// Everything that calls a plugin, in the order of the file, with what it is for.
+fn calls_of(pipeline: &Pipeline) -> impl Iterator<Item = (Role, &Step)> {
+    let rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
+        RollbackEntry::Run(step) => Some((Role::Rollback, step)),
+        RollbackEntry::Undo { .. } => None,
+    });
+    let notifications = pipeline.notifications.iter().map(|notification| (Role::Notification, &notification.step));
+    pipeline.steps.iter().map(|step| (Role::Step, step)).chain(rollback).chain(notifications)
+}
+
+/// The words that no call has a rule of.
+fn not_granted(pipeline: &Pipeline) -> Vec<&'static str> {
+    let granted = |word: &Word| pipeline.calls().any(|step| step.grant.count(*word) > 0);
+    Word::ALL.into_iter().filter(|word| !granted(word)).map(Word::as_str).collect()
+}

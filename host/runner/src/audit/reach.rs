@@ -1,0 +1,159 @@
+//! What a deployment may touch, over all its calls: the answer that somebody wants in ten seconds.
+
+use std::path::Path;
+
+use pipe_capability::{
+    artifact::ArtifactRule, exec::ExecRule, grant::Grant, http::HttpTarget, secret::SlotTarget, sql::Access,
+};
+use pipe_pipeline::{PeerSpec, Pipeline, Step};
+
+use super::report::{Reach, Reached};
+
+/// The areas, in the order in which they are shown.
+const AREAS: [&str; 7] = ["network", "databases", "files", "programs", "secrets", "variables", "artifacts"];
+
+/// What the deployment may touch. Areas of which it may touch nothing are left out.
+pub(super) fn of(pipeline: &Pipeline) -> Vec<Reach> {
+    let mut reach = AREAS.map(|area| Reach { area, things: Vec::new() });
+    for (area, thing) in pipeline.calls().flat_map(|step| touched(pipeline, step)) {
+        if let Some(reach) = reach.iter_mut().find(|reach| reach.area == area) {
+            add(&mut reach.things, thing);
+        }
+    }
+    for reach in &mut reach {
+        // What may be changed comes first, else the order of the file.
+        reach.things.sort_by_key(|thing| !thing.changes);
+    }
+    reach.into_iter().filter(|reach| !reach.things.is_empty()).collect()
+}
+
+/// Adds a thing to those that are known already, under the same name.
+fn add(things: &mut Vec<Reached>, thing: Reached) {
+    let Some(known) = things.iter_mut().find(|known| known.what == thing.what && known.address == thing.address) else {
+        things.push(thing);
+        return;
+    };
+    known.changes |= thing.changes;
+    let Reached { how, steps, .. } = thing;
+    for (list, more) in [(&mut known.how, how), (&mut known.steps, steps)] {
+        for one in more {
+            if !list.contains(&one) {
+                list.push(one);
+            }
+        }
+    }
+}
+
+/// Everything that one call may touch.
+fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
+    let thing = |what: &str, how: String, changes: bool| Reached {
+        what: what.to_owned(),
+        address: pipeline.peers.get(what).map(|peer| peer.url.to_string()),
+        how: vec![how],
+        changes,
+        steps: vec![step.id.name.clone()],
+    };
+    // Where it is, for what is no peer.
+    let plain = |what: &str, how: String, changes: bool| Reached { address: None, ..thing(what, how, changes) };
+    let Grant { http, sql, read, write, disk, env, secrets, exec, artifacts } = &step.grant;
+    let mut touched = Vec::new();
+    for rule in http {
+        let text = rule.to_string();
+        let changes = rule.methods().iter().any(|method| !method.is_safe());
+        let how = format!("{} {}", rule.methods(), path_of(&text));
+        touched.push((
+            "network",
+            match rule.target() {
+                HttpTarget::Peer(name) => thing(name, how, changes),
+                origin @ HttpTarget::Origin { .. } => plain(&origin.to_string(), how, changes),
+            },
+        ));
+    }
+    for rule in sql {
+        touched.push(("databases", thing(&rule.peer, rule.access.to_string(), rule.access == Access::Write)));
+    }
+    for (rules, how) in [(read, &["read"][..]), (write, &["read", "change", "delete"]), (disk, &["free space"])] {
+        for rule in rules {
+            let what = shown(pipeline, &rule.written, &rule.resolved);
+            let how: Vec<String> = how.iter().map(|how| (*how).to_owned()).collect();
+            let changes = how.len() > 1;
+            touched.push(("files", Reached { how, ..plain(&what, String::new(), changes) }));
+        }
+    }
+    touched.extend(exec.iter().map(|rule| ("programs", plain(&rule.program, arguments(rule), true))));
+    for slot in secrets {
+        let how = match &slot.to {
+            SlotTarget::Peer(peer) => format!("put into requests to {peer}"),
+            SlotTarget::Artifacts => "encrypts artifacts".to_owned(),
+        };
+        touched.push(("secrets", plain(&slot.name, how, false)));
+    }
+    for rule in exec {
+        for (variable, secret) in &rule.secret_env {
+            touched.push((
+                "secrets",
+                plain(secret, format!("given to the program {} as {variable}", rule.program), false),
+            ));
+        }
+    }
+    for (name, peer) in peers_of(pipeline, step) {
+        touched.extend(login(peer).map(|secret| ("secrets", plain(secret, format!("login of {name}"), false))));
+    }
+    touched.extend(env.iter().map(|rule| ("variables", plain(rule.name(), "read".to_owned(), false))));
+    for rule in artifacts {
+        touched.push((
+            "artifacts",
+            match rule {
+                ArtifactRule::Write => plain("of this run", "store".to_owned(), true),
+                ArtifactRule::Read(step) => plain(&format!("of the step {step}"), "read".to_owned(), false),
+            },
+        ));
+    }
+    touched
+}
+
+/// The path of an `http` rule as it is written: `/api/**`.
+fn path_of(rule: &str) -> &str {
+    let place = rule.split_once(' ').map_or(rule, |(_, place)| place);
+    let after_host = place.split_once("://").map_or(place, |(_, rest)| rest);
+    after_host.find('/').map_or("", |at| &after_host[at..])
+}
+
+/// A path as the file writes it, from the root where that says nothing by itself.
+fn shown(pipeline: &Pipeline, written: &str, resolved: &Path) -> String {
+    if resolved == pipeline.base { resolved.display().to_string() } else { written.to_owned() }
+}
+
+/// A program's arguments, as they read.
+fn arguments(rule: &ExecRule) -> String {
+    let argv: Vec<String> = rule.argv.iter().map(ToString::to_string).collect();
+    if argv.is_empty() { "without arguments".to_owned() } else { argv.join(" ") }
+}
+
+/// The peers that the rules of a call name.
+fn peers_of<'p>(pipeline: &'p Pipeline, step: &'p Step) -> impl Iterator<Item = (&'p String, &'p PeerSpec)> {
+    pipeline.peers.iter().filter(|(name, _)| names_peer(&step.grant, name))
+}
+
+fn names_peer(grant: &Grant, name: &str) -> bool {
+    grant.http.iter().any(|rule| matches!(rule.target(), HttpTarget::Peer(peer) if peer == name))
+        || grant.sql.iter().any(|rule| rule.peer == name)
+        || grant.exec.iter().any(|rule| rule.peer.as_deref() == Some(name))
+        || grant.secrets.iter().any(|slot| matches!(&slot.to, SlotTarget::Peer(peer) if peer == name))
+}
+
+/// The steps that may reach a peer, by name.
+pub(super) fn steps_with_peer(pipeline: &Pipeline, peer: &str) -> Vec<String> {
+    let mut steps: Vec<String> = Vec::new();
+    for step in pipeline.calls().filter(|step| names_peer(&step.grant, peer)) {
+        if !steps.contains(&step.id.name) {
+            steps.push(step.id.name.clone());
+        }
+    }
+    steps
+}
+
+/// The secrets that the host logs in with, by name.
+pub(super) fn login(peer: &PeerSpec) -> impl Iterator<Item = &str> {
+    [&peer.password, &peer.bearer, &peer.secret_path].into_iter().flatten().map(String::as_str)
+}
