@@ -9,6 +9,7 @@ mod help;
 mod inspect;
 mod interrupt;
 mod output;
+mod policy;
 mod readme;
 mod record;
 mod tidy;

@@ -36,6 +36,14 @@ pub fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRefused> {
     }
 }
 
+/// Whether each of the networks in `narrow` lies within one of those in `wide`.
+///
+/// Never wrongly true. False where only several networks together hold one.
+#[must_use]
+pub fn includes(wide: &[IpNet], narrow: &[IpNet]) -> bool {
+    narrow.iter().all(|net| wide.iter().any(|wide| wide.contains(net)))
+}
+
 impl AddressRefused {
     /// The narrowest network that would allow it.
     #[must_use]
@@ -251,6 +259,25 @@ mod tests {
         assert!(check(address("::ffff:10.0.0.1"), &["::/0".parse().unwrap()]).is_err());
         assert!(check(address("fc00::1"), &["0.0.0.0/0".parse().unwrap()]).is_err());
         assert_eq!(check(address("::ffff:10.0.0.1"), &["10.0.0.0/8".parse().unwrap()]), Ok(()));
+    }
+
+    #[test]
+    fn networks_include_what_lies_within() {
+        let nets = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpNet>>();
+        for (wide, narrow, included) in [
+            (&["10.0.0.0/8"][..], &["10.1.0.0/16", "10.0.0.1/32"][..], true),
+            (&["10.0.0.0/8"], &[], true),
+            (&[], &["10.0.0.0/8"], false),
+            (&["10.1.0.0/16"], &["10.0.0.0/8"], false),
+            (&["10.0.0.0/8"], &["10.0.0.0/8", "127.0.0.1/32"], false),
+            (&["10.0.0.0/8", "127.0.0.0/8"], &["10.0.0.0/8", "127.0.0.1/32"], true),
+            (&["::/0"], &["10.0.0.0/8"], false),
+            (&["0.0.0.0/0"], &["::1/128"], false),
+            // Only both together hold it.
+            (&["10.0.0.0/9", "10.128.0.0/9"], &["10.0.0.0/8"], false),
+        ] {
+            assert_eq!(includes(&nets(wide), &nets(narrow)), included, "{wide:?} {narrow:?}");
+        }
     }
 
     #[test]

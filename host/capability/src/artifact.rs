@@ -36,6 +36,12 @@ impl ArtifactRule {
             _ => Err(RuleError::new(format!("`{text}` is neither `write` nor `read STEP`")).at(0..text.len())),
         }
     }
+
+    /// Whether it covers all that `other` covers: the same.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 fn check_step(step: &str) -> Result<(), RuleError> {

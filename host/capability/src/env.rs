@@ -38,6 +38,12 @@ impl EnvRule {
     pub fn name(&self) -> &str {
         &self.0
     }
+
+    /// Whether it covers all that `other` covers: the same name.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 /// Whether `text` can be the name of a variable.

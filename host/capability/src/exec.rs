@@ -74,14 +74,28 @@ impl ExecRule {
     /// Whether it covers the program with these arguments. Arguments that hold a NUL are covered by no rule.
     #[must_use]
     pub fn covers(&self, program: &str, arguments: &[String]) -> bool {
-        let (fixed, rest) = match self.argv.split_last() {
-            Some((last, before)) if last.is_rest() => (before, true),
-            _ => (self.argv.as_slice(), false),
-        };
+        let (fixed, rest) = fixed_and_rest(&self.argv);
         self.program == program
             && (arguments.len() == fixed.len() || rest && arguments.len() > fixed.len())
             && fixed.iter().zip(arguments).all(|(pattern, argument)| pattern.matches(argument))
             && arguments.iter().all(|argument| !argument.contains('\0'))
+    }
+
+    /// Whether it lets every program be run that `other` lets, with the same arguments, and gives it whatever `other` gives.
+    ///
+    /// Never wrongly true. Arguments are held against each other place by place. What a program is given must be the same
+    /// down to its variables, since one that is left out may be what keeps a program harmless; but a rule without `sha256`
+    /// includes one with.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let Self { program, argv, cwd, env, peer, secret_env, sha256 } = other;
+        self.program == *program
+            && includes_arguments(&self.argv, argv)
+            && self.cwd == *cwd
+            && self.env == *env
+            && self.peer == *peer
+            && self.secret_env == *secret_env
+            && (self.sha256.is_none() || self.sha256 == *sha256)
     }
 
     /// The narrowest rule for a program with these arguments. It gives the program nothing else; where `like` pins the same
@@ -99,6 +113,22 @@ impl ExecRule {
             ..Self::default()
         };
         rule.checked().ok().filter(|rule| rule.covers(program, arguments))
+    }
+}
+
+/// Whether `wide` takes every list of arguments that `narrow` takes.
+pub(crate) fn includes_arguments(wide: &[ArgumentPattern], narrow: &[ArgumentPattern]) -> bool {
+    let (fixed, rest) = fixed_and_rest(wide);
+    let (narrow, narrow_rest) = fixed_and_rest(narrow);
+    let enough = if rest { narrow.len() >= fixed.len() } else { !narrow_rest && narrow.len() == fixed.len() };
+    enough && fixed.iter().zip(narrow).all(|(pattern, narrow)| pattern.includes(narrow))
+}
+
+/// The patterns that stand for one argument each, and whether any may follow.
+fn fixed_and_rest(argv: &[ArgumentPattern]) -> (&[ArgumentPattern], bool) {
+    match argv.split_last() {
+        Some((last, before)) if last.is_rest() => (before, true),
+        _ => (argv, false),
     }
 }
 

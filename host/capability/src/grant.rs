@@ -1,6 +1,7 @@
 //! What one step may touch, and the decisions.
 
 mod hint;
+mod inclusion;
 
 use crate::{
     address::AddressRefused,

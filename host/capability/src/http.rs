@@ -10,13 +10,14 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use self::path::PathPattern;
 pub use self::{
     method::{Method, Methods},
     request::HttpRequest,
     target::{HttpTarget, Scheme},
 };
+pub(crate) use self::{path::PathPattern, target::authority};
 use crate::{
+    address,
     line::{self, Table},
     pattern::escaped,
     peer,
@@ -87,6 +88,11 @@ impl HttpRule {
         &self.target
     }
 
+    /// Its path.
+    pub(crate) const fn path(&self) -> &PathPattern {
+        &self.path
+    }
+
     /// Whether it covers a request.
     #[must_use]
     pub fn covers(&self, request: &HttpRequest) -> bool {
@@ -102,6 +108,21 @@ impl HttpRule {
     #[must_use]
     pub const fn covers_every_path(&self) -> bool {
         self.path.has_rest()
+    }
+
+    /// Whether it covers every request that `other` covers, and lets it go to every address that `other` does.
+    ///
+    /// Never wrongly true. False for what only several alternatives of a segment, or several networks, include together.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.methods.includes(other.methods) && self.includes_place(other)
+    }
+
+    /// The same, whatever the methods.
+    pub(crate) fn includes_place(&self, other: &Self) -> bool {
+        self.target == other.target
+            && self.path.includes(&other.path)
+            && address::includes(&self.addresses, &other.addresses)
     }
 
     /// The rule cut down to GET and HEAD; nothing where it has neither.

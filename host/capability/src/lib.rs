@@ -10,6 +10,7 @@
 pub mod address;
 pub mod artifact;
 pub mod audit;
+pub mod ceiling;
 pub mod denial;
 pub mod env;
 pub mod exec;

@@ -38,6 +38,12 @@ impl PathRule {
             && is_resolved(path)
             && path.starts_with(&self.resolved)
     }
+
+    /// Whether it covers all that `other` covers: the same path, or one within it.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.covers(&other.resolved) || self.resolved == other.resolved
+    }
 }
 
 /// Absolute, and free of `..`.

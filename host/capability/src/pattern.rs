@@ -79,6 +79,14 @@ impl Glob {
         &self.pieces
     }
 
+    /// Whether it matches every text that `other` does. `boundary` is that of [`Self::matches`].
+    ///
+    /// Exact but for alphabets: a `*` of `other` is tried as a character that no literal text holds, which only a `*` takes.
+    pub(crate) fn includes(&self, other: &Self, boundary: impl Fn(&str) -> bool) -> bool {
+        // No pattern holds a NUL: paths and arguments refuse it.
+        self.matches(&other.pieces.join("\0"), boundary)
+    }
+
     /// Whether it matches `text`. A literal text may begin only where `boundary` of what stands before it holds.
     ///
     /// Linear but for literal texts that begin off a boundary. Allocates nothing.
@@ -173,6 +181,20 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn what_is_included_is_matched(
+            wide in proptest::collection::vec(proptest::sample::select(&["a", "2", "%22", "*"][..]), 0..6),
+            narrow in proptest::collection::vec(proptest::sample::select(&["a", "2", "%22", "*"][..]), 0..6),
+            text in proptest::collection::vec(proptest::sample::select(&["a", "2", "%22", "b"][..]), 0..8),
+        ) {
+            let boundary = |before: &str| !before.ends_with('%') && !before.ends_with("%2");
+            let (wide, narrow, text) = (glob(&wide.concat()), glob(&narrow.concat()), text.concat());
+            proptest::prop_assert!(narrow.includes(&narrow, boundary));
+            if wide.includes(&narrow, boundary) {
+                proptest::prop_assert!(!narrow.matches(&text, boundary) || wide.matches(&text, boundary));
+            }
+        }
+
         #[test]
         fn agrees_with_the_definition(
             pattern in proptest::collection::vec(proptest::sample::select(&["a", "2", "%22", "*"][..]), 0..7),

@@ -99,6 +99,16 @@ impl SecretSlot {
         Ok(Self { name: name.to_owned(), to, header: header.map(str::to_owned), format: format.map(str::to_owned) })
     }
 
+    /// Whether it lets all happen that `other` does: the same secret to the same place in the same shape.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let header = |slot: &Self| slot.header.as_deref().map(str::to_ascii_lowercase);
+        self.name == other.name
+            && self.to == other.to
+            && header(self) == header(other)
+            && self.format.as_deref().unwrap_or("{}") == other.format.as_deref().unwrap_or("{}")
+    }
+
     /// The value of the header, once the secret is in it.
     #[must_use]
     pub fn fill(&self, secret: &str) -> String {

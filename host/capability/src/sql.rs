@@ -66,6 +66,12 @@ impl SqlRule {
     pub fn covers(&self, peer: &str, access: Access) -> bool {
         self.access >= access && self.peer == peer
     }
+
+    /// Whether it covers all that `other` covers. Exact.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.covers(&other.peer, other.access)
+    }
 }
 
 fn access(word: &str) -> Option<Access> {

@@ -93,6 +93,10 @@ pub(crate) struct Selection {
     /// Input of the deployment before, where this pipe has not made it; can be repeated
     #[arg(long = "previous", value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) previous: Vec<(String, String)>,
+
+    /// Hold the pipeline against this policy too; the system's own, /etc/pipe/policy.toml, always applies where it exists
+    #[arg(long, value_name = "FILE", env = "PIPE_POLICY")]
+    pub(crate) policy: Option<PathBuf>,
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -42,7 +42,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::History(command) => history::history(&command, state, *printer),
         Command::Show(command) => show::show(&command, state, verbose, *printer),
         Command::Log(command) => log::log(&command, state, *printer),
-        Command::Schema(_) => schema::schema(*printer),
+        Command::Schema(command) => schema::schema(&command, *printer),
         Command::Completions(command) => completions::completions(&command, *printer),
         Command::Man(command) => man::man(&command, *printer),
     }

@@ -1,6 +1,11 @@
 //! Exit codes: part of the interface, documented here and nowhere decided but here.
 
-use pipe_core::{event::Outcome, report::FailureKind};
+use pipe_core::{
+    diagnostic::{Diagnostic, Severity},
+    event::Outcome,
+    report::FailureKind,
+};
+use pipe_pipeline::ABOVE_POLICY;
 use pipe_runner::RunResult;
 
 /// How the process ends.
@@ -12,9 +17,10 @@ pub(crate) enum Exit {
     Failed,
     /// The command line makes no sense. Also clap's own code.
     Usage,
-    /// A pipeline file, a plugin, a grant, a secret or an audit log is not valid. Nothing was touched.
+    /// A pipeline file, a policy, a plugin, a grant, a secret or an audit log is not valid. Nothing was touched.
     Invalid,
-    /// A step failed because the pipeline file does not grant what it needs, and nothing needed undoing.
+    /// The pipeline is above a policy; or a step failed because the pipeline file does not grant what it needs, and nothing
+    /// needed undoing.
     Refused,
     /// A step failed, and what had been started was undone.
     RolledBack,
@@ -48,6 +54,13 @@ impl Exit {
         }
     }
 
+    /// How files that are wrong are told to the shell. What is above a policy and nothing else is a refusal.
+    pub(crate) fn of_diagnostics(diagnostics: &[Diagnostic]) -> Self {
+        let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).peekable();
+        let above = errors.peek().is_some() && errors.all(|error| error.code == ABOVE_POLICY);
+        if above { Self::Refused } else { Self::Invalid }
+    }
+
     /// How a run's end is told to the shell.
     pub(crate) fn of(result: &RunResult) -> Self {
         match result.outcome {
@@ -73,8 +86,8 @@ Exit codes:
   0    succeeded
   1    a step failed, and nothing needed undoing
   2    the command line makes no sense
-  3    a pipeline file, plugin, grant, secret or audit log is not valid
-  4    a step was refused a capability, and nothing needed undoing
+  3    a pipeline file, policy, plugin, grant, secret or audit log is not valid
+  4    a policy forbids what the pipeline grants, or a step was refused a capability and nothing needed undoing
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
   8    another run of the same pipeline and environment is going on

@@ -39,7 +39,7 @@ impl Failure {
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Diagnostics(_) => Exit::Invalid,
+            Self::Diagnostics(diagnostics) => Exit::of_diagnostics(diagnostics),
             Self::Message { exit, .. } => *exit,
         }
     }

@@ -6,6 +6,9 @@ use etcetera::BaseStrategy as _;
 
 use crate::{exit::Exit, failure::Failure};
 
+/// The policy above every pipeline on this machine. Nothing that an operator can set leads elsewhere.
+pub(crate) const SYSTEM_POLICY: &str = "/etc/pipe/policy.toml";
+
 /// The state directory: what the operator says, else what the pipeline file says, else the user's own.
 ///
 /// # Errors

@@ -191,6 +191,9 @@ pub enum EventKind {
         actor: String,
         /// Inputs as given.
         inputs: BTreeMap<String, String>,
+        /// Contents of the policies that it was held against.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies: Vec<Digest>,
         /// Steps in order.
         steps: Vec<PlannedStep>,
     },

@@ -14,7 +14,7 @@ use pipe_core::diagnostic::{Diagnostic, SourceFile};
 pub(crate) use self::{
     allow::{AllowSpec, ExecSpec, HttpSpec, SlotSpec},
     name::shortened,
-    sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, pattern},
+    sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, digest, pattern},
     step::{Body, Call, Defaults, NotifySpec, RollbackSpec, StepSpec},
     with::{MAXIMUM_STRING, With, WithValue},
 };

@@ -172,12 +172,12 @@ fn plugin() -> Value {
 }
 
 /// A table of entries with any name.
-fn entries(description: &str, entry: &Value) -> Value {
+pub(crate) fn entries(description: &str, entry: &Value) -> Value {
     json!({ "type": "object", "description": description, "additionalProperties": entry })
 }
 
 /// A table that holds these keys and no others.
-fn table(description: &str, required: &[&str], properties: Value) -> Value {
+pub(crate) fn table(description: &str, required: &[&str], properties: Value) -> Value {
     let mut table = json!({ "type": "object", "description": description, "additionalProperties": false });
     table["properties"] = properties;
     if !required.is_empty() {
@@ -186,7 +186,7 @@ fn table(description: &str, required: &[&str], properties: Value) -> Value {
     table
 }
 
-fn text(description: &str) -> Value {
+pub(crate) fn text(description: &str) -> Value {
     json!({ "type": "string", "description": description })
 }
 

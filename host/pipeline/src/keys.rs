@@ -35,6 +35,30 @@ pub(crate) const HTTP: &[&str] = &["rule", "addresses"];
 pub(crate) const SLOT: &[&str] = &["name", "to", "header", "format"];
 pub(crate) const EXEC: &[&str] = &["program", "argv", "cwd", "env", "peer", "secret_env", "sha256"];
 
+/// The tables of a policy file.
+pub(crate) const POLICY: &[&str] = &["peers", "plugins", "allow", "require"];
+pub(crate) const POLICY_PEER: &[&str] = &["url", "addresses"];
+pub(crate) const POLICY_PLUGIN: &[&str] = &["sha256"];
+pub(crate) const POLICY_ALLOW: &[&str] = &[
+    "stages",
+    "plugins",
+    "environments",
+    "any",
+    "http",
+    "sql",
+    "read",
+    "write",
+    "disk",
+    "env",
+    "secrets",
+    "exec",
+    "artifacts",
+];
+pub(crate) const POLICY_SECRET: &[&str] = &["env", "file", "to"];
+pub(crate) const POLICY_EXEC: &[&str] = &["program", "argv", "cwd", "env", "peer", "sha256"];
+pub(crate) const POLICY_REQUIRE: &[&str] =
+    &["https_only", "programs", "pinned_plugins", "encrypted_backup_before_migrate"];
+
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {

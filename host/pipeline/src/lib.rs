@@ -18,6 +18,7 @@ mod node;
 mod pipeline;
 mod place;
 mod plugins;
+mod policy;
 mod read;
 mod reference;
 mod report;
@@ -35,6 +36,7 @@ pub use self::{
         SecretSource, Step, Tls,
     },
     plugins::{PluginFacts, check_against_plugins},
+    policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_schema},
     read::{MAXIMUM_FILE_BYTES, read},
     schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},

@@ -38,12 +38,13 @@ fn bounded(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     // Looked at before it is opened: opening a named pipe waits for its writer.
     let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if metadata.is_dir() {
-        return Err(Diagnostic::error("file-directory", format!("`{shown}` is a directory"))
-            .hint("name the pipeline file in it"));
+        return Err(
+            Diagnostic::error("file-directory", format!("`{shown}` is a directory")).hint("name the file in it")
+        );
     }
     if !metadata.is_file() {
         return Err(Diagnostic::error("file-special", format!("`{shown}` is not a regular file"))
-            .hint("save the pipeline in a file: pipes and devices are not read"));
+            .hint("save it in a file: pipes and devices are not read"));
     }
     let mut bytes = Vec::new();
     File::open(path)

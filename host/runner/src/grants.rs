@@ -46,12 +46,22 @@ pub(crate) fn unwritable(pipeline: &Pipeline, settings: &Settings) -> Vec<PathBu
     let mut places = unreadable(settings);
     places.extend([real(&pipeline.file.path), real(&settings.executable)]);
     places.extend(plugins);
+    for policy in &settings.policies {
+        // Where it lies, and where a link of that name lies: replacing either would be another policy next time.
+        places.extend([real(&policy.file.path), beside(&policy.file.path)]);
+    }
     places
 }
 
 /// What no grant may read either: the journal and everybody's artifacts, and the key that makes compiled code trusted.
 pub(crate) fn unreadable(settings: &Settings) -> Vec<PathBuf> {
     settings.cache.iter().chain([&settings.state]).map(|path| real(path)).collect()
+}
+
+/// The path with its directory resolved, but not its last part.
+fn beside(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    path.file_name().map_or_else(|| real(path), |name| real(parent).join(name))
 }
 
 fn real(path: &Path) -> PathBuf {

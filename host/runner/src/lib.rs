@@ -3,6 +3,7 @@
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
 mod audit;
+mod ceiling;
 mod error;
 mod grants;
 mod ledger;
@@ -22,6 +23,7 @@ pub use audit::{
     Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach, Reached, RunsLookedAt, RunsSeen, Severity, audit,
     audit_checks, look_back,
 };
+pub use ceiling::check_policies;
 pub use error::{PrepareError, RunError};
 pub use plan::{Plan, PlanEntry, Role};
 pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};

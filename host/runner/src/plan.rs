@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipe_core::{digest::Digest, event::PlannedStep};
-use pipe_pipeline::{Pipeline, RollbackEntry, Step};
+use pipe_pipeline::{Pipeline, Policy, RollbackEntry, Step};
 use pipe_sandbox::Limits;
 use serde::Serialize;
 
@@ -54,6 +54,9 @@ pub struct Plan {
     pub peers: BTreeMap<String, String>,
     /// Names of the secrets that are needed.
     pub secrets: Vec<String>,
+    /// Contents of the policies that it was held against.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Digest>,
     /// In order.
     pub entries: Vec<PlanEntry>,
     /// What is undone on failure, in order.
@@ -62,7 +65,7 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a checked pipeline. `planned` says which plugin serves a step.
-    pub(crate) fn new(pipeline: &Pipeline, planned: impl Fn(&Step) -> PlannedStep) -> Self {
+    pub(crate) fn new(pipeline: &Pipeline, policies: &[Policy], planned: impl Fn(&Step) -> PlannedStep) -> Self {
         let entry = |role: Role, step: &Step| PlanEntry {
             role,
             planned: planned(step),
@@ -104,6 +107,7 @@ impl Plan {
             pipeline_digest: Digest::of(pipeline.file.text.as_bytes()),
             inputs: pipeline.inputs.clone(),
             peers: pipeline.peers.iter().map(|(name, peer)| (name.clone(), peer.url.to_string())).collect(),
+            policies: policies.iter().map(|policy| policy.digest).collect(),
             secrets: pipeline.secrets.keys().cloned().collect(),
             entries,
             undo,

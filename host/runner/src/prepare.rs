@@ -1,7 +1,8 @@
 //! Everything knowable, checked before the first step: plugins, settings, grants, secrets, places.
 
 use std::{
-    collections::BTreeMap, ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc,
+    borrow::Cow, collections::BTreeMap, ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf,
+    sync::Arc,
 };
 
 use pipe_capability::grant::Grant;
@@ -15,11 +16,13 @@ use pipe_core::{
 };
 use pipe_effects::world::{Peer, TlsMode, World};
 use pipe_journal::Journal;
-use pipe_pipeline::{PeerSpec, Pipeline, PluginFacts, RollbackEntry, Step, Tls, check_against_plugins, read_schema};
+use pipe_pipeline::{
+    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
+};
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
-use crate::{error::PrepareError, grants, load, plan::Plan, secrets};
+use crate::{ceiling, error::PrepareError, grants, load, plan::Plan, secrets};
 
 /// The plugins inside the binary: their bytes, by stage.
 pub type StandardPlugins = fn(Stage) -> &'static [u8];
@@ -44,6 +47,8 @@ pub struct Settings {
     pub actor: String,
     /// Version of `pipe`.
     pub version: String,
+    /// What the pipeline is held against.
+    pub policies: Vec<Policy>,
 }
 
 /// A run that may start.
@@ -64,6 +69,7 @@ pub struct Prepared {
     grants: BTreeMap<StepId, Arc<Grant>>,
     actor: String,
     version: String,
+    pub(crate) encrypted_backup: bool,
 }
 
 /// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
@@ -106,9 +112,18 @@ pub async fn describe_plugins(
 /// # Errors
 ///
 /// Everything that is wrong, each at its line.
-pub async fn plan(pipeline: &Pipeline, sandbox: &Sandbox, standard: StandardPlugins) -> Result<Plan, Vec<Diagnostic>> {
+pub async fn plan(
+    pipeline: &Pipeline,
+    sandbox: &Sandbox,
+    standard: StandardPlugins,
+    policies: &[Policy],
+) -> Result<Plan, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
-    Ok(Plan::new(pipeline, |step| planned(&plugins, step)))
+    let above = ceiling::check_policies(policies, pipeline, &plugins);
+    if !above.is_empty() {
+        return Err(above);
+    }
+    Ok(Plan::new(pipeline, policies, |step| planned(&plugins, step)))
 }
 
 /// Checks everything and sets up everything, up to but not including the first step.
@@ -125,16 +140,29 @@ pub async fn prepare(
     settings: Settings,
 ) -> Result<Prepared, PrepareError> {
     let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, standard).await.map_err(PrepareError::Invalid)?;
+    // Before anything is set up: a directory that may not be written is not made either.
+    let above = ceiling::check_policies(&settings.policies, &pipeline, &plugins);
+    if !above.is_empty() {
+        return Err(PrepareError::Invalid(above));
+    }
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
     let protected = grants::unwritable(&pipeline, &settings);
     let grants =
         grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
+    // And once more as they were pinned: a link may have been changed in between.
+    let pinned = |step: &Step| grants.get(&step.id).map_or_else(Cow::default, |grant| Cow::Borrowed(&**grant));
+    let above = ceiling::hold(&settings.policies, &pipeline, &plugins, pinned);
+    if !above.is_empty() {
+        return Err(PrepareError::Invalid(above));
+    }
     let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&artifacts)
         .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
+    let encrypted_backup =
+        settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
     let world = World {
         peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect(),
         secrets,
@@ -145,7 +173,7 @@ pub async fn prepare(
         supervisor: settings.supervisor,
         protected,
     };
-    let plan = Plan::new(&pipeline, |step| planned(&plugins, step));
+    let plan = Plan::new(&pipeline, &settings.policies, |step| planned(&plugins, step));
     Ok(Prepared {
         pipeline,
         plan,
@@ -159,6 +187,7 @@ pub async fn prepare(
         grants,
         actor: settings.actor,
         version: settings.version,
+        encrypted_backup,
     })
 }
 
@@ -193,6 +222,7 @@ impl Prepared {
             pipe_version: self.version.clone(),
             actor: self.actor.clone(),
             inputs: self.pipeline.inputs.clone(),
+            policies: self.plan.policies.clone(),
             steps: self.plan.entries.iter().map(|entry| entry.planned.clone()).collect(),
         }
     }

@@ -51,7 +51,10 @@ impl Stepper<'_> {
             })
             .await?;
         let result = match (settings, plugin) {
-            (Ok(settings), Some(_)) => self.attempts(step, &settings).await?,
+            (Ok(settings), Some(_)) => match self.unready(step) {
+                Some(failure) => Err(failure),
+                None => self.attempts(step, &settings).await?,
+            },
             (Err(failure), _) => Err(failure),
             (Ok(_), None) => Err(refused("its plugin was not loaded".to_owned())),
         };
@@ -162,6 +165,25 @@ impl Stepper<'_> {
                 steps: crate::notify::summaries(&self.recorder.state()),
             },
         }
+    }
+
+    /// Why a migration may not begin, where a policy requires an encrypted backup of this run before it.
+    fn unready(&self, step: &Step) -> Option<Failure> {
+        if !self.prepared.encrypted_backup || step.stage != Stage::Migrate {
+            return None;
+        }
+        let state = self.recorder.state();
+        let of_backup =
+            |step: &pipe_core::id::StepId| state.step(step).is_some_and(|known| known.stage == Stage::Backup);
+        let safe = |known: &crate::state::ArtifactState| {
+            known.artifact.encrypted && known.verification.is_some() && of_backup(&known.step)
+        };
+        if state.artifacts.iter().any(safe) {
+            return None;
+        }
+        let message = "the policy requires a backup of this run that is encrypted and verified, and there is none";
+        let hint = "let the backup step encrypt and verify what it stores".to_owned();
+        Some(Failure { kind: FailureKind::Denied, hint: Some(hint), ..refused(message.to_owned()) })
     }
 
     fn backups(&self) -> Vec<BackupArtifact> {

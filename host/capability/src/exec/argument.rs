@@ -70,6 +70,15 @@ impl ArgumentPattern {
         self.glob.is_none()
     }
 
+    /// Whether it matches every argument that `other` does. `**` includes every pattern, and only `**` includes `**`. Exact
+    /// but for alphabets.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let (Some(glob), Some(narrow)) = (&self.glob, &other.glob) else { return self.is_rest() };
+        let may_be_an_option = !narrow.begins_with_star() && narrow.pieces()[0].starts_with('-');
+        !(glob.begins_with_star() && may_be_an_option) && glob.includes(narrow, |_| true)
+    }
+
     /// Whether it matches one argument. That `**` takes any is for the rule to say: by itself it matches none.
     #[must_use]
     pub fn matches(&self, argument: &str) -> bool {

@@ -92,6 +92,12 @@ impl Methods {
         Some(Self(self.0 & other.0)).filter(|set| set.0 != 0)
     }
 
+    /// Whether the set holds every method of the other.
+    #[must_use]
+    pub const fn includes(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
     /// The methods, in the order of [`Method::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Method> {
         Method::ALL.into_iter().filter(move |method| self.contains(*method))

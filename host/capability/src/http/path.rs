@@ -11,7 +11,7 @@ const MOST_VARIANTS: usize = 64;
 /// `*` is any run of characters within a segment, `{a,b}` alternatives within one, `**` as the last segment the rest, which
 /// may be nothing. An empty segment is matched by nothing but an empty one and the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PathPattern {
+pub(crate) struct PathPattern {
     segments: Vec<Segment>,
     rest: bool,
 }
@@ -22,7 +22,7 @@ struct Segment(Vec<Glob>);
 
 impl PathPattern {
     /// Reads a path that begins with `/`.
-    pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, RuleError> {
         let mut pattern = Self { segments: Vec::new(), rest: false };
         let mut at = 1;
         let mut segments = text.strip_prefix('/').unwrap_or_default().split('/').peekable();
@@ -61,9 +61,34 @@ impl PathPattern {
         }
         self.rest || parts.next().is_none()
     }
+
+    /// Whether it matches every path there is.
+    pub(crate) const fn is_everything(&self) -> bool {
+        self.rest && self.segments.is_empty()
+    }
+
+    /// Whether it matches every path that `other` does. A segment of `other` is held against one segment here, and each of
+    /// its alternatives against one alternative: `{a*,b*}` is not seen to include what only both together do.
+    pub(crate) fn includes(&self, other: &Self) -> bool {
+        let deep_enough = if self.rest {
+            other.segments.len() >= self.segments.len()
+        } else {
+            !other.rest && other.segments.len() == self.segments.len()
+        };
+        deep_enough && self.segments.iter().zip(&other.segments).all(|(segment, other)| segment.includes(other))
+    }
 }
 
 impl Segment {
+    fn includes(&self, other: &Self) -> bool {
+        let includes = |variant: &Glob, other: &Glob| {
+            // No `*` takes the empty segment.
+            (other.literal() != Some("") || variant.literal() == Some(""))
+                && variant.includes(other, encoding::is_boundary)
+        };
+        other.0.iter().all(|other| self.0.iter().any(|variant| includes(variant, other)))
+    }
+
     fn matches(&self, part: &str) -> bool {
         self.0.iter().any(|variant| {
             (!part.is_empty() || variant.literal() == Some("")) && variant.matches(part, encoding::is_boundary)

@@ -75,7 +75,7 @@ impl fmt::Display for HttpTarget {
 }
 
 /// Reads `host[:port]`: what stands between `://` and the path.
-pub(super) fn authority(text: &str) -> Result<(Host, Option<u16>), RuleError> {
+pub(crate) fn authority(text: &str) -> Result<(Host, Option<u16>), RuleError> {
     if let Some(at) = text.rfind('@') {
         return Err(RuleError::new("a login in a URL")
             .at(0..at + 1)

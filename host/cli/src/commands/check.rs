@@ -2,7 +2,7 @@
 
 use clap::Args;
 use pipe_core::{diagnostic::Diagnostic, id::RunId};
-use pipe_pipeline::{Document, RunFacts, Selection as Request};
+use pipe_pipeline::{Document, Policy, RunFacts, Selection as Request};
 use pipe_sandbox::Sandbox;
 
 use super::loading;
@@ -20,6 +20,7 @@ pub(crate) struct CheckArguments {
 /// Checks the file.
 pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Result<Exit, Failure> {
     let document = loading::document(&arguments.selection.file)?;
+    let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;
     let environments: Vec<String> = match &arguments.selection.env {
         Some(environment) => vec![environment.clone()],
@@ -28,7 +29,7 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
     let mut told: Vec<Diagnostic> = Vec::new();
     let mut steps = 0;
     for environment in &environments {
-        let found = match one(&document, environment, &arguments.selection, &sandbox).await {
+        let found = match one(&document, environment, &arguments.selection, &policies, &sandbox).await {
             Ok((count, warnings)) => {
                 steps = count;
                 warnings
@@ -45,7 +46,7 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
     let failed = loading::any_error(&told);
     printer.diagnostics(&told);
     if failed {
-        return Ok(Exit::Invalid);
+        return Ok(Exit::of_diagnostics(&told));
     }
     if printer.json() {
         printer.value(&serde_json::json!({
@@ -67,6 +68,7 @@ async fn one(
     document: &Document,
     environment: &str,
     selection: &Selection,
+    policies: &[Policy],
     sandbox: &Sandbox,
 ) -> Result<(usize, Vec<Diagnostic>), Vec<Diagnostic>> {
     let started = jiff::Timestamp::now();
@@ -77,7 +79,9 @@ async fn one(
         run: RunFacts { id: RunId::new(started), started },
     };
     let checked = pipe_pipeline::check(document, &request)?;
-    let (_, _, mut warnings) = pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
+    let (plugins, _, mut warnings) =
+        pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
+    warnings.extend(pipe_runner::check_policies(policies, &checked.pipeline, &plugins));
     warnings.extend(checked.warnings);
     Ok((checked.pipeline.steps.len() + checked.pipeline.notifications.len(), warnings))
 }

@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use pipe_core::{diagnostic::Diagnostic, id::RunId, redact::Redactor};
 use pipe_journal::{Journal, Reader};
-use pipe_pipeline::{Checked, Document, RunFacts};
+use pipe_pipeline::{Checked, Document, Policy, RunFacts};
 use pipe_runner::{Prepared, Settings};
 use pipe_sandbox::Sandbox;
 
@@ -62,6 +63,24 @@ fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMa
     known.into_iter().chain(selection.previous.iter().cloned()).collect()
 }
 
+/// The policies above every pipeline: the system's own where there is one, and the one that the operator names. Both apply:
+/// what the operator says can only take away.
+pub(crate) fn policies(selection: &Selection) -> Result<Vec<Policy>, Failure> {
+    let mut policies = Vec::new();
+    // One that cannot be read is not one that is not there.
+    if let Err(error) = std::fs::symlink_metadata(places::SYSTEM_POLICY) {
+        if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+            return Err(Failure::new(Exit::Internal, format!("cannot read {}: {error}", places::SYSTEM_POLICY)));
+        }
+    } else {
+        policies.push(pipe_pipeline::policy(Path::new(places::SYSTEM_POLICY))?);
+    }
+    if let Some(path) = &selection.policy {
+        policies.push(pipe_pipeline::policy(path)?);
+    }
+    Ok(policies)
+}
+
 /// The sandbox, with the user's cache of compiled plugins.
 pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
     let (sandbox, no_cache) = Sandbox::new(places::cache().as_deref())?;
@@ -74,6 +93,7 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
 /// Checks everything, and sets everything up to run. The state directory is there.
 pub(crate) async fn prepare(
     loaded: Loaded,
+    policies: Vec<Policy>,
     printer: Printer,
     redactor: Redactor,
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
@@ -89,6 +109,7 @@ pub(crate) async fn prepare(
         supervisor: vec![executable.into(), crate::SUPERVISOR.into()],
         actor: actor(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        policies,
     };
     let sandbox = sandbox(printer)?;
     let prepared = pipe_runner::prepare(

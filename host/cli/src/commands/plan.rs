@@ -31,8 +31,9 @@ pub(crate) struct PlanArguments {
 pub(crate) async fn plan(arguments: &PlanArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
     let loaded = loading::load(&arguments.selection, state, printer)?;
     let state = loaded.state.clone();
+    let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;
-    let plan = pipe_runner::plan(&loaded.checked.pipeline, &sandbox, crate::standard::component).await?;
+    let plan = pipe_runner::plan(&loaded.checked.pipeline, &sandbox, crate::standard::component, &policies).await?;
     if let Some(path) = &arguments.out {
         let json =
             serde_json::to_string_pretty(&plan).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;

@@ -45,12 +45,13 @@ pub(crate) async fn run(
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
     let began = Instant::now();
+    let policies = loading::policies(&arguments.selection)?;
     let loaded = loading::load(&arguments.selection, state, printer)?;
     let state = loaded.state.clone();
     loading::make_state(&state)?;
     let _lock = ownership::take(&state, &loaded.checked.pipeline)?;
     ownership::warn_of_unfinished(&state, &loaded.checked.pipeline, printer);
-    let (prepared, journal) = loading::prepare(loaded, printer, redactor).await?;
+    let (prepared, journal) = loading::prepare(loaded, policies, printer, redactor).await?;
     let interrupt = CancellationToken::new();
     let show =
         format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, state.display());

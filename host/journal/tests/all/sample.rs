@@ -30,6 +30,7 @@ pub(crate) fn started(pipeline: &str, environment: &str) -> EventKind {
         pipe_version: "0.1.0".into(),
         actor: "ada@host".into(),
         inputs: BTreeMap::from([("version".into(), "1.2.3".into())]),
+        policies: Vec::new(),
         steps: Vec::new(),
     }
 }

@@ -1,0 +1,447 @@
+//! What a ceiling allows, and what an attacker who writes the pipeline cannot talk it into.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use pipe_capability::{
+    artifact::ArtifactRule,
+    ceiling::{
+        Against, ArtifactCeiling, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget, NamePattern,
+        Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern, PluginPattern, PluginSeen, Requirements,
+        SecretCeiling, SecretDestination, SecretOrigin, SourcePattern, SqlCeiling, StepSeen,
+    },
+    env::EnvRule,
+    exec::{ArgumentPattern, ExecRule},
+    grant::Grant,
+    http::HttpRule,
+    path::PathRule,
+    secret::SecretSlot,
+    sql::{Access, SqlRule},
+    word::Word,
+};
+use pipe_core::{digest::Digest, stage::Stage};
+
+const STANDARD: PluginSeen = PluginSeen::Standard(Stage::Verify);
+
+/// Peers by name and URL; `private:` before the URL puts the peer into 10.0.0.0/8.
+fn outside(peers: &[(&str, &str)]) -> Outside {
+    let peer = |url: &str| {
+        let (url, addresses) = match url.strip_prefix("private:") {
+            Some(url) => (url, vec!["10.0.0.0/8".parse().unwrap()]),
+            None => (url, vec![]),
+        };
+        PeerSeen { place: Place::of_url(&url.parse().unwrap(), &addresses), logins: vec![], hides_path: false }
+    };
+    Outside {
+        peers: peers.iter().map(|(name, url)| ((*name).to_owned(), peer(url))).collect(),
+        secrets: BTreeMap::from([
+            ("db".to_owned(), SecretOrigin::Env("HMS_DB_PASSWORD".to_owned())),
+            ("key".to_owned(), SecretOrigin::File("/run/secrets/key".into())),
+        ]),
+        base: "/srv/hms".into(),
+        environment: "production".to_owned(),
+    }
+}
+
+fn seen(grant: &Grant) -> StepSeen<'_> {
+    StepSeen { stage: Stage::Verify, plugin: STANDARD, grant, after_backup: false }
+}
+
+/// A ceiling of one block.
+fn ceiling(block: Block) -> Ceiling {
+    Ceiling { allow: vec![block], require: Requirements::default() }
+}
+
+fn above(block: Block, grant: &Grant, outside: &Outside) -> Vec<Excess> {
+    ceiling(block).excesses(&seen(grant), outside)
+}
+
+/// The ceiling's own peers are `k8s` and `main`.
+fn place(name: &str) -> PlacePattern {
+    match name {
+        "k8s" => PlacePattern::parse("https://kube.hms.internal:6443").unwrap(),
+        "main" => PlacePattern::parse("postgres://db.hms.internal/hms").unwrap(),
+        _ => PlacePattern::Any,
+    }
+}
+
+fn allowed(text: &str) -> HttpCeiling {
+    HttpCeiling::parse(text, |target| {
+        Ok(match target {
+            HttpCeilingTarget::Peer(name) => place(&name),
+            HttpCeilingTarget::Hosts(hosts) => hosts,
+        })
+    })
+    .unwrap()
+}
+
+fn http(rules: &[&str]) -> Grant {
+    Grant { http: rules.iter().map(|text| HttpRule::parse(text).unwrap()).collect(), ..Grant::default() }
+}
+
+fn paths(texts: &[&str]) -> Vec<PathCeiling> {
+    texts.iter().map(|text| PathCeiling::parse(text).unwrap()).collect()
+}
+
+fn rule(path: &str) -> PathRule {
+    PathRule::new(path, path)
+}
+
+#[test]
+fn requests_are_compared_by_where_they_really_go() {
+    let kube = "https://kube.hms.internal:6443";
+    for (allow, granted, url, is_allowed) in [
+        ("GET k8s:/**", "GET k8s:/version", kube, true),
+        ("GET|POST k8s:/**", "POST k8s:/api/*", kube, true),
+        // The name is the pipeline's, and so is where it leads.
+        ("GET k8s:/**", "GET k8s:/version", "https://evil.example:6443", false),
+        ("GET k8s:/**", "GET other:/version", kube, true),
+        ("GET k8s:/**", "GET k8s:/version", "http://kube.hms.internal:6443", false),
+        ("GET k8s:/**", "GET k8s:/version", "https://kube.hms.internal", false),
+        ("GET k8s:/**", "GET k8s:/version", "private:https://kube.hms.internal:6443", false),
+        ("GET k8s:/**", "GET https://kube.hms.internal:6443/version", kube, true),
+        ("GET k8s:/**", "GET https://KUBE.hms.internal.:6443/version", kube, true),
+        ("GET k8s:/version", "GET k8s:/**", kube, false),
+        ("GET k8s:/**", "GET|DELETE k8s:/version", kube, false),
+        ("* k8s:/**", "OPTIONS k8s:/version", kube, false),
+        ("GET https://*.hms.internal:*/**", "GET k8s:/version", kube, true),
+        ("GET https://*.hms.internal/**", "GET k8s:/version", kube, false),
+        ("GET https://*.hms.internal/**", "GET https://evil.example/", kube, false),
+        ("GET https://*.hms.internal/**", "GET https://hms.internal.evil.example/", kube, false),
+        ("* https://*/**", "GET https://anything.example:443/x", kube, true),
+        ("* https://*/**", "GET http://anything.example/x", kube, false),
+        ("* https://*/**", "GET https://anything.example:8443/x", kube, false),
+    ] {
+        let outside = outside(&[("k8s", url), ("other", kube)]);
+        let block = Block { http: vec![allowed(allow)], ..Block::default() };
+        let excesses = above(block, &http(&[granted]), &outside);
+        assert_eq!(excesses.is_empty(), is_allowed, "{allow} / {granted} at {url}: {excesses:?}");
+    }
+}
+
+#[test]
+fn a_private_address_needs_the_network_in_the_ceiling_too() {
+    let net = |text: &str| vec![text.parse().unwrap()];
+    let rule = HttpRule::parse("GET https://api.example/x").unwrap();
+    let granted =
+        |net: Vec<ipnet::IpNet>| Grant { http: vec![rule.clone().with_addresses(net).unwrap()], ..Grant::default() };
+    let mut allow = allowed("GET https://api.example/**");
+    let block = |allow: &HttpCeiling| Block { http: vec![allow.clone()], ..Block::default() };
+    assert!(above(block(&allow), &granted(vec![]), &outside(&[])).is_empty());
+    let excess = &above(block(&allow), &granted(net("169.254.0.0/16")), &outside(&[]))[0];
+    assert_eq!((excess.against, &*excess.why), (Against::Rule(0, Word::Http, 0), "it does not allow these addresses"));
+    allow.place = allow.place.with_addresses(net("10.0.0.0/8"));
+    assert!(above(block(&allow), &granted(net("10.1.0.0/16")), &outside(&[])).is_empty());
+    assert!(!above(block(&allow), &granted(net("0.0.0.0/0")), &outside(&[])).is_empty());
+}
+
+#[test]
+fn a_secret_before_the_path_may_lead_to_any_path() {
+    let mut outside = outside(&[("slack", "https://hooks.slack.com")]);
+    let slack = outside.peers.get_mut("slack").unwrap();
+    slack.hides_path = true;
+    slack.logins = vec!["db".to_owned()];
+    let secrets = vec![SecretCeiling {
+        source: SourcePattern::Env(NamePattern::parse("*").unwrap()),
+        to: SecretDestination::Any,
+    }];
+    let block = |text: &str| Block { http: vec![allowed(text)], secrets: secrets.clone(), ..Block::default() };
+    let grant = http(&["POST slack:/"]);
+    assert!(!above(block("POST https://hooks.slack.com/"), &grant, &outside).is_empty());
+    assert!(above(block("POST https://hooks.slack.com/**"), &grant, &outside).is_empty());
+}
+
+#[test]
+fn databases_are_compared_by_where_they_really_are() {
+    let allow = |text: &str, place: PlacePattern| {
+        let access = if text == "read" { Access::Read } else { Access::Write };
+        Block { sql: vec![SqlCeiling { access, place }], ..Block::default() }
+    };
+    for (access, granted, url, is_allowed) in [
+        ("read", "read main", "postgres://hms@db.hms.internal/hms", true),
+        ("read", "write main", "postgres://hms@db.hms.internal/hms", false),
+        ("write", "read main", "postgres://hms@db.hms.internal/hms", true),
+        ("write", "write main", "postgres://hms@payroll.internal/hms", false),
+        ("write", "write main", "postgres://hms@db.hms.internal/payroll", false),
+        ("write", "write main", "postgres://hms@db.hms.internal:5433/hms", false),
+        ("write", "write main", "private:postgres://hms@db.hms.internal/hms", false),
+    ] {
+        let grant = Grant { sql: vec![SqlRule::parse(granted).unwrap()], ..Grant::default() };
+        let excesses = above(allow(access, place("main")), &grant, &outside(&[("main", url)]));
+        assert_eq!(excesses.is_empty(), is_allowed, "{access} / {granted} at {url}: {excesses:?}");
+    }
+    let mut file = outside(&[("main", "https://x")]);
+    file.peers.get_mut("main").unwrap().place = Place::File("/etc/shadow.db".into());
+    let grant = Grant { sql: vec![SqlRule::parse("read main").unwrap()], ..Grant::default() };
+    assert!(!above(allow("read", PlacePattern::parse("sqlite:/srv").unwrap()), &grant, &file).is_empty());
+    assert!(above(allow("read", PlacePattern::parse("sqlite:/etc").unwrap()), &grant, &file).is_empty());
+}
+
+#[test]
+fn paths_are_compared_by_where_they_really_lead() {
+    let block = || Block {
+        read: paths(&["/srv/in", "./database"]),
+        write: paths(&["/srv/out"]),
+        disk: paths(&["/"]),
+        ..Block::default()
+    };
+    let beside = PathRule::new("database/x", "/srv/hms/database/x");
+    let link = PathRule::new("database/x", "/etc");
+    for (read, write, is_allowed) in [
+        (vec![rule("/srv/in/a"), rule("/srv/out")], vec![rule("/srv/out/a")], true),
+        (vec![beside], vec![], true),
+        (vec![link], vec![], false),
+        (vec![rule("/srv")], vec![], false),
+        (vec![rule("/srv/in/../../etc")], vec![], false),
+        (vec![], vec![rule("/srv/in")], false),
+        (vec![], vec![rule("/")], false),
+    ] {
+        let grant = Grant { read, write, disk: vec![rule("/anywhere")], ..Grant::default() };
+        assert_eq!(above(block(), &grant, &outside(&[])).is_empty(), is_allowed, "{grant:?}");
+    }
+}
+
+#[test]
+fn a_secret_goes_where_the_ceiling_says_by_its_source() {
+    let from = |env: &str, to: SecretDestination| SecretCeiling {
+        source: SourcePattern::Env(NamePattern::parse(env).unwrap()),
+        to,
+    };
+    let main = || SecretDestination::Peer(place("main"));
+    let mut outside = outside(&[("main", "postgres://hms@db.hms.internal/hms"), ("argocd", "https://argocd.example")]);
+    outside.peers.get_mut("main").unwrap().logins = vec!["db".to_owned()];
+    let slot = |name: &str, to: &str| match to {
+        "artifacts" => SecretSlot::new(name, to, None, None).unwrap(),
+        to => SecretSlot::new(name, to, Some("X-Token"), None).unwrap(),
+    };
+    let login = Grant { sql: vec![SqlRule::parse("read main").unwrap()], ..Grant::default() };
+    let to_artifacts = Grant { secrets: vec![slot("key", "artifacts")], ..Grant::default() };
+    let to_argocd = Grant { secrets: vec![slot("db", "argocd")], ..Grant::default() };
+    let mut to_program =
+        Grant { exec: vec![ExecRule { program: "p".to_owned(), ..ExecRule::default() }], ..Grant::default() };
+    to_program.exec[0].secret_env.insert("TOKEN".to_owned(), "db".to_owned());
+    let file = |path: &str| SecretCeiling {
+        source: SourcePattern::File(PathCeiling::parse(path).unwrap()),
+        to: SecretDestination::Artifacts,
+    };
+    for (grant, secret, is_allowed) in [
+        (&login, from("HMS_*", main()), true),
+        (&login, from("OTHER", main()), false),
+        (&login, from("*", SecretDestination::Artifacts), false),
+        (&login, from("*", SecretDestination::Peer(place("k8s"))), false),
+        (&login, from("*", SecretDestination::Any), true),
+        (&to_argocd, from("HMS_*", main()), false),
+        (&to_artifacts, file("/run/secrets"), true),
+        (&to_artifacts, file("/run/secrets/other"), false),
+        (&to_artifacts, from("*", SecretDestination::Any), false),
+        (&to_program, from("*", SecretDestination::Programs), true),
+        (&to_program, from("*", main()), false),
+    ] {
+        let block = Block { any: vec![Word::Sql, Word::Exec], secrets: vec![secret.clone()], ..Block::default() };
+        let excesses = above(block, grant, &outside);
+        assert_eq!(excesses.is_empty(), is_allowed, "{secret:?}: {excesses:?}");
+    }
+    // The peer is allowed, and nothing is said of its login.
+    let silent = Block { any: vec![Word::Sql], ..Block::default() };
+    let excess = &above(silent, &login, &outside)[0];
+    assert_eq!((excess.at, excess.against), (Part::Rule(Word::Sql, 0), Against::Block(0)));
+    assert_eq!(excess.means, "the secret of the variable `HMS_DB_PASSWORD` goes to postgres://hms@db.hms.internal/hms");
+}
+
+#[test]
+fn a_program_is_given_no_more_than_the_ceiling_gives() {
+    let argv = |texts: &[&str]| texts.iter().map(|text| ArgumentPattern::parse(text).unwrap()).collect::<Vec<_>>();
+    let granted = |change: fn(&mut ExecRule)| {
+        let mut rule = ExecRule { program: "pg_dump".to_owned(), argv: argv(&["-F", "c"]), ..ExecRule::default() };
+        change(&mut rule);
+        rule
+    };
+    let limit = |change: fn(&mut ExecCeiling)| {
+        let mut limit = ExecCeiling { program: "pg_dump".to_owned(), ..ExecCeiling::default() };
+        change(&mut limit);
+        limit
+    };
+    let outside =
+        outside(&[("main", "postgres://hms@db.hms.internal/hms"), ("evil", "postgres://hms@evil.example/hms")]);
+    let plain = || granted(|_| ());
+    for (limit, rule, why) in [
+        (limit(|_| ()), plain(), None),
+        (limit(|l| l.program = "*".to_owned()), plain(), None),
+        (limit(|l| l.program = "/usr/bin/pg_dump".to_owned()), plain(), Some("nothing here allows it")),
+        (limit(|l| l.argv = Some(vec![])), plain(), Some("it does not allow these arguments")),
+        (
+            limit(|_| ()),
+            granted(|r| drop(r.env.insert("PATH".into(), "/tmp".into()))),
+            Some("it does not allow the variable `PATH`"),
+        ),
+        (
+            limit(|l| l.env = vec![NamePattern::parse("PG*").unwrap()]),
+            granted(|r| drop(r.env.insert("PGOPTIONS".into(), "x".into()))),
+            None,
+        ),
+        (limit(|_| ()), granted(|r| r.peer = Some("main".into())), Some("it does not allow the peer `main`")),
+        (limit(|l| l.peer = Some(place("main"))), granted(|r| r.peer = Some("main".into())), None),
+        (
+            limit(|l| l.peer = Some(place("main"))),
+            granted(|r| r.peer = Some("evil".into())),
+            Some("it does not allow the peer `evil`"),
+        ),
+        (limit(|l| l.cwd = Some(PathCeiling::parse("/opt").unwrap())), plain(), Some("it does not allow this `cwd`")),
+        (limit(|l| l.cwd = Some(PathCeiling::parse(".").unwrap())), plain(), None),
+        (
+            limit(|l| l.cwd = Some(PathCeiling::parse(".").unwrap())),
+            granted(|r| r.cwd = Some("/tmp".into())),
+            Some("it does not allow this `cwd`"),
+        ),
+        (limit(|l| l.sha256 = Some(Digest::of(b"p"))), plain(), Some("it pins the program by `sha256`")),
+        (limit(|l| l.sha256 = Some(Digest::of(b"p"))), granted(|r| r.sha256 = Some(Digest::of(b"p"))), None),
+    ] {
+        let grant = Grant { exec: vec![rule], ..Grant::default() };
+        let block = Block { exec: vec![limit.clone()], ..Block::default() };
+        let excesses = above(block, &grant, &outside);
+        assert_eq!(excesses.first().map(|excess| &*excess.why), why, "{limit:?} / {grant:?}");
+    }
+}
+
+#[test]
+fn a_word_of_which_nothing_is_said_is_not_allowed() {
+    let outside = outside(&[("main", "postgres://hms@db.hms.internal/hms"), ("k8s", "https://kube.hms.internal:6443")]);
+    let grant = Grant {
+        http: http(&["GET k8s:/"]).http,
+        sql: vec![SqlRule::parse("read main").unwrap()],
+        read: vec![rule("/srv")],
+        write: vec![rule("/srv")],
+        disk: vec![rule("/srv")],
+        env: vec![EnvRule::parse("HOME").unwrap()],
+        secrets: vec![SecretSlot::new("key", "artifacts", None, None).unwrap()],
+        exec: vec![ExecRule { program: "p".to_owned(), ..ExecRule::default() }],
+        artifacts: vec![ArtifactRule::Write, ArtifactRule::parse("read backup").unwrap()],
+    };
+    for word in Word::ALL {
+        assert!(grant.count(word) > 0, "the test says nothing of {word}");
+        let all_but = Word::ALL.into_iter().filter(|other| *other != word).collect();
+        let excesses = above(Block { any: all_but, ..Block::default() }, &grant, &outside);
+        assert_eq!(excesses.len(), grant.count(word), "{word}: {excesses:?}");
+        for excess in excesses {
+            assert!(matches!(excess.at, Part::Rule(of, _) if of == word));
+            assert_eq!(excess.against, Against::Block(0));
+        }
+    }
+    let all = Block { any: Word::ALL.to_vec(), ..Block::default() };
+    assert!(above(all, &grant, &outside).is_empty());
+    let artifacts = |list: &[ArtifactCeiling]| Block { any: vec![], artifacts: list.to_vec(), ..Block::default() };
+    let only = Grant { artifacts: grant.artifacts, ..Grant::default() };
+    assert_eq!(above(artifacts(&[ArtifactCeiling::Write]), &only, &outside).len(), 1);
+    assert!(above(artifacts(&[ArtifactCeiling::Write, ArtifactCeiling::Read]), &only, &outside).is_empty());
+}
+
+#[test]
+fn blocks_add_up_where_they_apply_and_nowhere_else() {
+    let outside = outside(&[("k8s", "https://kube.hms.internal:6443")]);
+    let grant = http(&["GET|POST k8s:/a"]);
+    let block = |text: &str| Block { http: vec![allowed(text)], ..Block::default() };
+    let judged = |second: Block| {
+        let ceiling = Ceiling { allow: vec![block("GET k8s:/**"), second], require: Requirements::default() };
+        ceiling.excesses(&seen(&grant), &outside)
+    };
+    assert!(judged(block("POST k8s:/a")).is_empty());
+    let digest = Digest::of(b"plugin");
+    for (change, applies) in [
+        (Box::new(|block: &mut Block| block.stages = Some(vec![Stage::Verify])) as Box<dyn Fn(&mut Block)>, true),
+        (Box::new(|block| block.stages = Some(vec![Stage::Backup])), false),
+        (Box::new(|block| block.stages = Some(vec![])), false),
+        (Box::new(|block| block.environments = Some(vec!["production".to_owned()])), true),
+        (Box::new(|block| block.environments = Some(vec!["staging".to_owned()])), false),
+        (Box::new(|block| block.plugins = Some(vec![PluginPattern::Standard])), true),
+        (Box::new(|block| block.plugins = Some(vec![PluginPattern::StandardOf(Stage::Verify)])), true),
+        (Box::new(|block| block.plugins = Some(vec![PluginPattern::StandardOf(Stage::Release)])), false),
+        (Box::new(move |block| block.plugins = Some(vec![PluginPattern::Content(digest)])), false),
+    ] {
+        let mut second = block("POST k8s:/a");
+        change(&mut second);
+        let excesses = judged(second);
+        assert_eq!(excesses.is_empty(), applies, "{excesses:?}");
+        if let Some(excess) = excesses.first() {
+            assert_eq!((excess.against, &*excess.why), (Against::Rule(0, Word::Http, 0), "it does not allow POST"));
+        }
+    }
+    // A plugin counts by its content, whatever it is called.
+    let vendor = |content: &[u8]| StepSeen {
+        plugin: PluginSeen::File { digest: Digest::of(content), pinned: false },
+        ..seen(&grant)
+    };
+    let mut of_plugin = block("* k8s:/**");
+    of_plugin.plugins = Some(vec![PluginPattern::Content(digest)]);
+    assert!(ceiling(of_plugin.clone()).excesses(&vendor(b"plugin"), &outside).is_empty());
+    assert_eq!(ceiling(of_plugin).excesses(&vendor(b"another"), &outside)[0].against, Against::NoBlock);
+}
+
+#[test]
+fn requirements_hold_whatever_is_allowed() {
+    let outside = outside(&[("plain", "private:http://10.0.0.1"), ("k8s", "https://kube.hms.internal")]);
+    let block = || Block { any: Word::ALL.to_vec(), ..Block::default() };
+    let breaches = |require: Requirements, step: StepSeen<'_>| {
+        let found = Ceiling { allow: vec![block()], require }.excesses(&step, &outside);
+        found.into_iter().map(|excess| (excess.at, excess.against)).collect::<Vec<_>>()
+    };
+    let https = || Requirements { https_only: true, ..Requirements::default() };
+    let mixed = http(&["GET k8s:/", "GET plain:/", "GET https://a.example/", "GET http://a.example/"]);
+    let against = Against::Requirement("https_only");
+    assert_eq!(
+        breaches(https(), seen(&mixed)),
+        [(Part::Rule(Word::Http, 1), against), (Part::Rule(Word::Http, 3), against)]
+    );
+
+    let run = |program: &str, path: Option<&str>| {
+        let mut rule = ExecRule { program: program.to_owned(), ..ExecRule::default() };
+        rule.env.extend(path.map(|path| ("PATH".to_owned(), path.to_owned())));
+        rule
+    };
+    let programs = || Requirements {
+        programs: Some(vec!["pg_dump".to_owned(), "/usr/bin/npm".to_owned()]),
+        ..Requirements::default()
+    };
+    let against = Against::Requirement("programs");
+    let exec = vec![
+        run("pg_dump", None),
+        run("/usr/bin/npm", Some("/x")),
+        run("npm", None),
+        run("/tmp/pg_dump", None),
+        // A name is no program where the pipeline says where names are looked up.
+        run("pg_dump", Some("/tmp")),
+    ];
+    let grant = Grant { exec, ..Grant::default() };
+    let found = breaches(programs(), seen(&grant));
+    assert_eq!(found, [2, 3, 4].map(|at| (Part::Rule(Word::Exec, at), against)));
+
+    let empty = Grant::default();
+    let pinned = || Requirements { pinned_plugins: true, ..Requirements::default() };
+    let file = |pinned| PluginSeen::File { digest: Digest::of(b"x"), pinned };
+    for (plugin, holds) in [(STANDARD, true), (file(true), true), (file(false), false)] {
+        assert_eq!(breaches(pinned(), StepSeen { plugin, ..seen(&empty) }).is_empty(), holds, "{plugin:?}");
+    }
+
+    let backup = || Requirements { encrypted_backup_before_migrate: true, ..Requirements::default() };
+    for (stage, after_backup, holds) in
+        [(Stage::Migrate, true, true), (Stage::Migrate, false, false), (Stage::Release, false, true)]
+    {
+        assert_eq!(breaches(backup(), StepSeen { stage, after_backup, ..seen(&empty) }).is_empty(), holds);
+    }
+}
+
+#[test]
+fn what_is_not_known_is_not_allowed() {
+    let outside = Outside { base: PathBuf::from("/srv"), ..Outside::default() };
+    let all = || Block { any: Word::ALL.to_vec(), ..Block::default() };
+    let slot = SecretSlot::new("unknown", "artifacts", None, None).unwrap();
+    for grant in [
+        http(&["GET ghost:/"]),
+        Grant { sql: vec![SqlRule::parse("read ghost").unwrap()], ..Grant::default() },
+        Grant { secrets: vec![slot], ..Grant::default() },
+    ] {
+        assert_eq!(above(all(), &grant, &outside).len(), 1, "{grant:?}");
+    }
+    assert_eq!(Ceiling::default().excesses(&seen(&http(&["GET https://a.example/"])), &outside).len(), 1);
+    assert!(Ceiling::default().excesses(&seen(&Grant::default()), &outside).is_empty());
+}

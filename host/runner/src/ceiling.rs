@@ -1,0 +1,104 @@
+//! A pipeline held against the policies above it, with everything that its names stand for on this machine.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use pipe_capability::{
+    ceiling::{Outside, PeerSeen, Place, PluginSeen, SecretOrigin, StepSeen},
+    grant::Grant,
+};
+use pipe_core::{diagnostic::Diagnostic, stage::Stage};
+use pipe_effects::path::resolve;
+use pipe_pipeline::{PeerSpec, Pipeline, PluginSource, Policy, SecretSource, Step, check_against_policy};
+use pipe_sandbox::Plugin;
+
+use crate::prepare::all_steps;
+
+/// Everything of a pipeline that one of the policies does not allow, each with both lines. Plugins count by the content that
+/// was loaded, paths by where they lead now.
+#[must_use]
+pub fn check_policies(policies: &[Policy], pipeline: &Pipeline, plugins: &BTreeMap<String, Plugin>) -> Vec<Diagnostic> {
+    hold(policies, pipeline, plugins, |step| Cow::Owned(resolved(&step.grant, pipeline)))
+}
+
+/// The same for grants that are resolved already: **what is held against the policies is what will be used**.
+pub(crate) fn hold<'g>(
+    policies: &[Policy],
+    pipeline: &Pipeline,
+    plugins: &BTreeMap<String, Plugin>,
+    grant: impl Fn(&Step) -> Cow<'g, Grant>,
+) -> Vec<Diagnostic> {
+    if policies.is_empty() {
+        return Vec::new();
+    }
+    let outside = outside(pipeline);
+    let first_backup = pipeline.steps.iter().position(|step| step.stage == Stage::Backup);
+    let mut found = Vec::new();
+    // One step at a time: a pipeline may have a hundred thousand, each with a grant of its own.
+    for (place, step) in all_steps(pipeline).enumerate() {
+        let grant = grant(step);
+        let seen = StepSeen {
+            stage: step.stage,
+            plugin: plugin(pipeline, plugins, step),
+            grant: &grant,
+            after_backup: first_backup.is_some_and(|first| first < place),
+        };
+        for policy in policies {
+            for problem in check_against_policy(policy, pipeline, [(step, seen)], &outside) {
+                // Every repetition of a step says the same.
+                if found.len() < MOST_PROBLEMS && !found.contains(&problem) {
+                    found.push(problem);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// More than anybody reads at once.
+const MOST_PROBLEMS: usize = 100;
+
+/// The plugin that was loaded; a file that was not is no plugin that a policy could know.
+fn plugin(pipeline: &Pipeline, plugins: &BTreeMap<String, Plugin>, step: &Step) -> PluginSeen {
+    let digest = plugins.get(&step.plugin).map(|plugin| plugin.digest);
+    match (pipeline.plugins.get(&step.plugin), digest) {
+        (Some(PluginSource::Standard(stage)), _) => PluginSeen::Standard(*stage),
+        (Some(PluginSource::File { sha256, .. }), Some(digest)) => {
+            PluginSeen::File { digest, pinned: sha256.is_some() }
+        }
+        _ => PluginSeen::File { digest: pipe_core::digest::Digest::of(b""), pinned: false },
+    }
+}
+
+fn outside(pipeline: &Pipeline) -> Outside {
+    let secret = |source: &SecretSource| match source {
+        SecretSource::Env(name) => SecretOrigin::Env(name.clone()),
+        SecretSource::File(path) => SecretOrigin::File(resolve(&pipeline.base, path)),
+    };
+    Outside {
+        peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(pipeline, spec))).collect(),
+        secrets: pipeline.secrets.iter().map(|(name, source)| (name.clone(), secret(source))).collect(),
+        base: pipeline.base.clone(),
+        environment: pipeline.environment.clone(),
+    }
+}
+
+fn peer(pipeline: &Pipeline, spec: &PeerSpec) -> PeerSeen {
+    let place = match &spec.database {
+        Some(file) => Place::File(resolve(&pipeline.base, file)),
+        None => Place::of_url(&spec.url, &spec.addresses),
+    };
+    let logins = [&spec.password, &spec.bearer, &spec.secret_path].into_iter().flatten().cloned().collect();
+    PeerSeen { place, logins, hides_path: spec.secret_path.is_some() }
+}
+
+/// A grant with its paths as they lead now, whether or not anything is there yet.
+fn resolved(grant: &Grant, pipeline: &Pipeline) -> Grant {
+    let mut grant = grant.clone();
+    for rule in grant.read.iter_mut().chain(&mut grant.write).chain(&mut grant.disk) {
+        rule.resolved = resolve(&pipeline.base, &rule.resolved);
+    }
+    for cwd in grant.exec.iter_mut().filter_map(|rule| rule.cwd.as_mut()) {
+        *cwd = resolve(&pipeline.base, &*cwd).to_string_lossy().into_owned();
+    }
+    grant
+}
