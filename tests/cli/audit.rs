@@ -145,6 +145,38 @@ allow.env = ["LANG"]"#,
 }
 
 #[test]
+fn a_rule_that_is_wider_than_its_use_is_told_with_one_that_is_not() {
+    let deployment = Deployment::example()
+        .edit("example.toml", r#"allow.sql = ["read app"]"#, r#"allow.sql = ["write app"]"#)
+        .edit("example.toml", r#"allow.read = ["example/live/www"]"#, r#"allow.write = ["example/live/www"]"#);
+    assert_eq!(deployment.run(&["run", "example.toml", "--env", "demo"]).code, 0);
+    let audit = json(&succeeds(&deployment, &["--format", "json"]));
+    let broader: Vec<&str> = audit["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["check"] == "broader-than-needed")
+        .map(|finding| finding["hint"].as_str().unwrap())
+        .collect();
+    let enough = "this would have been enough: ";
+    assert_eq!(
+        broader,
+        [format!(r#"{enough}allow.sql = ["read app"]"#), format!(r#"{enough}allow.read = ["example/live/www"]"#)]
+    );
+    // What is told would have been enough: with it, the same deployment succeeds and nothing is told.
+    let narrowed = deployment.edit(
+        "example.toml",
+        r#"allow.sql = ["write app"]
+allow.write"#,
+        r#"allow.sql = ["read app"]
+allow.read"#,
+    );
+    assert_eq!(narrowed.run(&["run", "example.toml", "--env", "demo"]).code, 0);
+    let audit = json(&succeeds(&narrowed, &["--format", "json"]));
+    assert!(!found(&audit).iter().any(|finding| finding.contains("broader")), "{:?}", found(&audit));
+}
+
+#[test]
 fn what_was_refused_stays_in_sight() {
     let deployment = Deployment::example().edit("example.toml", r#"allow.disk = ["example/live"]"#, "");
     assert_eq!(deployment.run(&["run", "example.toml", "--env", "demo"]).code, 4);
@@ -193,6 +225,40 @@ fn a_vendors_plugin_is_held_to_its_word() {
     // Another file under the same name is not even described.
     let replaced = pinned.file("plugin.wasm", std::fs::read(guest::component("hostile")).unwrap());
     assert_eq!(replaced.run(&CLINIC).code, 3);
+}
+
+#[test]
+fn a_policy_refuses_what_it_does_not_cover_and_decides_what_it_does() {
+    let policy = |programs: &str| {
+        format!("[[allow]]\nany = [\"read\", \"artifacts\", \"secrets\", \"env\"]\nexec = [{programs}]\n")
+    };
+    let pipeline = "name = \"clinic\"\nenvironments = [\"test\"]\n\n[[step]]\nname = \"data\"\nstage = \"backup\"\n\
+                    allow.exec = [{ program = \"pg_dump\", argv = [] }]\nallow.artifacts = [\"write\"]\n\
+                    with = { kind = \"archive\", directory = \"data\", encrypt = false }\n";
+    let deployment = Deployment::new().file("clinic.toml", pipeline);
+    let with = |deployment: &Deployment| {
+        let ended = deployment.run(&[&CLINIC[..], &["--policy", "policy.toml", "--format", "json"]].concat());
+        (ended.code, json(&ended))
+    };
+    let deployment = deployment.file("policy.toml", policy("{ program = \"pg_dump\", argv = [\"**\"] }"));
+    let (code, audit) = with(&deployment);
+    assert_eq!(
+        (code, found(&audit)),
+        (0, vec!["warning backup-in-the-clear".to_owned(), "note native-code".to_owned()])
+    );
+    assert!(audit["calls"][0]["rules"].as_array().unwrap().iter().all(|rule| rule["within_policy"] == true));
+    assert_eq!(audit["policies"][0]["file"], "policy.toml");
+
+    let deployment = deployment.file("policy.toml", policy("{ program = \"npm\", argv = [] }"));
+    let (code, audit) = with(&deployment);
+    assert_eq!(code, 9, "an audit shows what does not start");
+    let expected = ["error above-policy", "warning backup-in-the-clear", "warning native-code"];
+    assert_eq!(found(&audit), expected);
+    let message = audit["findings"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("the policy policy.toml:3 does not allow this: "), "both lines are named: {message}");
+    assert_eq!(audit["findings"][0]["place"]["line"], 7);
+    let page = deployment.run(&[&CLINIC[..], &["--policy", "policy.toml", "--format", "html"]].concat()).stdout;
+    assert!(page.contains("<td class=\"above\">above</td>") && page.contains("<td class=\"within\">within</td>"));
 }
 
 #[test]

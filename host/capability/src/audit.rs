@@ -5,6 +5,7 @@
 
 mod check;
 mod imports;
+mod narrower;
 mod record;
 mod rules;
 mod words;
@@ -14,8 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use pipe_core::{event::Refusal, stage::Stage};
 
-pub use self::{check::Check, imports::word_of_import};
-use crate::{address, grant::Grant, line, word::Word};
+pub use self::{
+    check::Check,
+    imports::word_of_import,
+    narrower::{Narrower, narrower},
+};
+use crate::{address, ceiling::Part, grant::Grant, line, word::Word};
 
 /// How much a verdict matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,13 +107,13 @@ impl Verdict {
     }
 }
 
-/// What the ceiling says of a rule.
+/// Something that a policy does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A line of the ceiling covers it: somebody has decided that this is fine.
-    Within,
-    /// No line does. Why not, as a lower-case fragment.
-    Above(String),
+pub struct Above {
+    /// What of the call.
+    pub at: Part,
+    /// Lower-case fragment: what speaks against it, and where that stands.
+    pub why: String,
 }
 
 /// What is known of a peer.
@@ -164,18 +169,20 @@ pub struct CallFacts<'a> {
     pub plain_backups: &'a [String],
     /// Whether a backup step stands before it.
     pub after_backup: bool,
-    /// What the ceiling says of its rules; nothing where there is no ceiling.
-    pub ceiling: Option<&'a BTreeMap<RuleKey, Standing>>,
+    /// What of it the policies do not allow; nothing where there is no policy.
+    pub above: Option<&'a [Above]>,
     /// Rules that would have been enough, for rules that are wider than all that was recorded.
-    pub narrower: &'a BTreeMap<RuleKey, Vec<String>>,
+    pub narrower: &'a BTreeMap<RuleKey, Narrower>,
     /// What finished runs say; nothing where there is none.
     pub record: Option<&'a CallRecord>,
 }
 
 impl CallFacts<'_> {
-    /// What the ceiling says of a rule.
-    fn standing(&self, rule: RuleKey) -> Option<&Standing> {
-        self.ceiling.and_then(|standings| standings.get(&rule))
+    /// Whether a policy covers a rule: then somebody has decided that it is fine.
+    #[must_use]
+    pub fn within_policy(&self, rule: RuleKey) -> bool {
+        let at = Part::Rule(rule.word, rule.index);
+        self.above.is_some_and(|above| above.iter().all(|above| above.at != at))
     }
 
     /// The words of the grant.
@@ -191,9 +198,9 @@ pub fn judge(facts: &CallFacts<'_>) -> Vec<Verdict> {
     verdicts.extend(words::verdicts(facts));
     verdicts.extend(record::verdicts(facts));
     for verdict in &mut verdicts {
-        // What only wants a decision has had one where a line of the ceiling covers it.
+        // What only wants a decision has had one where a policy covers it.
         let About::Rule(rule) = verdict.about else { continue };
-        if verdict.check.is_a_decision() && facts.standing(rule) == Some(&Standing::Within) {
+        if verdict.check.is_a_decision() && facts.within_policy(rule) {
             verdict.severity = verdict.severity.lowered();
         }
     }

@@ -10,23 +10,37 @@ mod verdict;
 use jiff::Timestamp;
 use pipe_capability::word::Word;
 use pipe_core::diagnostic::Diagnostic;
-use pipe_pipeline::{Pipeline, RollbackEntry, Step};
+use pipe_pipeline::{Pipeline, Policy, RollbackEntry, Step};
 use pipe_sandbox::Sandbox;
 
 pub use self::{
     record::{RUNS_LOOKED_AT, RunsSeen, look_back},
     report::{
-        AUDIT_SCHEMA, Asked, Audit, AuditedCall, AuditedPeer, AuditedPlugin, AuditedRule, CallUse, CeilingSays,
+        AUDIT_SCHEMA, Asked, Audit, AuditedCall, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule, CallUse,
         CheckText, Counts, Finding, Import, LastUse, Place, Reach, Reached, RunsLookedAt, audit_checks,
     },
 };
 use crate::{
+    ceiling::Holding,
     plan::Role,
     prepare::{StandardPlugins, describe_plugins},
 };
 pub use pipe_capability::audit::Severity;
 
-/// Audits a checked pipeline. `seen` is what its journal says, if there is one.
+/// What a pipeline is audited with, besides itself.
+#[derive(Clone, Copy)]
+pub struct AuditSources<'a> {
+    /// The policies above it.
+    pub policies: &'a [Policy],
+    /// What its journal says, if there is one.
+    pub seen: Option<&'a RunsSeen>,
+    /// Now.
+    pub made: Timestamp,
+    /// Version of `pipe`.
+    pub pipe_version: &'a str,
+}
+
+/// Audits a checked pipeline. One that is above a policy is audited all the same: that is what an audit is for.
 ///
 /// # Errors
 ///
@@ -35,18 +49,14 @@ pub async fn audit(
     pipeline: &Pipeline,
     sandbox: &Sandbox,
     standard: StandardPlugins,
-    seen: Option<&RunsSeen>,
-    made: Timestamp,
-    pipe_version: &str,
+    sources: AuditSources<'_>,
 ) -> Result<Audit, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
     let mut findings = verdict::Findings::new(pipeline);
     let mut calls = Vec::new();
-    for (role, step) in calls_of(pipeline) {
-        if let Some(plugin) = plugins.get(&step.plugin) {
-            let row = (role, calls.len());
-            calls.push(call::audited(pipeline, row, step, plugin, seen, &mut findings));
-        }
+    let auditor = call::Auditor { pipeline, plugins: &plugins, sources, holding: Holding::new(pipeline, &plugins) };
+    for (row, (role, step)) in calls_of(pipeline).enumerate() {
+        calls.extend(auditor.row(row, role, step, &mut findings));
     }
     let peers = call::peers(pipeline, &mut findings);
     let mut audit = Audit {
@@ -56,15 +66,15 @@ pub async fn audit(
         file: pipeline.file.path.clone(),
         file_digest: pipe_core::digest::Digest::of(pipeline.file.text.as_bytes()),
         inputs: pipeline.inputs.clone(),
-        made,
-        pipe_version: pipe_version.to_owned(),
+        made: sources.made,
+        pipe_version: sources.pipe_version.to_owned(),
         counts: Counts::default(),
         reach: reach::of(pipeline),
         not_granted: not_granted(pipeline),
         calls,
         peers,
-        ceiling: None,
-        record: seen.map(RunsSeen::summary),
+        policies: sources.policies.iter().map(AuditedPolicy::of).collect(),
+        record: sources.seen.map(RunsSeen::summary),
         findings: Vec::new(),
         checks: audit_checks(),
     };

@@ -19,9 +19,9 @@ mod state;
 mod step;
 
 pub use audit::{
-    AUDIT_SCHEMA, Asked, Audit, AuditedCall, AuditedPeer, AuditedPlugin, AuditedRule, CallUse, CeilingSays, CheckText,
-    Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach, Reached, RunsLookedAt, RunsSeen, Severity, audit,
-    audit_checks, look_back,
+    AUDIT_SCHEMA, Asked, Audit, AuditSources, AuditedCall, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule,
+    CallUse, CheckText, Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach, Reached, RunsLookedAt,
+    RunsSeen, Severity, audit, audit_checks, look_back,
 };
 pub use ceiling::check_policies;
 pub use error::{PrepareError, RunError};

@@ -6,8 +6,8 @@ use super::Severity;
 /// changed, only added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Check {
-    /// A rule that the ceiling does not cover.
-    AboveCeiling,
+    /// What a policy does not allow.
+    AbovePolicy,
     /// A secret that the plugin is shown.
     RevealsSecret,
     /// A variable or path that holds secrets, by its name.
@@ -51,7 +51,7 @@ pub enum Check {
 impl Check {
     /// All of them, in the order in which they are explained.
     pub const ALL: [Self; 20] = [
-        Self::AboveCeiling,
+        Self::AbovePolicy,
         Self::RevealsSecret,
         Self::UnpinnedPlugin,
         Self::SecretInReach,
@@ -95,13 +95,13 @@ impl Check {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::AboveCeiling | Self::RevealsSecret | Self::UnpinnedPlugin => Severity::Error,
+            Self::AbovePolicy | Self::RevealsSecret | Self::UnpinnedPlugin => Severity::Error,
             Self::Write | Self::PrivateAddress | Self::NotGranted | Self::PluginChanged => Severity::Note,
             _ => Severity::Warning,
         }
     }
 
-    /// Whether it asks for somebody's decision rather than for a change: a line of the ceiling that covers the rule is one.
+    /// Whether it asks for somebody's decision rather than for a change: a policy that covers the rule is one.
     #[must_use]
     pub const fn is_a_decision(self) -> bool {
         matches!(
@@ -118,11 +118,11 @@ impl Check {
 
     const fn texts(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::AboveCeiling => (
-                "above-ceiling",
-                "above the ceiling",
-                "The ceiling has no line that covers this rule. The pipeline does not start under it: narrow the rule, or have the \
-                 ceiling's owner add a line.",
+            Self::AbovePolicy => (
+                "above-policy",
+                "above the policy",
+                "A policy does not allow this, and the pipeline does not start under it: ask for less, or ask those who keep \
+                 the policy for more.",
             ),
             Self::RevealsSecret => (
                 "reveals-secret",
@@ -192,7 +192,8 @@ impl Check {
             Self::BroaderThanNeeded => (
                 "broader-than-needed",
                 "broader than needed",
-                "Narrower rules would have been enough for all that the runs did. `pipe suggest` prints them.",
+                "A narrower rule would have been enough for all that the runs did: fewer methods, or reading instead of \
+                 writing.",
             ),
             Self::CannotBeUsed => (
                 "cannot-be-used",

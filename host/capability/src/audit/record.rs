@@ -6,16 +6,7 @@ use super::{About, CallFacts, Check, Verdict, rules};
 const MOST_REFUSALS: usize = 5;
 
 pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
-    let mut verdicts: Vec<Verdict> = facts
-        .narrower
-        .iter()
-        .map(|(rule, narrower)| {
-            let word = rule.word;
-            let message = "the rule is wider than all that was recorded of it";
-            Verdict::new(Check::BroaderThanNeeded, About::Rule(*rule), message)
-                .hint(format!("this would have been enough: allow.{word} = [{}]", narrower.join(", ")))
-        })
-        .collect();
+    let mut verdicts = Vec::new();
     let Some(record) = facts.record else { return verdicts };
     // A step that never came to its end says nothing about what it needs.
     if record.succeeded > 0 {
@@ -28,6 +19,11 @@ pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
                 verdict
             });
         }
+    }
+    for (rule, (word, narrower)) in facts.narrower.iter().filter(|_| record.succeeded > 0) {
+        let message = "the rule is wider than all that was recorded of it";
+        let verdict = Verdict::new(Check::BroaderThanNeeded, About::Rule(*rule), message);
+        verdicts.push(verdict.hint(format!("this would have been enough: allow.{word} = [{narrower}]")));
     }
     for (refusal, count) in record.refused.iter().take(MOST_REFUSALS) {
         let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };

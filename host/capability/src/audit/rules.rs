@@ -4,8 +4,9 @@ use std::path::Path;
 
 use pipe_core::stage::Stage;
 
-use super::{About, CallFacts, Check, RuleKey, Severity, Standing, Verdict, private_addresses};
+use super::{About, CallFacts, Check, RuleKey, Severity, Verdict, private_addresses};
 use crate::{
+    ceiling::Part,
     exec::{ArgumentPattern, ExecRule},
     http::{HttpRule, HttpTarget, Methods, Scheme},
     path::PathRule,
@@ -18,13 +19,15 @@ const SHARED: [&str; 11] = ["/", "/etc", "/home", "/mnt", "/opt", "/root", "/run
 
 pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
     let mut verdicts = about_call(facts);
-    if let Some(standings) = facts.ceiling {
-        let above = standings.iter().filter_map(|(rule, standing)| match standing {
-            Standing::Above(why) => Some(Verdict::new(Check::AboveCeiling, About::Rule(*rule), why.clone())),
-            Standing::Within => None,
-        });
-        verdicts.extend(above);
-    }
+    verdicts.extend(facts.above.into_iter().flatten().map(|above| {
+        let about = match above.at {
+            Part::Rule(word, index) => About::Rule(RuleKey { word, index }),
+            Part::Plugin => About::Plugin,
+            Part::Whole => About::Call,
+        };
+        Verdict::new(Check::AbovePolicy, about, above.why.clone())
+            .hint("ask for less, or ask those who keep the policy for more")
+    }));
     let grant = facts.grant;
     verdicts.extend(each(Word::Http, &grant.http).flat_map(|(about, rule)| http(about, rule)));
     verdicts.extend(each(Word::Exec, &grant.exec).flat_map(|(about, rule)| exec(about, rule)));

@@ -31,8 +31,8 @@ struct Case {
     undo: bool,
     plain_backups: Vec<String>,
     after_backup: bool,
-    ceiling: Option<BTreeMap<RuleKey, Standing>>,
-    narrower: BTreeMap<RuleKey, Vec<String>>,
+    above: Option<Vec<Above>>,
+    narrower: BTreeMap<RuleKey, Narrower>,
     record: Option<CallRecord>,
 }
 
@@ -54,7 +54,7 @@ impl Case {
             undo: false,
             plain_backups: Vec::new(),
             after_backup: true,
-            ceiling: None,
+            above: None,
             narrower: BTreeMap::new(),
             record: None,
         }
@@ -74,7 +74,7 @@ impl Case {
             base: Path::new("/work/hms"),
             plain_backups: &self.plain_backups,
             after_backup: self.after_backup,
-            ceiling: self.ceiling.as_ref(),
+            above: self.above.as_deref(),
             narrower: &self.narrower,
             record: self.record.as_ref(),
         })
@@ -357,25 +357,59 @@ fn what_was_refused_is_told_but_not_without_end() {
 
 #[test]
 fn a_plugin_of_other_content_and_a_narrower_rule_are_told() {
-    let mut case = Case::new(http("GET k8s:/api/*"));
-    case.record = Some(CallRecord { other_plugin: true, ..CallRecord::default() });
-    case.narrower = [(key(Word::Http), vec![r#""GET k8s:/api/v1""#.to_owned()])].into();
+    let mut case = Case::new(http("GET|POST k8s:/api/*"));
+    case.narrower = [(key(Word::Http), (Word::Http, r#""GET k8s:/api/*""#.to_owned()))].into();
+    let used = BTreeSet::from([key(Word::Http)]);
+    case.record = Some(CallRecord { other_plugin: true, used: used.clone(), ..CallRecord::default() });
+    assert_eq!(case.found(), ["note plugin-changed"], "the step never came to its end");
+    case.record = Some(CallRecord { succeeded: 1, other_plugin: true, used, ..CallRecord::default() });
     assert_eq!(case.found(), ["warning broader-than-needed", "note plugin-changed"]);
     let hint = case.verdicts()[0].hint.clone();
-    assert_eq!(hint.as_deref(), Some(r#"this would have been enough: allow.http = ["GET k8s:/api/v1"]"#));
+    assert_eq!(hint.as_deref(), Some(r#"this would have been enough: allow.http = ["GET k8s:/api/*"]"#));
 }
 
 #[test]
-fn the_ceiling_refuses_and_decides() {
+fn narrower_rules_are_less_than_what_was_granted() {
+    for (grant, word, ways, expected) in [
+        (http("GET|POST k8s:/a/**"), Word::Http, &["GET"][..], Some(r#"http "GET k8s:/a/**""#)),
+        (http("* k8s:/a"), Word::Http, &["GET", "PATCH"], Some(r#"http "GET|PATCH k8s:/a""#)),
+        (http("GET k8s:/a"), Word::Http, &["GET"], None),
+        (http("GET|HEAD k8s:/a"), Word::Http, &["HEAD", "GET"], None),
+        // What the record cannot have from this rule, and what is no method.
+        (http("GET k8s:/a"), Word::Http, &["POST"], None),
+        (http("GET|POST k8s:/a"), Word::Http, &["get"], None),
+        (http("GET|POST k8s:/a"), Word::Http, &[], None),
+        (sql("write main"), Word::Sql, &["read"], Some(r#"sql "read main""#)),
+        (sql("write main"), Word::Sql, &["read", "write"], None),
+        (sql("read main"), Word::Sql, &["read"], None),
+        (write("live"), Word::Write, &["read"], Some(r#"read "live""#)),
+        (write("live"), Word::Write, &["read", "write"], None),
+        (read("live"), Word::Read, &["read"], None),
+        (exec("pg_dump", &["**"]), Word::Exec, &["pg_dump"], None),
+    ] {
+        let ways = [(key(word), ways.iter().map(|way| (*way).to_owned()).collect())].into();
+        let found = narrower(&grant, &ways).remove(&key(word)).map(|(word, rule)| format!("{word} {rule}"));
+        assert_eq!(found.as_deref(), expected, "{grant:?}");
+    }
+}
+
+#[test]
+fn a_policy_refuses_and_decides() {
+    let above = |at| vec![Above { at, why: "no line names `pg_dump` (policy.toml:3)".to_owned() }];
     let mut case = Case::new(exec("pg_dump", &[]));
-    case.ceiling = Some([(key(Word::Exec), Standing::Above("no line names `pg_dump`".to_owned()))].into());
-    assert_eq!(case.found(), ["error above-ceiling", "warning native-code"]);
-    case.ceiling = Some([(key(Word::Exec), Standing::Within)].into());
+    case.above = Some(above(Part::Rule(Word::Exec, 0)));
+    assert_eq!(case.found(), ["error above-policy", "warning native-code"]);
+    assert_eq!(case.verdicts()[0].message, "no line names `pg_dump` (policy.toml:3)");
+    case.above = Some(Vec::new());
     assert_eq!(case.found(), ["note native-code"], "somebody has decided");
-    // What is a fault stays one, whatever the ceiling covers.
+    for at in [Part::Plugin, Part::Whole, Part::Rule(Word::Exec, 1)] {
+        case.above = Some(above(at));
+        assert_eq!(case.found(), ["error above-policy", "note native-code"], "it is not this rule");
+    }
+    // What is a fault stays one, whatever a policy covers.
     let mut unused = Case::new(read("a"));
     unused.record = Some(CallRecord { succeeded: 1, ..CallRecord::default() });
-    unused.ceiling = Some([(key(Word::Read), Standing::Within)].into());
+    unused.above = Some(Vec::new());
     assert_eq!(unused.found(), ["warning never-used"]);
 }
 
@@ -409,8 +443,7 @@ fn every_check_is_explained_and_has_a_name_of_its_own() {
 }
 
 proptest::proptest! {
-    /// Whatever a grant holds, a rule that covers it in the ceiling never makes a verdict worse, and every key is one of the
-    /// grant's own.
+    /// Whatever a grant holds, a policy that covers it never makes a verdict worse, and every key is one of the grant's own.
     #[test]
     fn verdicts_point_into_the_grant(paths in proptest::collection::vec("[a-z./]{1,12}", 0..6), names in proptest::collection::vec("[A-Z_]{1,16}", 0..6)) {
         let grant = Grant {
@@ -419,7 +452,6 @@ proptest::proptest! {
             env: names.iter().filter_map(|name| EnvRule::parse(name).ok()).collect(),
             ..Grant::default()
         };
-        let within = rules(&grant).map(|(rule, _)| (rule, Standing::Within)).collect();
         let mut case = Case::new(grant);
         case.record = Some(CallRecord { succeeded: 1, ..CallRecord::default() });
         let before: usize = case.verdicts().iter().map(|verdict| verdict.severity as usize).sum();
@@ -428,7 +460,7 @@ proptest::proptest! {
                 proptest::prop_assert!(rule.index < case.grant.rules(rule.word).len().max(1));
             }
         }
-        case.ceiling = Some(within);
+        case.above = Some(Vec::new());
         let after: usize = case.verdicts().iter().map(|verdict| verdict.severity as usize).sum();
         proptest::prop_assert!(after <= before);
     }

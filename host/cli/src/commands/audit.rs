@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use pipe_core::text::is_unprintable;
 use pipe_journal::{JournalError, Reader};
-use pipe_runner::{Audit, AuditedPlugin, CheckText, Reach, Reached, RunsSeen, Severity};
+use pipe_runner::{Audit, AuditSources, AuditedPlugin, CheckText, Reach, Reached, RunsSeen, Severity};
 
 use super::{loading, output_file};
 use crate::{
@@ -75,19 +75,18 @@ pub(crate) enum FailOn {
 
 /// Audits the pipeline.
 pub(crate) async fn audit(arguments: &AuditArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
+    let policies = loading::policies(&arguments.selection)?;
     let loaded = loading::load(&arguments.selection, state, printer)?;
     let (pipeline, state) = (&loaded.checked.pipeline, &loaded.state);
     let seen = look_back(state, &pipeline.name, &pipeline.environment, printer);
     let sandbox = loading::sandbox(printer)?;
-    let audit = pipe_runner::audit(
-        pipeline,
-        &sandbox,
-        crate::standard::component,
-        seen.as_ref(),
-        loaded.started,
-        env!("CARGO_PKG_VERSION"),
-    )
-    .await?;
+    let sources = AuditSources {
+        policies: &policies,
+        seen: seen.as_ref(),
+        made: loaded.started,
+        pipe_version: env!("CARGO_PKG_VERSION"),
+    };
+    let audit = pipe_runner::audit(pipeline, &sandbox, crate::standard::component, sources).await?;
     let format =
         arguments.report_format.unwrap_or(if printer.json() { ReportFormat::Json } else { ReportFormat::Text });
     let report = report(&audit, format, printer.json())?;
@@ -150,6 +149,12 @@ fn visible(text: &str) -> String {
     text.chars().flat_map(|c| if is_unprintable(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
 }
 
+/// The policies above a pipeline: `no policy`, or their files.
+fn policies(audit: &Audit) -> String {
+    let files: Vec<String> = audit.policies.iter().map(|policy| visible(&policy.file.display().to_string())).collect();
+    if files.is_empty() { "no policy".to_owned() } else { format!("policy {}", files.join(" and ")) }
+}
+
 /// `1 error`, `3 errors`.
 fn count(number: usize, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
@@ -199,7 +204,7 @@ fn checks_explained() -> String {
     let checks: Vec<String> = pipe_runner::audit_checks().into_iter().map(line).collect();
     format!(
         "Findings, with their usual severity:\n{}\n\n\
-         What a line of the ceiling covers is decided: reveals-secret, secret-in-reach, native-code, in-the-clear, \
+         What a policy covers is decided: reveals-secret, secret-in-reach, native-code, in-the-clear, \
          wide-pattern and write then count one step less. Imports say which words a binary can use at all: pipe:host/sql, \
          process, artifact, disk, environment, secret, tls and mail, wasi:http/outgoing-handler and wasi:sockets. Every plugin \
          imports wasi:cli, wasi:clocks, wasi:filesystem, wasi:io and wasi:random, which therefore tell nothing.",

@@ -2,83 +2,115 @@
 
 use std::collections::BTreeMap;
 
-use pipe_capability::audit::{self, CallFacts, PeerFacts, RuleKey};
+use pipe_capability::audit::{self, Above, CallFacts, PeerFacts, RuleKey};
 use pipe_core::stage::Stage;
-use pipe_pipeline::{Pipeline, PluginSource, Step, Tls};
+use pipe_pipeline::{Pipeline, PluginSource, Policy, Step, Tls};
 use pipe_sandbox::Plugin;
 use serde_json::Value;
 
 use super::{
-    reach,
-    record::RunsSeen,
-    report::{Asked, AuditedCall, AuditedPeer, AuditedPlugin, AuditedRule, Import, LastUse, Place},
-    verdict::{self, Findings},
+    AuditSources, reach,
+    report::{Asked, AuditedCall, AuditedPeer, AuditedPlugin, AuditedRule, Import, Place},
+    verdict::Findings,
 };
-use crate::plan::Role;
+use crate::{ceiling::Holding, plan::Role};
 
-/// Audits one call. What is found goes to `findings`, numbered as the row will be.
-pub(super) fn audited(
-    pipeline: &Pipeline,
-    (role, call): (Role, usize),
-    step: &Step,
-    plugin: &Plugin,
-    seen: Option<&RunsSeen>,
-    findings: &mut Findings<'_>,
-) -> AuditedCall {
-    let (standard, pinned) = match pipeline.plugins.get(&step.plugin) {
-        Some(PluginSource::File { sha256, .. }) => (false, sha256.is_some()),
-        Some(PluginSource::Standard(_)) | None => (true, false),
-    };
-    let record = seen.map(|seen| seen.call(&step.id, &step.grant, &plugin.digest));
-    let mut plain_backups = if standard { plain_backups(step) } else { Vec::new() };
-    for name in seen.map_or(&[][..], |seen| seen.in_the_clear(&step.id)) {
-        if !plain_backups.contains(name) {
-            plain_backups.push(name.clone());
-        }
-    }
-    let narrower = BTreeMap::new();
-    let facts = CallFacts {
-        stage: step.stage,
-        grant: &step.grant,
-        plugin: &step.plugin,
-        standard,
-        pinned,
-        imports: &plugin.contract.imports,
-        requests: plugin.description.capabilities.iter().map(|request| request.word.as_str()).collect(),
-        irreversible: step.irreversible,
-        undo: plugin.contract.undo,
-        base: &pipeline.base,
-        plain_backups: &plain_backups,
-        after_backup: backed_up_before(pipeline, step),
-        ceiling: None,
-        narrower: &narrower,
-        record: record.as_ref(),
-    };
-    let rules: Vec<(RuleKey, String)> = audit::rules(&step.grant).collect();
-    findings.about_call(call, step, &rules, audit::judge(&facts));
-    let uses = seen.map(|seen| seen.uses(&step.id, &step.grant)).unwrap_or_default();
-    AuditedCall {
-        role,
-        step: step.id.clone(),
-        stage: step.stage,
-        place: Place::of(&pipeline.file, &step.span),
-        reversible: plugin.contract.undo && !step.irreversible,
-        rules: rules.into_iter().map(|(key, rule)| row(pipeline, step, key, rule, &uses)).collect(),
-        record: seen.map(|seen| seen.summary_of(&step.id)),
-        plugin: described(step, plugin, standard, pinned),
-        findings: Vec::new(),
-    }
+/// What every row is made with.
+pub(super) struct Auditor<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) plugins: &'a BTreeMap<String, Plugin>,
+    pub(super) sources: AuditSources<'a>,
+    pub(super) holding: Holding<'a>,
 }
 
-fn row(pipeline: &Pipeline, step: &Step, key: RuleKey, rule: String, uses: &BTreeMap<RuleKey, LastUse>) -> AuditedRule {
-    let span = verdict::rule_span(step, key).unwrap_or(step.span.clone());
-    AuditedRule {
-        word: key.word.to_string(),
-        rule,
-        place: Place::of(&pipeline.file, &span),
-        ceiling: None,
-        last_use: uses.get(&key).cloned(),
-        findings: Vec::new(),
+impl Auditor<'_> {
+    /// Audits one call. `place` is its place among all that call a plugin. Nothing where its plugin was not loaded.
+    pub(super) fn row(
+        &self,
+        place: usize,
+        role: Role,
+        step: &Step,
+        findings: &mut Findings<'_>,
+    ) -> Option<AuditedCall> {
+        let (pipeline, seen) = (self.pipeline, self.sources.seen);
+        let plugin = self.plugins.get(&step.plugin)?;
+        let (standard, pinned) = match pipeline.plugins.get(&step.plugin) {
+            Some(PluginSource::File { sha256, .. }) => (false, sha256.is_some()),
+            Some(PluginSource::Standard(_)) | None => (true, false),
+        };
+        let record = seen.map(|seen| seen.call(&step.id, &step.grant, &plugin.digest));
+        let plain_backups = self.plain_backups(step, standard);
+        let narrower = seen.map(|seen| audit::narrower(&step.grant, &seen.ways(&step.id, &step.grant)));
+        let narrower = narrower.unwrap_or_default();
+        let above = (!self.sources.policies.is_empty()).then(|| self.above(place, step));
+        let facts = CallFacts {
+            stage: step.stage,
+            grant: &step.grant,
+            plugin: &step.plugin,
+            standard,
+            pinned,
+            imports: &plugin.contract.imports,
+            requests: plugin.description.capabilities.iter().map(|request| request.word.as_str()).collect(),
+            irreversible: step.irreversible,
+            undo: plugin.contract.undo,
+            base: &pipeline.base,
+            plain_backups: &plain_backups,
+            after_backup: backed_up_before(pipeline, step),
+            above: above.as_deref(),
+            narrower: &narrower,
+            record: record.as_ref(),
+        };
+        let rules: Vec<(RuleKey, String)> = audit::rules(&step.grant).collect();
+        findings.about_call(place, step, &rules, audit::judge(&facts));
+        let uses = seen.map(|seen| seen.uses(&step.id, &step.grant)).unwrap_or_default();
+        let audited = |(key, rule): (RuleKey, String)| AuditedRule {
+            word: key.word.to_string(),
+            rule,
+            place: Place::of(&pipeline.file, step.rules.of(key.word, key.index).unwrap_or(&step.span)),
+            within_policy: facts.above.map(|_| facts.within_policy(key)),
+            last_use: uses.get(&key).cloned(),
+            findings: Vec::new(),
+        };
+        Some(AuditedCall {
+            role,
+            step: step.id.clone(),
+            stage: step.stage,
+            place: Place::of(&pipeline.file, &step.span),
+            reversible: plugin.contract.undo && !step.irreversible,
+            rules: rules.into_iter().map(audited).collect(),
+            record: seen.map(|seen| seen.summary_of(&step.id)),
+            plugin: described(step, plugin, standard, pinned),
+            findings: Vec::new(),
+        })
+    }
+
+    /// What of a call the policies do not allow, each with the line that speaks against it.
+    fn above(&self, place: usize, step: &Step) -> Vec<Above> {
+        let of_policy = |policy: &Policy| {
+            let file = policy.file.path.display().to_string();
+            let excesses = self.holding.excesses(policy, place, step).into_iter();
+            let above = excesses.map(move |excess| {
+                let line = policy.line(excess.against).map_or_else(String::new, |line| format!(":{line}"));
+                let means = if excess.means.is_empty() { String::new() } else { format!(", and {}", excess.means) };
+                Above {
+                    at: excess.at,
+                    why: format!("the policy {file}{line} does not allow this: {}{means}", excess.why),
+                }
+            });
+            above.collect::<Vec<_>>()
+        };
+        self.sources.policies.iter().flat_map(of_policy).collect()
+    }
+
+    /// Names of what the settings tell `std:backup` to store in the clear, and of what earlier runs did so store.
+    fn plain_backups(&self, step: &Step, standard: bool) -> Vec<String> {
+        let mut plain = if standard { plain_backups(step) } else { Vec::new() };
+        for name in self.sources.seen.map_or(&[][..], |seen| seen.in_the_clear(&step.id)) {
+            if !plain.contains(name) {
+                plain.push(name.clone());
+            }
+        }
+        plain
     }
 }
 

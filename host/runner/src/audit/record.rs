@@ -1,6 +1,6 @@
 //! What the journal says of the last runs of a pipeline in an environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use pipe_capability::{
@@ -22,6 +22,9 @@ pub const RUNS_LOOKED_AT: usize = 20;
 /// Different refusals of one call that are kept.
 const MOST_REFUSALS: usize = 200;
 
+/// Ways of using one rule that are kept. There are not so many methods; programs and names have no ways that tell anything.
+const MOST_WAYS: usize = 16;
+
 /// What the last finished runs of a pipeline in an environment used, and what they were refused.
 #[derive(Clone, Debug)]
 pub struct RunsSeen {
@@ -34,6 +37,8 @@ pub struct RunsSeen {
 struct CallSeen {
     /// By word and recorded rule.
     uses: BTreeMap<(String, String), LastUse>,
+    /// By the same, the words in front of what was recorded.
+    ways: BTreeMap<(String, String), BTreeSet<String>>,
     succeeded: Vec<RunId>,
     undone: bool,
     refused: Vec<(Refusal, usize)>,
@@ -109,7 +114,14 @@ impl CallSeen {
             None => 1,
             Some(last) => last.runs + usize::from(last.run != *run),
         };
-        self.uses.insert(key, LastUse { run: run.clone(), at, runs });
+        self.uses.insert(key.clone(), LastUse { run: run.clone(), at, runs });
+        // Of files, the word itself is the way.
+        let of_files = matches!(used.word.as_str(), "read" | "write");
+        let way = if of_files { &used.word } else { used.subject.split(' ').next().unwrap_or_default() };
+        let ways = self.ways.entry(key).or_default();
+        if ways.len() < MOST_WAYS && !ways.contains(way) {
+            ways.insert(way.to_owned());
+        }
     }
 
     fn refused(&mut self, refusal: &Refusal) {
@@ -151,6 +163,17 @@ impl RunsSeen {
             }
         }
         uses
+    }
+
+    /// The ways in which each rule was used.
+    pub(crate) fn ways(&self, step: &StepId, grant: &Grant) -> BTreeMap<RuleKey, BTreeSet<String>> {
+        let mut ways: BTreeMap<RuleKey, BTreeSet<String>> = BTreeMap::new();
+        for ((word, rule), used) in self.calls.get(step).into_iter().flat_map(|seen| &seen.ways) {
+            if let Some(key) = audit::rule_of_use(grant, word, rule) {
+                ways.entry(key).or_default().extend(used.iter().cloned());
+            }
+        }
+        ways
     }
 
     pub(crate) fn summary_of(&self, step: &StepId) -> CallUse {

@@ -10,6 +10,7 @@ use pipe_core::{
     id::{RunId, StepId},
     stage::Stage,
 };
+use pipe_pipeline::Policy;
 use serde::{Serialize, Serializer};
 
 use crate::plan::Role;
@@ -46,8 +47,8 @@ pub struct Audit {
     pub calls: Vec<AuditedCall>,
     /// The peers that the calls may reach.
     pub peers: Vec<AuditedPeer>,
-    /// Name of the ceiling that the rules were held against; nothing where there is none.
-    pub ceiling: Option<String>,
+    /// The policies that it was held against.
+    pub policies: Vec<AuditedPolicy>,
     /// The runs that say what was used; nothing where there is no finished run.
     pub record: Option<RunsLookedAt>,
     /// What is worth a look, the worst first.
@@ -194,21 +195,27 @@ pub struct AuditedRule {
     pub rule: String,
     /// Where it stands.
     pub place: Place,
-    /// What the ceiling says of it; nothing where there is no ceiling.
-    pub ceiling: Option<CeilingSays>,
+    /// Whether every policy allows it; nothing where there is no policy.
+    pub within_policy: Option<bool>,
     /// When it was last used; nothing where it was not.
     pub last_use: Option<LastUse>,
     /// Findings about it, as places in [`Audit::findings`].
     pub findings: Vec<usize>,
 }
 
-/// What the ceiling says of a rule.
+/// A policy above the pipeline.
 #[derive(Clone, Debug, Serialize)]
-pub struct CeilingSays {
-    /// Whether it is within.
-    pub within: bool,
-    /// Why not.
-    pub why: Option<String>,
+pub struct AuditedPolicy {
+    /// Its file, as it was named.
+    pub file: PathBuf,
+    /// Its content.
+    pub sha256: Digest,
+}
+
+impl AuditedPolicy {
+    pub(crate) fn of(policy: &Policy) -> Self {
+        Self { file: policy.file.path.clone(), sha256: policy.digest }
+    }
 }
 
 /// The last use of a rule.

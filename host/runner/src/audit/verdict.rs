@@ -34,7 +34,7 @@ impl<'p> Findings<'p> {
             let (rule, span, shown) = match &verdict.about {
                 About::Rule(key) => {
                     let index = rules.iter().position(|(known, _)| known == key);
-                    let span = rule_span(step, *key).unwrap_or(step.span.clone());
+                    let span = step.rules.of(key.word, key.index).unwrap_or(&step.span).clone();
                     (
                         index.map(|index| &rules[index]),
                         span,
@@ -132,11 +132,6 @@ impl<'p> Findings<'p> {
             }
         }
     }
-}
-
-/// Where a rule stands.
-pub(super) fn rule_span(step: &Step, key: RuleKey) -> Option<std::ops::Range<usize>> {
-    step.rules.of(key.word, key.index).cloned()
 }
 
 /// 32 digits that stay the same while the finding does.

@@ -2,7 +2,7 @@
 
 use pipe_runner::{Audit, AuditedCall, Finding, Severity};
 
-use super::{count, grouped, some_steps, visible};
+use super::{count, grouped, policies, some_steps, visible};
 
 /// The report.
 pub(super) fn report(audit: &Audit) -> String {
@@ -17,10 +17,7 @@ pub(super) fn report(audit: &Audit) -> String {
             count(counts.notes, "note"),
             count(audit.calls.len(), "call"),
             code(&audit.file.display().to_string()),
-            match &audit.ceiling {
-                None => "no ceiling".to_owned(),
-                Some(ceiling) => format!("ceiling {}", code(ceiling)),
-            },
+            escaped(&policies(audit)),
             match &audit.record {
                 None => ", no finished run to look at".to_owned(),
                 Some(seen) => format!(", {} looked at", count(seen.runs, "finished run")),
@@ -98,7 +95,7 @@ fn reach(audit: &Audit) -> Vec<String> {
 }
 
 fn rules(audit: &Audit) -> Vec<String> {
-    let mut lines = vec!["| step | line | rule | last used | ceiling |".to_owned(), "|---|---|---|---|---|".to_owned()];
+    let mut lines = vec!["| step | line | rule | last used | policy |".to_owned(), "|---|---|---|---|---|".to_owned()];
     for call in &audit.calls {
         for rule in &call.rules {
             let used = match (&rule.last_use, &audit.record) {
@@ -106,13 +103,13 @@ fn rules(audit: &Audit) -> Vec<String> {
                 (None, Some(_)) if succeeded(call) => "never".to_owned(),
                 _ => "not known".to_owned(),
             };
-            let ceiling = match &rule.ceiling {
+            let policy = match rule.within_policy {
                 None => "none",
-                Some(ceiling) if ceiling.within => "within",
-                Some(_) => "**above**",
+                Some(true) => "within",
+                Some(false) => "**above**",
             };
             lines.push(format!(
-                "| {} | {} | {} | {used} | {ceiling} |",
+                "| {} | {} | {} | {used} | {policy} |",
                 code(&call.step.to_string()),
                 rule.place.line,
                 code(&format!("{} {}", rule.word, rule.rule)),

@@ -2,7 +2,7 @@
 
 use pipe_runner::{Audit, AuditedCall, AuditedRule, Finding, Reach, Role, Severity};
 
-use super::{asked, count, grouped, some_steps, visible};
+use super::{asked, count, grouped, policies, some_steps, visible};
 use crate::printer::{ADVICE, BAD, CAREFUL, QUIET, STRONG, styled};
 
 const WIDTH: usize = 100;
@@ -49,13 +49,11 @@ fn head(audit: &Audit) -> Vec<String> {
     let mut lines = vec![format!("{} in {}", styled(STRONG, &audit.pipeline), audit.environment)];
     let file = visible(&audit.file.display().to_string());
     lines.push(styled(QUIET, &format!("  {file}, sha256 {}", audit.file_digest.short())));
-    let ceiling =
-        audit.ceiling.as_ref().map_or_else(|| "no ceiling".to_owned(), |name| format!("ceiling {}", visible(name)));
     let runs = match &audit.record {
         None => "no finished run to look at".to_owned(),
         Some(seen) => format!("{} looked at, the last {}", count(seen.runs, "finished run"), seen.last),
     };
-    lines.push(styled(QUIET, &format!("  {}, {ceiling}, {runs}", count(audit.calls.len(), "call"))));
+    lines.push(styled(QUIET, &format!("  {}, {}, {runs}", count(audit.calls.len(), "call"), policies(audit))));
     let counts = &audit.counts;
     let told = |number: usize, word: &str, style| {
         let text = count(number, word);
@@ -141,7 +139,7 @@ fn row(audit: &Audit, call: &AuditedCall) -> Vec<String> {
     lines
 }
 
-/// Line, last use, ceiling, findings of a rule.
+/// Line, last use, policy, findings of a rule.
 fn standing(audit: &Audit, call: &AuditedCall, rule: &AuditedRule) -> String {
     let mut about = vec![format!("line {}", rule.place.line)];
     match (&rule.last_use, &audit.record) {
@@ -159,9 +157,9 @@ fn standing(audit: &Audit, call: &AuditedCall, rule: &AuditedRule) -> String {
         (None, Some(_)) => about.push("not yet succeeded".to_owned()),
         (_, None) => {}
     }
-    match &rule.ceiling {
-        Some(ceiling) if ceiling.within => about.push("within the ceiling".to_owned()),
-        Some(_) => about.push("above the ceiling".to_owned()),
+    match rule.within_policy {
+        Some(true) => about.push("within the policy".to_owned()),
+        Some(false) => about.push("above the policy".to_owned()),
         None => {}
     }
     let mut text = styled(QUIET, &about.join(", "));

@@ -126,7 +126,7 @@ fn rules(page: &mut Page, audit: &Audit, call: &AuditedCall) {
         return;
     }
     page.raw("<div class=\"scroll\"><table class=\"rules\"><thead><tr><th>word</th><th>rule</th><th>line</th><th>last used</th>");
-    page.raw(if audit.ceiling.is_some() { "<th>ceiling</th>" } else { "" })
+    page.raw(if !audit.policies.is_empty() { "<th>policy</th>" } else { "" })
         .raw("<th>findings</th></tr></thead><tbody>");
     for rule in &call.rules {
         page.raw("<tr class=\"rule w-").attribute(&rule.word).raw("\"><td><span class=\"chip\">").text(&rule.word);
@@ -137,11 +137,11 @@ fn rules(page: &mut Page, audit: &Audit, call: &AuditedCall) {
         page.raw("</td><td class=\"used\">");
         used(page, audit, call, rule);
         page.raw("</td>");
-        match &rule.ceiling {
-            Some(ceiling) if ceiling.within => page.raw("<td class=\"within\">within</td>"),
-            Some(_) => page.raw("<td class=\"above\">above</td>"),
-            None => page.raw(if audit.ceiling.is_some() { "<td></td>" } else { "" }),
-        };
+        page.raw(match rule.within_policy {
+            Some(true) => "<td class=\"within\">within</td>",
+            Some(false) => "<td class=\"above\">above</td>",
+            None => "",
+        });
         page.raw("<td class=\"found\">");
         for finding in rule.findings.iter().filter_map(|index| audit.findings.get(*index)) {
             page.raw(mark(finding.severity)).raw(" ").text(finding.check).raw("<br>");

@@ -1,9 +1,9 @@
 //! What somebody wants to know in ten seconds: may it be deployed, what may it touch, what wants a look.
 
-use pipe_runner::{Audit, Finding, Reach, Severity};
+use pipe_runner::{Audit, AuditedRule, Finding, Reach, Severity};
 
 use super::{
-    super::{count, grouped},
+    super::{count, grouped, policies},
     mark,
     page::Page,
 };
@@ -21,6 +21,10 @@ pub(super) fn header(page: &mut Page, audit: &Audit) {
         (0, _) => "Nothing here should stop this deployment, but some of it wants a look.",
         _ => "This should not be deployed as it is.",
     });
+    let within = |rule: &AuditedRule| rule.within_policy == Some(true);
+    if !audit.policies.is_empty() && audit.calls.iter().flat_map(|call| &call.rules).all(within) {
+        page.raw(" The policy allows every rule.");
+    }
     page.raw("</p>\n<ul class=\"tiles\">");
     for (severity, number, says) in [
         (Severity::Error, counts.errors, "should not be deployed as it is"),
@@ -38,7 +42,7 @@ pub(super) fn header(page: &mut Page, audit: &Audit) {
     fact("file", &audit.file.display().to_string());
     fact("sha256", &audit.file_digest.to_string());
     fact("audited", &audit.made.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
-    fact("ceiling", audit.ceiling.as_deref().unwrap_or("none"));
+    fact("policy", policies(audit).trim_start_matches("policy "));
     match &audit.record {
         None => fact("runs looked at", "no finished run in this state directory"),
         Some(seen) => {
@@ -115,7 +119,7 @@ fn area(page: &mut Page, reach: &Reach) {
 
 /// The list of findings, with what to filter it by.
 pub(super) fn findings(page: &mut Page, audit: &Audit, words: &[String]) {
-    page.raw("<section id=\"findings\">\n<h2>What wants a look</h2>\n");
+    page.raw("<section id=\"findings\">\n<h2>Findings</h2>\n");
     if audit.findings.is_empty() {
         page.raw("<p class=\"lead\">Nothing.</p>\n</section>\n");
         return;
