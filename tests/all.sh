@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 # Debian packages that hold the servers and programs which the tests start.
-packages=(age chromium fonts-dejavu-core postgresql postgresql-client zstd)
+packages=(age chromium fonts-dejavu-core postgresql postgresql-client python3-aiosmtpd zstd)
 programs=(age chromium zstd)
 
 missing() {
@@ -15,6 +15,7 @@ missing() {
         command -v "$program" >/dev/null || { echo "$program"; return; }
     done
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+    /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
 }
 
 say 'what the tests need'

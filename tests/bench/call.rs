@@ -22,7 +22,7 @@ use pipe_effects::{
     session::Session,
     world::World,
 };
-use pipe_sandbox::{Call, CallContext, Limits, Plugin, Sandbox};
+use pipe_sandbox::{Call, CallContext, Plugin, Sandbox};
 
 use crate::{Row, quantile};
 
@@ -93,7 +93,7 @@ async fn one(sandbox: &Sandbox, plugin: &Plugin, session: Session, check: &str) 
         started_unix_ms: 0,
         settings: format!(r#"{{"check":[{check}]}}"#),
     };
-    let report = sandbox.call(plugin, Call::Precheck, context, Arc::new(session), Limits::default()).await;
+    let report = sandbox.call(plugin, Call::Precheck, context, Arc::new(session), Duration::from_secs(300)).await;
     assert!(report.is_ok(), "{report:?}");
 }
 
@@ -111,13 +111,23 @@ fn component() -> PathBuf {
 
 /// A ledger that counts and keeps nothing.
 #[derive(Default)]
-struct Counting {
+pub(crate) struct Counting {
     uses: AtomicUsize,
 }
 
 #[async_trait]
 impl Ledger for Counting {
     async fn used(&self, _: Use) -> Result<(), LedgerError> {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
+        self.uses.fetch_add(uses.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn used_at_once(&self, _: Use) -> Result<(), LedgerError> {
         self.uses.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(crate) fn measure() -> Vec<Row> {
         ..Grant::default()
     };
     let http = HttpRequest::parse("POST", "https://peer11.peer/api/v2/namespaces/x-hms/a/b/c?q=1").expect("a request");
-    let read = PathRequest { shown: "x", resolved: Path::new("/srv/hms/peer11/a/b.sql"), directory: false };
+    let read = PathRequest { shown: "x", resolved: Path::new("/srv/hms/peer11/a/b.sql") };
     vec![
         row("http", || black_box(&grant).http(black_box(&http)).is_ok()),
         row("read", || black_box(&grant).read(black_box(&read)).is_ok()),

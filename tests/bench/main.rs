@@ -7,6 +7,7 @@
 mod call;
 mod decision;
 mod process;
+mod program;
 
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let rows: Vec<Row> = [process::measure(), call::measure(), decision::measure()].into_iter().flatten().collect();
+    let rows: Vec<Row> =
+        [process::measure(), program::measure(), call::measure(), decision::measure()].into_iter().flatten().collect();
     let width = rows.iter().map(|row| row.what.chars().count()).max().unwrap_or_default();
     println!("{:<width$}  {:<16} measured", "what", "target");
     for Row { what, target, measured, met } in rows {

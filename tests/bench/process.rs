@@ -23,8 +23,10 @@ pub(crate) fn measure() -> Vec<Row> {
         "allow.disk = [\"/\"]",
         "{ kind = \"disk-free\", path = \"/\", min = \"1B\" }",
     );
+    fs::create_dir(folder.path().join("data")).expect("a folder");
+    fs::write(folder.path().join("data/file"), "content").expect("a file");
     let verify =
-        pipeline(folder.path(), "verify", "allow.read = [\".\"]", "{ kind = \"file\", path = \"verify.toml\" }");
+        pipeline(folder.path(), "verify", "allow.read = [\"data\"]", "{ kind = \"file\", path = \"data/file\" }");
     let run = |file: &Path| pipe(folder.path(), &["run", &file.display().to_string(), "--env", "bench"]);
     let check = || pipe(folder.path(), &["check", &precheck.display().to_string()]);
     let mut commands: [Measured<'_>; 5] = [

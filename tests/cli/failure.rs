@@ -75,7 +75,8 @@ fn a_verification_that_fails_brings_the_last_version_back() {
     assert_eq!(database(&deployment), rows, "the database is not as it was");
     assert_eq!(files(&deployment.at("example/live/www")), pages, "the release is not as it was");
     let history = fs::read_to_string(deployment.at("example/live/history/deployments.md")).expect("the history");
-    assert!(history.contains("1.1.0") && history.contains("rolled-back"), "nobody was told:\n{history}");
+    let told = "  Version: 1.1.0\n  Status: Rolled Back\n  Reason: step \"verify\": 1 of 2 checks failed: sql app\n";
+    assert!(history.contains(told), "nobody was told:\n{history}");
 }
 
 #[test]
@@ -173,7 +174,19 @@ fn a_secret_that_is_not_there_stops_the_run_before_it_begins() {
         );
     let ended = deployment.run(&RUN);
     assert_eq!(ended.code, 3, "{ended}");
-    assert!(ended.stderr.contains("error: secret `backup`: the variable BACKUP_KEY is not set"), "{ended}");
+    assert!(ended.stderr.contains("secret `backup`: the variable BACKUP_KEY is not set"), "{ended}");
+    assert!(ended.stderr.contains("--> example.toml:") && ended.stderr.contains("declared here"), "{ended}");
     assert!(ended.stderr.contains("hint: export BACKUP_KEY before the run"), "{ended}");
     assert!(!deployment.at("example/live/app.db").exists(), "a step ran");
+}
+
+#[test]
+fn a_grant_that_is_refused_is_shown_at_its_own_line() {
+    let pipeline = "name = \"x\"\nenvironments = [\"demo\"]\n\n[[step]]\nname = \"look\"\nstage = \"precheck\"\nallow.read = [\"here\", \
+                    \"nowhere\"]\nwith.check = [{ kind = \"env-required\", names = [\"HOME\"] }]\n";
+    let deployment = Deployment::new().folder("here").file("x.toml", pipeline);
+    let ended = deployment.run(&["run", "x.toml", "--env", "demo"]);
+    assert_eq!(ended.code, 3, "{ended}");
+    assert!(ended.stderr.contains("step \"look\": `nowhere` does not exist"), "{ended}");
+    assert!(ended.stderr.contains("--> x.toml:7:23"), "{ended}");
 }

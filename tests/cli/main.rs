@@ -12,5 +12,6 @@ mod output;
 mod policy;
 mod readme;
 mod record;
+mod single_files;
 mod tidy;
 mod wrong;

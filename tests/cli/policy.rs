@@ -39,7 +39,7 @@ fn every_pipeline_above_the_policy_is_refused_with_both_lines() {
             assert!(names, "{case} names no line of the policy:\n{error}");
         }
         insta::with_settings!({ snapshot_path => "above", prepend_module_to_snapshot => false, omit_expression => true }, {
-            insta::assert_snapshot!(case, pipe_tests::normalise::normalise(ended.stderr.trim_end(), deployment.path()));
+            insta::assert_snapshot!(case.clone(), pipe_tests::normalise::normalise(ended.stderr.trim_end(), deployment.path()));
         });
         // It is the policy that is against it, and nothing else.
         let alone = deployment.run(&["check", &file]);
@@ -70,7 +70,7 @@ fn both_lines_are_data_for_programs() {
     let error = ended.json().into_iter().find(|line| line["severity"] == "error").expect("an error");
     assert_eq!(error["code"], "above-policy", "{ended}");
     assert_eq!((&error["places"][0]["file"], &error["places"][0]["line"]), (&"01-method.toml".into(), &11.into()));
-    assert_eq!((&error["places"][1]["file"], &error["places"][1]["line"]), (&"policy.toml".into(), &9.into()));
+    assert_eq!((&error["places"][1]["file"], &error["places"][1]["line"]), (&"policy.toml".into(), &10.into()));
 }
 
 /// The example with the widest policy that says anything.
@@ -301,7 +301,15 @@ fn a_policy_that_is_wrong_is_refused_at_its_place() {
         ("[[allow]]\nsecrets = [{ to = \"main\" }]\n", "it says not where the secret comes from", "names of secrets"),
         ("[[allow]]\nexec = [\"pg_dump\"]\n", "expected a table, found a string", ""),
         ("[[allow]]\nartifacts = [\"read backup\"]\n", "neither `write` nor `read`", "the pipeline's own"),
-        ("[[allow]]\nany = [\"*\"]\n[require]\nreveals = true\n", "unknown key `reveals`", ""),
+        ("[[allow]]\nany = [\"*\"]\n[require]\nreveals = true\n", "unknown key `reveals`", "did you mean `reveal`?"),
+        (
+            "[[allow]]\nany = [\"*\"]\n[require]\nunconfined_programs = \"allow\"\n",
+            "`unconfined_programs` cannot be `allow`",
+            "`refuse`, `report`",
+        ),
+        ("[[allow]]\nmail = [{ peer = \"main\" }]\n", "`main` is a peer of another kind", ""),
+        ("[[allow]]\nreveal = [\"db\"]\n", "expected a table, found a string", ""),
+        ("[[allow]]\nexec = [{ program = \"x\", ports = [0, 70000] }]\n", "a port is between 1 and 65535", ""),
         ("[[allow]]\nany = [\"*\"]\n[require]\nhttps_only = \"yes\"\n", "expected true or false, found a string", ""),
     ] {
         let deployment = example(&format!("{peers}{text}"));

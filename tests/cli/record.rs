@@ -164,6 +164,96 @@ fn a_journal_that_was_changed_is_found() {
 }
 
 #[test]
+fn a_receipt_that_was_changed_is_found() {
+    let deployment = deployed(1);
+    let database = rusqlite::Connection::open(deployment.at("state/journal.db")).expect("the journal");
+    let changed =
+        database.execute("UPDATE receipts SET data = x'00' WHERE rowid = (SELECT min(rowid) FROM receipts)", []);
+    assert_eq!(changed, Ok(1));
+    drop(database);
+    refused(&deployment, &["log", "verify"], 3, "the receipt is not the one that was saved");
+}
+
+/// Whoever writes a whole new chain leaves nothing to be found in it, but a head that was noted elsewhere.
+#[test]
+fn a_record_that_was_written_anew_is_found_with_the_head() {
+    let (deployment, other) = (deployed(1), deployed(1));
+    let (_, head) = export(&deployment);
+    let (lines, _) = export(&other);
+    fs::write(deployment.at("anew.jsonl"), lines.join("\n") + "\n").expect("a file");
+    succeeds(&deployment, &["log", "verify", "anew.jsonl"]);
+    refused(&deployment, &["log", "verify", "anew.jsonl", "--head", &head], 3, "no entry has the hash");
+}
+
+#[test]
+fn what_cannot_be_verified_is_no_success() {
+    let deployment = deployed(1).file("empty.jsonl", "").file("text.jsonl", "Dear auditor,\n");
+    refused(&deployment, &["log", "verify", "missing.jsonl"], 2, "cannot read missing.jsonl");
+    refused(&deployment, &["log", "verify", "empty.jsonl"], 3, "holds no audit entry");
+    refused(&deployment, &["log", "verify", "text.jsonl"], 3, "line 1: not an audit entry");
+    refused(&deployment, &["log", "verify", "--head", "abc"], 2, "is not a sha256 digest");
+}
+
+/// Entries say who, with which plugins, on which start of which machine: the first of a run for all of them.
+#[test]
+fn a_run_begins_with_who_and_with_what() {
+    let deployment = deployed(1);
+    let (lines, _) = export(&deployment);
+    let first: serde_json::Value = serde_json::from_str(&lines[0]).expect("JSON");
+    let body = &first["body"];
+    assert!(first["at"].as_str().is_some_and(|at| at.ends_with('Z')) && first["boot_ms"].as_u64() > Some(0), "{first}");
+    assert!(body["boot"].as_str().is_some_and(|boot| boot.len() == 36), "{body}");
+    assert!(body["actor"].as_str().is_some_and(|actor| actor.contains('@')), "{body}");
+    let steps = body["steps"].as_array().expect("steps");
+    assert!(
+        steps.iter().all(|step| step["plugin"]["digest"].as_str().is_some_and(|digest| digest.len() == 64)),
+        "{body}"
+    );
+}
+
+#[test]
+fn two_thousand_steps_are_planned_and_run() {
+    let keys: String = (0..2_000).map(|number| format!("ward-{number:04} = \"{number}\"\n")).collect();
+    let names: Vec<String> = (0..30).map(|number| format!("\"WARD_VARIABLE_{number:02}\"")).collect();
+    let pipeline = format!(
+        "name = \"wards\"\nenvironments = [\"test\"]\n\n[sets.wards]\n{keys}\n[[step]]\nname = \"look\"\nstage = \"precheck\"\n\
+         for_each = {{ in = \"wards\" }}\nallow.env = [{}]\nwith.check = [{{ kind = \"env-required\", names = [\"WARD_VARIABLE_00\"] }}]\n",
+        names.join(", ")
+    );
+    let deployment = Deployment::new().file("wards.toml", pipeline).variable("WARD_VARIABLE_00", "here");
+    let ended = succeeds(&deployment, &["run", "wards.toml", "--env", "test"]);
+    assert!(ended.stderr.contains("2000 calls planned"), "{ended}");
+    let events = deployment.run(&["show", "--output", "json"]).json();
+    let of = |event: &str| events.iter().filter(|line| line["what"]["event"] == event).collect::<Vec<_>>();
+    let planned = [of("run-started"), of("planned")].concat();
+    assert!(planned.len() > 4, "more than one event can hold: {}", planned.len());
+    let steps = planned.iter().flat_map(|line| line["what"]["steps"].as_array().expect("steps"));
+    let instances: Vec<String> = steps.map(|step| step["step"]["instance"].to_string()).collect();
+    assert_eq!(instances, (0..2_000).map(|number| format!("\"ward-{number:04}\"")).collect::<Vec<_>>());
+    assert_eq!(of("step-finished").len(), 2_000);
+    succeeds(&deployment, &["log", "verify"]);
+}
+
+#[test]
+fn a_text_can_be_proven_by_whoever_knows_it_and_has_the_key() {
+    let deployment = deployed(1);
+    let mode = fs::metadata(deployment.at("state/audit.key")).expect("a key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let migration =
+        fs::read_to_string(deployment.at("example/migrations/001_appointments.up.sql")).expect("a migration");
+    let first = migration.split(';').next().expect("a statement");
+    let found = deployment.run_with_input(&["log", "prove", "sql"], first);
+    assert_eq!(found.code, 0, "{found}");
+    assert!(found.stdout.contains("sql write app: CREATE TABLE"), "{found}");
+    let other = deployment.run_with_input(&["log", "prove", "sql"], "DROP TABLE appointments");
+    assert!(other.stdout.is_empty() && other.stderr.starts_with("no entry is about this text"), "{other}");
+    fs::remove_file(deployment.at("state/audit.key")).expect("a key");
+    let gone = deployment.run_with_input(&["log", "prove", "sql"], first);
+    assert_eq!(gone.code, 70, "{gone}");
+    assert!(gone.stderr.contains("there is no key at"), "{gone}");
+}
+
+#[test]
 fn reading_needs_no_right_to_write() {
     let deployment = deployed(1);
     let mode = |mode| {

@@ -8,9 +8,10 @@ pub mod normalise;
 
 use std::{
     fmt, fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -144,7 +145,20 @@ impl Deployment {
     /// Runs `pipe` to its end.
     #[must_use = "assert something of it"]
     pub fn run(&self, arguments: &[&str]) -> Ended {
-        let output = self.command(arguments).output().unwrap();
+        self.ended(self.command(arguments).output().unwrap())
+    }
+
+    /// The same with something to read on stdin.
+    #[must_use = "assert something of it"]
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        self.ended(child.wait_with_output().unwrap())
+    }
+
+    fn ended(&self, output: Output) -> Ended {
         Ended {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -1,4 +1,4 @@
-//! Databases, programs, variables and free space.
+//! Databases, programs, variables, free space and time.
 
 use crate::{Behaviour, Scene};
 
@@ -29,6 +29,29 @@ pub(crate) fn a_connection_for_reading_writes_nothing_whatever_is_granted() {
     let database = rusqlite::Connection::open(scene.deployment.at("clinic.db")).unwrap();
     let rows: u32 = database.query_one("SELECT count(*) FROM visits", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
+}
+
+#[test]
+pub(crate) fn a_link_in_the_place_of_a_database_is_not_followed() {
+    let scene = Scene::new(Behaviour::ReplaceDatabase)
+        .file("data/clinic.db", "")
+        .file("private/other.db", "")
+        .head("[peers.clinic]\nurl = \"sqlite:data/clinic.db\"");
+    for (file, who) in [("data/clinic.db", "nobody"), ("private/other.db", "confidential")] {
+        let database = rusqlite::Connection::open(scene.deployment.at(file)).unwrap();
+        database
+            .execute_batch(&format!("CREATE TABLE visits (who TEXT); INSERT INTO visits VALUES ('{who}')"))
+            .unwrap();
+    }
+    let seen = scene
+        .with("path", "data/clinic.db")
+        .with("to", "../private/other.db")
+        .with("peer", "clinic")
+        .allow(r#"allow.write = ["data"]"#)
+        .allow(r#"allow.sql = ["read clinic"]"#)
+        .run();
+    seen.fails("denied", "leads elsewhere than when the run began");
+    assert!(!seen.ended.stderr.contains("confidential"));
 }
 
 #[test]
@@ -91,4 +114,13 @@ pub(crate) fn free_space_is_told_where_it_is_granted() {
     let scene = Scene::new(Behaviour::AskDisk).file("data/open.txt", "").with("path", "data");
     let scene = scene.allow(r#"allow.read = ["data"]"#);
     scene.refused_until(r#"allow.disk = ["data"]"#);
+}
+
+#[test]
+pub(crate) fn a_guest_knows_how_much_time_it_has() {
+    let seen = Scene::new(Behaviour::AskTime).timeout("20s").run();
+    let left: Vec<u64> = seen.observed().split(' ').map(|text| text.parse().unwrap()).collect();
+    let [before, after] = left[..] else { panic!("{left:?}") };
+    assert!(before <= 20_000 && before > 10_000, "{left:?}");
+    assert!(after <= before - 500 && after > before - 5_000, "{left:?}");
 }

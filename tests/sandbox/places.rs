@@ -1,10 +1,13 @@
 //! No grant reaches what is pipe's own: it is refused before the first step.
 
-use std::os::unix::fs::symlink;
+use std::{fs, os::unix::fs::symlink};
 
 use pipe_tests::guest;
 
-use crate::{Behaviour, Scene, scene::quoted};
+use crate::{
+    Behaviour, Scene,
+    scene::{content, quoted},
+};
 
 fn writing(path: &str) -> Scene {
     Scene::new(Behaviour::WriteFile).with("path", "x").allow(&format!("allow.write = [{}]", quoted(path)))
@@ -42,6 +45,28 @@ pub(crate) fn the_machine_itself_is_not_written() {
     for path in ["/", "/proc/sys", "/sys", "/dev"] {
         let ended = writing(path).refused_at_start();
         assert!(ended.stderr.contains("which is the machine itself"), "{ended}");
+    }
+}
+
+#[test]
+pub(crate) fn another_name_of_what_is_pipes_own_is_not_written() {
+    for own in ["pipeline.toml", "state/artifacts/run/backup.tar.zst"] {
+        let linked = |grant: &str| {
+            let scene = Scene::new(Behaviour::WriteFile)
+                .file(own, "precious")
+                .file("data/open.txt", "")
+                .with("path", "data/innocent.txt")
+                .allow(&format!("allow.write = [{}]", quoted(grant)));
+            fs::hard_link(scene.deployment.at(own), scene.deployment.at("data/innocent.txt")).unwrap();
+            scene
+        };
+        // By itself it is not even granted; in a directory it is found when it is opened.
+        let ended = linked("data/innocent.txt").refused_at_start();
+        assert!(ended.stderr.contains("which belongs to pipe itself"), "{ended}");
+        let scene = linked("data");
+        scene.run().fails("denied", "");
+        assert_ne!(content(&scene.deployment.at(own)), "hostile", "{own}");
+        assert_ne!(content(&scene.deployment.at(own)), "", "{own}");
     }
 }
 

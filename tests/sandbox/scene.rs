@@ -15,13 +15,15 @@ pub(crate) struct Scene {
     with: String,
     allow: BTreeMap<String, String>,
     timeout: &'static str,
+    plugin: String,
 }
 
 impl Scene {
     /// Nothing granted, nothing there.
     pub(crate) fn new(behaviour: Behaviour) -> Self {
         let (head, with) = (String::new(), String::new());
-        Self { deployment: Deployment::new(), behaviour, head, with, allow: BTreeMap::new(), timeout: "60s" }
+        let plugin = format!("{{ path = {:?} }}", guest::component("hostile"));
+        Self { deployment: Deployment::new(), behaviour, head, with, allow: BTreeMap::new(), timeout: "60s", plugin }
     }
 
     /// Says what to do it to: `path`, `peer`, …
@@ -55,13 +57,25 @@ impl Scene {
         self
     }
 
-    pub(crate) fn file(mut self, path: &str, content: &str) -> Self {
+    pub(crate) fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.deployment = self.deployment.file(path, content);
         self
     }
 
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.deployment = self.deployment.variable(name, value);
+        self
+    }
+
+    /// Pins the guest to a content.
+    pub(crate) fn pinned(mut self, sha256: &str) -> Self {
+        self.plugin = format!("{{ path = {:?}, sha256 = \"{sha256}\" }}", guest::component("hostile"));
+        self
+    }
+
+    /// The same folder and journal as an earlier scene.
+    pub(crate) fn after(mut self, earlier: Self) -> Self {
+        self.deployment = earlier.deployment;
         self
     }
 
@@ -73,10 +87,10 @@ impl Scene {
     }
 
     fn toml(&self) -> String {
-        let plugin = guest::component("hostile");
+        let plugin = &self.plugin;
         let lines: String = self.allow.values().map(|line| format!("{line}\n")).collect();
         format!(
-            "name = \"clinic\"\nenvironments = [\"test\"]\n\n[plugins]\nhostile = {{ path = {plugin:?} }}\n\n{}\n\
+            "name = \"clinic\"\nenvironments = [\"test\"]\n\n[plugins]\nhostile = {plugin}\n\n{}\n\
              [[step]]\nname = \"attempt\"\nstage = \"verify\"\nplugin = \"hostile\"\ntimeout = \"{}\"\n{lines}\
              with.behaviour = \"{}\"\n{}",
             self.head,
@@ -105,8 +119,18 @@ impl Scene {
     }
 
     fn start(&self) -> Ended {
+        self.pipe(&["run", "pipeline.toml", "--env", "test"])
+    }
+
+    /// Runs another command of `pipe` over the pipeline file.
+    pub(crate) fn pipe(&self, arguments: &[&str]) -> Ended {
+        self.write().run(arguments)
+    }
+
+    /// Writes the pipeline file, for tests that start `pipe` themselves.
+    pub(crate) fn write(&self) -> &Deployment {
         std::fs::write(self.deployment.at("pipeline.toml"), self.toml()).unwrap();
-        self.deployment.run(&["run", "pipeline.toml", "--env", "test"])
+        &self.deployment
     }
 
     fn events(&self) -> Vec<Value> {

@@ -16,14 +16,23 @@ pub(crate) struct Server {
 impl Server {
     /// Answers every request.
     pub(crate) fn start() -> Self {
+        Self::answering("200 OK", "x-served-by: test")
+    }
+
+    /// Sends whoever asks to another URL.
+    pub(crate) fn redirecting(to: &str) -> Self {
+        Self::answering("302 Found", &format!("location: {to}"))
+    }
+
+    fn answering(status: &'static str, header: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let heads = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&heads);
+        let (seen, header) = (Arc::clone(&heads), header.to_owned());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A client that goes away in the middle is its own business.
-                let _ = answer(stream, &seen);
+                let _ = answer(stream, &seen, status, &header);
             }
         });
         Self { port, heads }
@@ -48,7 +57,7 @@ impl Server {
     }
 }
 
-fn answer(stream: TcpStream, heads: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn answer(stream: TcpStream, heads: &Mutex<Vec<String>>, status: &str, extra: &str) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while reader.read_line(&mut head)? > 2 {}
@@ -59,5 +68,8 @@ fn answer(stream: TcpStream, heads: &Mutex<Vec<String>>) -> std::io::Result<()> 
     let body = format!("login {}", header("x-login:"));
     heads.lock().unwrap().push(head);
     let length = body.len();
-    write!(reader.get_mut(), "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    write!(
+        reader.get_mut(),
+        "HTTP/1.1 {status}\r\n{extra}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
 }

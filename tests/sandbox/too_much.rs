@@ -4,7 +4,7 @@ use crate::{Behaviour, Scene};
 
 #[test]
 pub(crate) fn memory_without_end() {
-    Scene::new(Behaviour::EatMemory).run().fails("out-of-memory", "more than 256 MiB of memory");
+    Scene::new(Behaviour::EatMemory).run().fails("out-of-memory", "more than 256.0 MiB of memory");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod certificates;
 mod https;
+mod mail;
+mod mail_server;
 mod medical_system;
 mod postgres;
 mod programs;

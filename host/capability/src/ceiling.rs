@@ -9,6 +9,7 @@
 mod decide;
 mod host;
 mod http;
+mod mail;
 mod place;
 mod require;
 mod rules;
@@ -24,6 +25,7 @@ use pipe_core::{digest::Digest, stage::Stage};
 pub use self::{
     host::HostPattern,
     http::{HttpCeiling, HttpCeilingTarget},
+    mail::MailCeiling,
     place::{Place, PlacePattern},
     require::Requirements,
     rules::{
@@ -57,6 +59,8 @@ pub struct Block {
     pub http: Vec<HttpCeiling>,
     /// Databases.
     pub sql: Vec<SqlCeiling>,
+    /// Messages.
+    pub mail: Vec<MailCeiling>,
     /// Directories and files, for reading.
     pub read: Vec<PathCeiling>,
     /// Directories and files, for writing; includes reading.
@@ -67,6 +71,8 @@ pub struct Block {
     pub env: Vec<NamePattern>,
     /// Secrets and where they may go, in slots, logins of peers and variables of programs alike.
     pub secrets: Vec<SecretCeiling>,
+    /// Secrets that a plugin may be told, by their sources.
+    pub reveal: Vec<SourcePattern>,
     /// Programs.
     pub exec: Vec<ExecCeiling>,
     /// What may be done with artifacts.
@@ -203,11 +209,13 @@ impl Block {
         match word {
             Word::Http => self.http.len(),
             Word::Sql => self.sql.len(),
+            Word::Mail => self.mail.len(),
             Word::Read => self.read.len(),
             Word::Write => self.write.len(),
             Word::Disk => self.disk.len(),
             Word::Env => self.env.len(),
             Word::Secrets => self.secrets.len(),
+            Word::Reveal => self.reveal.len(),
             Word::Exec => self.exec.len(),
             Word::Artifacts => self.artifacts.len(),
         }

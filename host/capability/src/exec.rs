@@ -2,14 +2,18 @@
 
 mod argument;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
-use pipe_core::digest::Digest;
+use pipe_core::{
+    digest::Digest,
+    units::{ByteSize, format_duration},
+};
 
 pub use self::argument::ArgumentPattern;
 use crate::{
     env,
     line::{self, Table},
+    path::PathRule,
     peer,
     rule::{InToml, RuleError},
     secret,
@@ -24,7 +28,8 @@ pub struct ExecRule {
     pub program: String,
     /// One pattern for each argument.
     pub argv: Vec<ArgumentPattern>,
-    /// Directory it runs in, as written. Nothing: the directory of the pipeline file.
+    /// Directory it runs in, as written, which it may then read. Nothing: the directory of the pipeline file, which it may
+    /// not.
     pub cwd: Option<String>,
     /// Its variables. It gets no others but those that the host sets.
     pub env: BTreeMap<String, String>,
@@ -32,9 +37,38 @@ pub struct ExecRule {
     pub peer: Option<String>,
     /// Variables that hold a secret: name of the variable, name of the secret.
     pub secret_env: BTreeMap<String, String>,
+    /// Variables that hold the path of a file with a secret in it: name of the variable, name of the secret.
+    pub secret_file: BTreeMap<String, String>,
+    /// What it may read and run, beside the system's own programs and libraries.
+    pub read: Vec<PathRule>,
+    /// What it may read, write and delete in.
+    pub write: Vec<PathRule>,
+    /// Ports that it may connect to over TCP, at any address. That of its peer needs no mention.
+    pub ports: Vec<u16>,
+    /// UNIX sockets that it may connect to.
+    pub sockets: Vec<PathRule>,
+    /// What it may use up.
+    pub limits: ExecLimits,
     /// What the program's file must be.
     pub sha256: Option<Digest>,
 }
+
+/// What one process of a program may use up. Nothing: what the host sets for all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecLimits {
+    /// What it may allocate, in bytes.
+    pub memory: Option<u64>,
+    /// Time on the processor, in whole seconds.
+    pub cpu: Option<Duration>,
+    /// Descriptors that are open at once.
+    pub open_files: Option<u64>,
+}
+
+/// The least memory that a program can be started in, in bytes.
+const LEAST_MEMORY: u64 = 32 << 20;
+
+/// How many descriptors a program may be allowed: what it needs to start, and what the kernel takes.
+const OPEN_FILES: std::ops::RangeInclusive<u64> = 16..=1 << 20;
 
 impl ExecRule {
     /// The rule, once everything in it is known to make sense. Errors name the key in [`RuleError::field`].
@@ -56,15 +90,28 @@ impl ExecRule {
             return Err(RuleError::new("`cwd` is not a path").of("cwd"));
         }
         check_variables(&self.env).map_err(|error| error.of("env"))?;
-        check_variables(&self.secret_env).map_err(|error| error.of("secret_env"))?;
-        for (variable, secret) in &self.secret_env {
-            secret::check_name(secret).map_err(|error| error.of("secret_env"))?;
-            if self.env.contains_key(variable) {
-                return Err(
-                    RuleError::new(format!("`{variable}` stands in `env` and in `secret_env`")).of("secret_env")
-                );
+        for (field, secrets) in [("secret_env", &self.secret_env), ("secret_file", &self.secret_file)] {
+            check_variables(secrets).map_err(|error| error.of(field))?;
+            for (variable, secret) in secrets {
+                secret::check_name(secret).map_err(|error| error.of(field))?;
+                if self.env.contains_key(variable) {
+                    return Err(RuleError::new(format!("`{variable}` stands in `env` and in `{field}`")).of(field));
+                }
             }
         }
+        if let Some(variable) = self.secret_file.keys().find(|variable| self.secret_env.contains_key(*variable)) {
+            let message = format!("`{variable}` stands in `secret_env` and in `secret_file`");
+            return Err(RuleError::new(message).of("secret_file"));
+        }
+        for (field, rules) in [("read", &self.read), ("write", &self.write), ("sockets", &self.sockets)] {
+            if rules.iter().any(|rule| rule.written.is_empty() || rule.written.contains('\0')) {
+                return Err(RuleError::new(format!("`{field}` holds what is no path")).of(field));
+            }
+        }
+        if self.ports.contains(&0) {
+            return Err(RuleError::new("there is no port 0").of("ports"));
+        }
+        self.limits.check()?;
         if let Some(peer) = &self.peer {
             peer::check_name(peer).map_err(|error| error.of("peer"))?;
         }
@@ -83,19 +130,50 @@ impl ExecRule {
 
     /// Whether it lets every program be run that `other` lets, with the same arguments, and gives it whatever `other` gives.
     ///
-    /// Never wrongly true. Arguments are held against each other place by place. What a program is given must be the same
-    /// down to its variables, since one that is left out may be what keeps a program harmless; but a rule without `sha256`
-    /// includes one with.
+    /// Never wrongly true. Arguments are held against each other place by place. Variables must be the same, since one that is
+    /// left out may be what keeps a program harmless; paths, ports and limits may be fewer and smaller, and a rule without
+    /// `sha256` includes one with.
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
-        let Self { program, argv, cwd, env, peer, secret_env, sha256 } = other;
+        let Self {
+            program,
+            argv,
+            cwd,
+            env,
+            peer,
+            secret_env,
+            secret_file,
+            read,
+            write,
+            ports,
+            sockets,
+            limits,
+            sha256,
+        } = other;
+        // Whoever may write may read.
+        let reads = || self.read.iter().chain(&self.write);
         self.program == *program
             && includes_arguments(&self.argv, argv)
             && self.cwd == *cwd
             && self.env == *env
             && self.peer == *peer
             && self.secret_env == *secret_env
+            && self.secret_file == *secret_file
+            && read.iter().all(|narrow| reads().any(|wide| wide.includes(narrow)))
+            && write.iter().all(|narrow| self.write.iter().any(|wide| wide.includes(narrow)))
+            && ports.iter().all(|port| self.ports.contains(port))
+            && sockets.iter().all(|narrow| self.sockets.iter().any(|wide| wide.includes(narrow)))
+            && self.limits.include(limits)
             && (self.sha256.is_none() || self.sha256 == *sha256)
+    }
+
+    /// The arguments as far as the rule fixes them, with `…` for what it leaves open, for a record that keeps no values. The
+    /// rule covers them.
+    #[must_use]
+    pub fn outline(&self, arguments: &[String]) -> Vec<String> {
+        let last = self.argv.last();
+        let patterns = self.argv.iter().chain(last.into_iter().cycle());
+        arguments.iter().zip(patterns).map(|(_, pattern)| pattern.outline()).collect()
     }
 
     /// The narrowest rule for a program with these arguments. It gives the program nothing else; where `like` pins the same
@@ -130,6 +208,40 @@ fn fixed_and_rest(argv: &[ArgumentPattern]) -> (&[ArgumentPattern], bool) {
         Some((last, before)) if last.is_rest() => (before, true),
         _ => (argv, false),
     }
+}
+
+impl ExecLimits {
+    /// Whether nothing of `other` is more. What is left out is set by the host: more than it or less, nobody knows here.
+    fn include(&self, other: &Self) -> bool {
+        fn less<T: Ord>(wide: Option<T>, narrow: Option<T>) -> bool {
+            match (wide, narrow) {
+                (Some(wide), Some(narrow)) => narrow <= wide,
+                (wide, narrow) => wide == narrow,
+            }
+        }
+        less(self.memory, other.memory) && less(self.cpu, other.cpu) && less(self.open_files, other.open_files)
+    }
+
+    fn check(&self) -> Result<(), RuleError> {
+        if self.memory.is_some_and(|memory| memory < LEAST_MEMORY) {
+            let least = ByteSize(LEAST_MEMORY);
+            return Err(RuleError::new(format!("no program starts in less than {least}")).of("memory"));
+        }
+        if self.cpu.is_some_and(|cpu| cpu.as_secs() == 0 || cpu.subsec_nanos() != 0) {
+            return Err(RuleError::new("`cpu` is not a number of whole seconds").of("cpu"));
+        }
+        if self.open_files.is_some_and(|files| !OPEN_FILES.contains(&files)) {
+            let (least, most) = (OPEN_FILES.start(), OPEN_FILES.end());
+            return Err(RuleError::new(format!("`open_files` is not between {least} and {most}")).of("open_files"));
+        }
+        Ok(())
+    }
+}
+
+/// The largest unit that says a size exactly.
+fn exact_size(bytes: u64) -> String {
+    let exact = [(30, "GiB"), (20, "MiB"), (10, "KiB")].into_iter().find(|(shift, _)| bytes.is_multiple_of(1 << shift));
+    exact.map_or_else(|| format!("{bytes}B"), |(shift, unit)| format!("{}{unit}", bytes >> shift))
 }
 
 fn check_program(program: &str) -> Result<(), RuleError> {
@@ -187,6 +299,14 @@ impl fmt::Display for ExecRule {
             .texts("env", &self.env)
             .optional("peer", self.peer.as_deref())
             .texts("secret_env", &self.secret_env)
+            .texts("secret_file", &self.secret_file)
+            .values("read", self.read.iter().map(InToml::in_toml))
+            .values("write", self.write.iter().map(InToml::in_toml))
+            .values("ports", self.ports.iter().map(u16::to_string))
+            .values("sockets", self.sockets.iter().map(InToml::in_toml))
+            .optional("memory", self.limits.memory.map(exact_size).as_deref())
+            .optional("cpu", self.limits.cpu.map(format_duration).as_deref())
+            .number("open_files", self.limits.open_files)
             .optional("sha256", self.sha256.map(|digest| digest.to_string()).as_deref());
         f.write_str(&table.finish())
     }

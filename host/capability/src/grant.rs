@@ -11,7 +11,9 @@ use crate::{
     exec::ExecRule,
     http::{HttpRequest, HttpRule, HttpTarget},
     line,
+    mail::{MailRequest, MailRule},
     path::{PathRequest, PathRule},
+    reveal::RevealRule,
     rule::InToml,
     secret::{SecretSlot, SlotTarget},
     sql::{Access, SqlRule},
@@ -24,10 +26,11 @@ use crate::{
 ///
 /// - no HTTP request is sent, to peers neither,
 /// - no database is opened,
+/// - no message is sent,
 /// - no file is read, written, listed or looked at,
 /// - the free space of no path is told,
 /// - no variable of the operator is seen,
-/// - no secret is put in anywhere,
+/// - no secret is put in anywhere, and none is told,
 /// - no program is run,
 /// - no artifact is stored or read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct Grant {
     pub http: Vec<HttpRule>,
     /// Databases that may be used.
     pub sql: Vec<SqlRule>,
+    /// Messages that may be sent.
+    pub mail: Vec<MailRule>,
     /// Directories and files that may be read.
     pub read: Vec<PathRule>,
     /// Directories and files that may be read, written and deleted in.
@@ -46,6 +51,8 @@ pub struct Grant {
     pub env: Vec<EnvRule>,
     /// Secrets, and the place that each may go to.
     pub secrets: Vec<SecretSlot>,
+    /// Secrets that the guest may be told.
+    pub reveal: Vec<RevealRule>,
     /// Programs that may be run.
     pub exec: Vec<ExecRule>,
     /// What may be done with artifacts.
@@ -71,6 +78,15 @@ impl Grant {
         self.sql.iter().find(|rule| rule.covers(peer, access)).ok_or_else(|| self.sql_denied(peer, access))
     }
 
+    /// Whether a message may be sent, and by which rule: one that covers peer, sender and every recipient.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers it.
+    pub fn mail(&self, request: &MailRequest) -> Result<&MailRule, Denial> {
+        self.mail.iter().find(|rule| rule.covers(request)).ok_or_else(|| self.mail_denied(request))
+    }
+
     /// Whether a path may be read, and by which rule. A rule for writing covers reading.
     ///
     /// # Errors
@@ -89,6 +105,19 @@ impl Grant {
     pub fn write(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
         let mut rules = self.write.iter();
         rules.find(|rule| rule.covers(path.resolved)).ok_or_else(|| self.path_denied(Word::Write, path))
+    }
+
+    /// Whether a name may be made, removed, moved or linked, and by which rule: one that covers the directory which holds it.
+    /// A rule for the path alone covers what is in the file and not its name.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers the directory.
+    pub fn write_name(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
+        let holder = path.resolved.parent();
+        let mut rules = self.write.iter();
+        let found = holder.and_then(|holder| rules.find(|rule| rule.covers(holder) && rule.covers(path.resolved)));
+        found.ok_or_else(|| self.name_denied(path))
     }
 
     /// Whether the free space of a path may be told, and by which rule.
@@ -123,6 +152,15 @@ impl Grant {
     pub fn secret(&self, name: &str, to: &SlotTarget) -> Result<&SecretSlot, Denial> {
         let mut slots = self.secrets.iter();
         slots.find(|slot| slot.name == name && slot.to == *to).ok_or_else(|| self.secret_denied(name, to))
+    }
+
+    /// Whether the guest may be told a secret, and by which rule.
+    ///
+    /// # Errors
+    ///
+    /// No rule names it.
+    pub fn reveal(&self, name: &str) -> Result<&RevealRule, Denial> {
+        self.reveal.iter().find(|rule| rule.name() == name).ok_or_else(|| self.reveal_denied(name))
     }
 
     /// Whether a program may be run with these arguments, and by which rule.
@@ -165,7 +203,7 @@ impl Grant {
     }
 
     /// The grant cut down to reading, for a preview: requests with GET and HEAD, databases and directories for reading alone,
-    /// free space and variables. No secrets, programs or artifacts.
+    /// free space and variables. No messages, secrets, programs or artifacts.
     #[must_use]
     pub fn reading(&self) -> Self {
         let mut sql: Vec<SqlRule> = Vec::new();
@@ -193,11 +231,13 @@ impl Grant {
         match word {
             Word::Http => self.http.len(),
             Word::Sql => self.sql.len(),
+            Word::Mail => self.mail.len(),
             Word::Read => self.read.len(),
             Word::Write => self.write.len(),
             Word::Disk => self.disk.len(),
             Word::Env => self.env.len(),
             Word::Secrets => self.secrets.len(),
+            Word::Reveal => self.reveal.len(),
             Word::Exec => self.exec.len(),
             Word::Artifacts => self.artifacts.len(),
         }
@@ -212,11 +252,13 @@ impl Grant {
         match word {
             Word::Http => all(&self.http),
             Word::Sql => all(&self.sql),
+            Word::Mail => all(&self.mail),
             Word::Read => all(&self.read),
             Word::Write => all(&self.write),
             Word::Disk => all(&self.disk),
             Word::Env => all(&self.env),
             Word::Secrets => all(&self.secrets),
+            Word::Reveal => all(&self.reveal),
             Word::Exec => all(&self.exec),
             Word::Artifacts => all(&self.artifacts),
         }

@@ -70,30 +70,35 @@ pub struct PathRequest<'a> {
     pub shown: &'a str,
     /// Absolute and canonical, as far as it exists.
     pub resolved: &'a Path,
-    /// Whether it is a directory.
-    pub directory: bool,
 }
 
-impl PathRequest<'_> {
-    /// The path that the narrowest sensible rule names: the directory itself, or the directory that holds the file. The file
-    /// alone, where that directory would be the pipeline's own or the root.
+impl<'a> PathRequest<'a> {
+    /// The path that the narrowest rule names: the file or the directory itself.
     ///
     /// As the guest wrote it where that leads to the same place; else absolute.
-    pub(crate) fn narrowest(&self) -> Option<&str> {
-        let shown = Path::new(self.shown.strip_prefix("./").unwrap_or(self.shown));
-        let holder = |path: &'_ Path| path.parent().is_some_and(|dir| dir.file_name().is_some());
-        let alone = self.directory || !holder(shown) || !holder(self.resolved);
-        let (shown, resolved) = if alone { (shown, self.resolved) } else { (shown.parent()?, self.resolved.parent()?) };
-        let same = if shown.as_os_str().is_empty() {
-            false
-        } else if shown.is_absolute() {
-            shown == resolved
-        } else {
-            shown.components().all(|part| matches!(part, Component::Normal(_))) && resolved.ends_with(shown)
-        };
-        let named = if same { shown } else { resolved };
-        named.to_str()
+    pub(crate) fn narrowest(&self) -> Option<&'a str> {
+        named(Path::new(self.shown.strip_prefix("./").unwrap_or(self.shown)), self.resolved)
     }
+
+    /// The directory that holds the path. Nothing where that is the pipeline's own or the root, which no rule may name.
+    pub(crate) fn holder(&self) -> Option<&'a str> {
+        let directory = |path: &'a Path| path.parent().filter(|directory| directory.file_name().is_some());
+        let shown = Path::new(self.shown.strip_prefix("./").unwrap_or(self.shown));
+        named(directory(shown)?, directory(self.resolved)?)
+    }
+}
+
+/// `shown`, where it is a plain way to `resolved`; else that.
+fn named<'a>(shown: &'a Path, resolved: &'a Path) -> Option<&'a str> {
+    let same = if shown.as_os_str().is_empty() {
+        false
+    } else if shown.is_absolute() {
+        shown == resolved
+    } else {
+        shown.components().all(|part| matches!(part, Component::Normal(_))) && resolved.ends_with(shown)
+    };
+    let named = if same { shown } else { resolved };
+    named.to_str()
 }
 
 #[cfg(test)]
@@ -125,22 +130,27 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_names_the_directory_that_holds_it() {
-        for (shown, resolved, directory, hint) in [
-            ("database/rollback/1.sql", "/srv/database/rollback/1.sql", false, "database/rollback"),
-            ("database/rollback", "/srv/database/rollback", true, "database/rollback"),
-            ("./database/rollback", "/srv/database/rollback", true, "database/rollback"),
-            ("app.env", "/srv/app.env", false, "app.env"),
-            ("/etc/hosts", "/etc/hosts", false, "/etc"),
-            ("/hosts", "/hosts", false, "/hosts"),
-            ("link/1.sql", "/mnt/x/1.sql", false, "/mnt/x"),
-            ("a/../b/1.sql", "/srv/b/1.sql", false, "/srv/b"),
-            ("../b/1.sql", "/b/1.sql", false, "/b"),
-            ("", "/srv/b", true, "/srv/b"),
-            ("x/y", "/y", false, "/y"),
+    fn the_hint_names_the_path_itself_and_for_a_name_the_directory_that_holds_it() {
+        for (shown, resolved, itself, holder) in [
+            (
+                "database/rollback/1.sql",
+                "/srv/database/rollback/1.sql",
+                "database/rollback/1.sql",
+                Some("database/rollback"),
+            ),
+            ("./database/rollback", "/srv/database/rollback", "database/rollback", Some("database")),
+            ("app.env", "/srv/app.env", "app.env", None),
+            ("/etc/hosts", "/etc/hosts", "/etc/hosts", Some("/etc")),
+            ("/hosts", "/hosts", "/hosts", None),
+            ("link/1.sql", "/mnt/x/1.sql", "/mnt/x/1.sql", Some("/mnt/x")),
+            ("a/../b/1.sql", "/srv/b/1.sql", "/srv/b/1.sql", Some("/srv/b")),
+            ("../b/1.sql", "/b/1.sql", "/b/1.sql", Some("/b")),
+            ("", "/srv/b", "/srv/b", None),
+            ("x/y", "/y", "/y", None),
         ] {
-            let request = PathRequest { shown, resolved: Path::new(resolved), directory };
-            assert_eq!(request.narrowest(), Some(hint), "{shown}");
+            let request = PathRequest { shown, resolved: Path::new(resolved) };
+            assert_eq!(request.narrowest(), Some(itself), "{shown}");
+            assert_eq!(request.holder(), holder, "{shown}");
         }
     }
 }

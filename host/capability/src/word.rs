@@ -9,6 +9,8 @@ pub enum Word {
     Http,
     /// Databases, by peer.
     Sql,
+    /// Messages, by peer, sender and recipients.
+    Mail,
     /// Directories and files, for reading.
     Read,
     /// Directories and files, for reading, writing and deleting.
@@ -19,6 +21,8 @@ pub enum Word {
     Env,
     /// Secrets that the host puts in where the guest cannot see them.
     Secrets,
+    /// Secrets whose plaintext the guest is told.
+    Reveal,
     /// Programs, by name and arguments.
     Exec,
     /// Backups and other files of the run.
@@ -27,14 +31,16 @@ pub enum Word {
 
 impl Word {
     /// All of them, in the order in which they are printed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Http,
         Self::Sql,
+        Self::Mail,
         Self::Read,
         Self::Write,
         Self::Disk,
         Self::Env,
         Self::Secrets,
+        Self::Reveal,
         Self::Exec,
         Self::Artifacts,
     ];
@@ -45,11 +51,13 @@ impl Word {
         match self {
             Self::Http => "http",
             Self::Sql => "sql",
+            Self::Mail => "mail",
             Self::Read => "read",
             Self::Write => "write",
             Self::Disk => "disk",
             Self::Env => "env",
             Self::Secrets => "secrets",
+            Self::Reveal => "reveal",
             Self::Exec => "exec",
             Self::Artifacts => "artifacts",
         }
@@ -84,7 +92,7 @@ mod tests {
         for word in Word::ALL {
             assert_eq!(word.to_string().parse(), Ok(word));
         }
-        for text in ["", "Http", "http ", "secret", "reveal", "tcp"] {
+        for text in ["", "Http", "http ", "secret", "revealed", "tcp"] {
             assert_eq!(text.parse::<Word>(), Err(UnknownWord(text.to_owned())));
         }
     }

@@ -7,15 +7,17 @@ use std::{collections::BTreeMap, path::PathBuf};
 use pipe_capability::{
     artifact::ArtifactRule,
     ceiling::{
-        Against, ArtifactCeiling, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget, NamePattern,
-        Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern, PluginPattern, PluginSeen, Requirements,
-        SecretCeiling, SecretDestination, SecretOrigin, SourcePattern, SqlCeiling, StepSeen,
+        Against, ArtifactCeiling, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget, MailCeiling,
+        NamePattern, Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern, PluginPattern, PluginSeen,
+        Requirements, SecretCeiling, SecretDestination, SecretOrigin, SourcePattern, SqlCeiling, StepSeen,
     },
     env::EnvRule,
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
     http::HttpRule,
+    mail::{Address, MailRule, Recipient},
     path::PathRule,
+    reveal::RevealRule,
     secret::SecretSlot,
     sql::{Access, SqlRule},
     word::Word,
@@ -82,6 +84,11 @@ fn http(rules: &[&str]) -> Grant {
 
 fn paths(texts: &[&str]) -> Vec<PathCeiling> {
     texts.iter().map(|text| PathCeiling::parse(text).unwrap()).collect()
+}
+
+fn mail(to: &[&str]) -> MailRule {
+    let to = to.iter().map(|text| Recipient::parse(text).unwrap()).collect();
+    MailRule::new("smtp", Address::parse("deploy@hms.example").unwrap(), to).unwrap()
 }
 
 fn rule(path: &str) -> PathRule {
@@ -176,6 +183,59 @@ fn databases_are_compared_by_where_they_really_are() {
     let grant = Grant { sql: vec![SqlRule::parse("read main").unwrap()], ..Grant::default() };
     assert!(!above(allow("read", PlacePattern::parse("sqlite:/srv").unwrap()), &grant, &file).is_empty());
     assert!(above(allow("read", PlacePattern::parse("sqlite:/etc").unwrap()), &grant, &file).is_empty());
+}
+
+#[test]
+fn messages_go_through_the_ceilings_server_and_to_its_people() {
+    let list = |texts: &[&str]| Some(texts.iter().map(|text| Recipient::parse(text).unwrap()).collect::<Vec<_>>());
+    let server = || PlacePattern::parse("smtp://mail.hms.internal").unwrap();
+    let allow = |from, to| Block { mail: vec![MailCeiling { place: server(), from, to }], ..Block::default() };
+    let (ours, evil) = ("smtp://mail.hms.internal:587", "smtp://mail.evil.example:587");
+    let domain = list(&["*@hms.example"]);
+    for (block, to, url, why) in [
+        (allow(None, None), &["x@evil.example"][..], ours, None),
+        (allow(None, None), &["x@evil.example"], evil, Some("nothing here allows it")),
+        (allow(None, domain.clone()), &["ops@hms.example", "*@hms.example"], ours, None),
+        (
+            allow(None, domain.clone()),
+            &["ops@hms.example", "x@evil.example"],
+            ours,
+            Some("it does not allow writing to x@evil.example"),
+        ),
+        (
+            allow(None, list(&["ops@hms.example"])),
+            &["*@hms.example"],
+            ours,
+            Some("it does not allow writing to *@hms.example"),
+        ),
+        (allow(domain.clone(), None), &["x@evil.example"], ours, None),
+        (
+            allow(list(&["ceo@hms.example"]), domain),
+            &["ops@hms.example"],
+            ours,
+            Some("it does not allow writing as deploy@hms.example"),
+        ),
+    ] {
+        let grant = Grant { mail: vec![mail(to)], ..Grant::default() };
+        let excesses = above(block, &grant, &outside(&[("smtp", url)]));
+        assert_eq!(excesses.first().map(|excess| &*excess.why), why, "{to:?} through {url}");
+    }
+}
+
+#[test]
+fn a_plugin_is_told_no_secret_but_those_of_the_ceiling() {
+    let grant = Grant { reveal: vec![RevealRule::parse("db").unwrap()], ..Grant::default() };
+    let of = |name: &str| SourcePattern::Env(NamePattern::parse(name).unwrap());
+    let block = |name: &str| Block { reveal: vec![of(name)], ..Block::default() };
+    assert!(above(block("HMS_*"), &grant, &outside(&[])).is_empty());
+    // The name is the pipeline's; it is the source that counts.
+    assert_eq!(above(block("db"), &grant, &outside(&[])).len(), 1);
+    let require = Requirements { no_reveal: true, ..Requirements::default() };
+    let found = Ceiling { allow: vec![block("HMS_*")], require }.excesses(&seen(&grant), &outside(&[]));
+    assert_eq!(found[0].against, Against::Requirement("reveal"));
+    // That it may go into a slot is not that a plugin may know it.
+    let secrets = vec![SecretCeiling { source: of("*"), to: SecretDestination::Any }];
+    assert_eq!(above(Block { secrets, ..Block::default() }, &grant, &outside(&[])).len(), 1);
 }
 
 #[test]
@@ -294,6 +354,26 @@ fn a_program_is_given_no_more_than_the_ceiling_gives() {
             granted(|r| r.cwd = Some("/tmp".into())),
             Some("it does not allow this `cwd`"),
         ),
+        (limit(|_| ()), granted(|r| r.cwd = Some("/srv/hms".into())), Some("it does not allow this `cwd`")),
+        (limit(|l| l.read = paths(&["."])), granted(|r| r.cwd = Some("/srv/hms/app".into())), None),
+        (limit(|_| ()), granted(|r| r.read = vec![rule("/etc")]), Some("it does not allow reading /etc")),
+        (limit(|l| l.write = paths(&["/etc"])), granted(|r| r.read = vec![rule("/etc/ssl")]), None),
+        (
+            limit(|l| l.read = paths(&["/etc"])),
+            granted(|r| r.write = vec![rule("/etc/ssl")]),
+            Some("it does not allow writing /etc/ssl"),
+        ),
+        (limit(|l| l.ports = vec![5432]), granted(|r| r.ports = vec![5432, 25]), Some("it does not allow port 25")),
+        (
+            limit(|l| l.sockets = paths(&["/run/app.sock"])),
+            granted(|r| r.sockets = vec![rule("/run/docker.sock")]),
+            Some("it does not allow the socket /run/docker.sock"),
+        ),
+        (
+            limit(|_| ()),
+            granted(|r| drop(r.secret_file.insert("KEY_FILE".into(), "db".into()))),
+            Some("it does not allow the variable `KEY_FILE`"),
+        ),
         (limit(|l| l.sha256 = Some(Digest::of(b"p"))), plain(), Some("it pins the program by `sha256`")),
         (limit(|l| l.sha256 = Some(Digest::of(b"p"))), granted(|r| r.sha256 = Some(Digest::of(b"p"))), None),
     ] {
@@ -306,15 +386,21 @@ fn a_program_is_given_no_more_than_the_ceiling_gives() {
 
 #[test]
 fn a_word_of_which_nothing_is_said_is_not_allowed() {
-    let outside = outside(&[("main", "postgres://hms@db.hms.internal/hms"), ("k8s", "https://kube.hms.internal:6443")]);
+    let outside = outside(&[
+        ("main", "postgres://hms@db.hms.internal/hms"),
+        ("k8s", "https://kube.hms.internal:6443"),
+        ("smtp", "smtp://mail.hms.internal"),
+    ]);
     let grant = Grant {
         http: http(&["GET k8s:/"]).http,
         sql: vec![SqlRule::parse("read main").unwrap()],
+        mail: vec![mail(&["ops@hms.example"])],
         read: vec![rule("/srv")],
         write: vec![rule("/srv")],
         disk: vec![rule("/srv")],
         env: vec![EnvRule::parse("HOME").unwrap()],
         secrets: vec![SecretSlot::new("key", "artifacts", None, None).unwrap()],
+        reveal: vec![RevealRule::parse("db").unwrap()],
         exec: vec![ExecRule { program: "p".to_owned(), ..ExecRule::default() }],
         artifacts: vec![ArtifactRule::Write, ArtifactRule::parse("read backup").unwrap()],
     };

@@ -9,14 +9,17 @@ use pipe_capability::{
     artifact::ArtifactRule,
     denial::Denial,
     env::EnvRule,
-    exec::{ArgumentPattern, ExecRule},
+    exec::{ArgumentPattern, ExecLimits, ExecRule},
     grant::Grant,
     http::{HttpRequest, HttpRule, Method},
+    mail::{Address, MailRequest, MailRule, Recipient},
     path::{PathRequest, PathRule},
+    reveal::RevealRule,
     secret::{SecretSlot, SlotTarget},
     sql::{Access, SqlRule},
     word::Word,
 };
+use pipe_core::units::{ByteSize, parse_duration};
 use proptest::prelude::*;
 use toml::Value;
 
@@ -26,12 +29,14 @@ const BASE: &str = "/srv/hms";
 const STEP: &str = r#"
     allow.http = ["GET k8s:/version", "GET|HEAD prom:/api/{v1,v2}/*", { rule = "GET https://x.example/y", addresses = ["10.0.0.0/8", "fd00::/8"] }]
     allow.sql = ["read main"]
+    allow.mail = [{ peer = "smtp", from = "deploy@h.example", to = ["o'brien@h.example", "*@ward.example"] }]
     allow.read = ["database/rollback"]
     allow.write = ["out", '/var/lib/it"s']
     allow.disk = ["/var"]
     allow.env = ["HOME"]
     allow.secrets = [{ name = "k8s", to = "argocd", header = "X-Token", format = 'Token "{}"' }]
-    allow.exec = [{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = { A = "1" }, peer = "main", secret_env = { T = "t" } }]
+    allow.reveal = ["t_1"]
+    allow.exec = [{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = { A = "1" }, peer = "main", secret_env = { T = "t" }, secret_file = { F = "f" }, read = ["a", "/b"], write = ["c"], ports = [443, 53], sockets = ["/run/d.sock"], memory = "1GiB", cpu = "90s", open_files = 64 }]
     allow.artifacts = ["read manual verification"]
 "#;
 
@@ -44,11 +49,13 @@ fn paste(grant: &mut Grant, text: &str) {
         match word.parse().unwrap() {
             Word::Http => grant.http = rules.iter().map(http).collect(),
             Word::Sql => grant.sql = texts().map(|text| SqlRule::parse(text).unwrap()).collect(),
+            Word::Mail => grant.mail = rules.iter().map(mail).collect(),
             Word::Read => grant.read = texts().map(path).collect(),
             Word::Write => grant.write = texts().map(path).collect(),
             Word::Disk => grant.disk = texts().map(path).collect(),
             Word::Env => grant.env = texts().map(|text| EnvRule::parse(text).unwrap()).collect(),
             Word::Secrets => grant.secrets = rules.iter().map(slot).collect(),
+            Word::Reveal => grant.reveal = texts().map(|text| RevealRule::parse(text).unwrap()).collect(),
             Word::Exec => grant.exec = rules.iter().map(exec).collect(),
             Word::Artifacts => grant.artifacts = texts().map(|text| ArtifactRule::parse(text).unwrap()).collect(),
         }
@@ -64,6 +71,12 @@ fn http(rule: &Value) -> HttpRule {
             HttpRule::parse(table["rule"].as_str().unwrap()).unwrap().with_addresses(addresses).unwrap()
         }
     }
+}
+
+fn mail(rule: &Value) -> MailRule {
+    let to = rule["to"].as_array().unwrap().iter().map(|text| Recipient::parse(text.as_str().unwrap()).unwrap());
+    let from = Address::parse(rule["from"].as_str().unwrap()).unwrap();
+    MailRule::new(rule["peer"].as_str().unwrap(), from, to.collect()).unwrap()
 }
 
 fn path(written: &str) -> PathRule {
@@ -95,6 +108,13 @@ fn exec(rule: &Value) -> ExecRule {
         table.into_iter().map(|(key, value)| (key, value.as_str().unwrap().to_owned())).collect()
     };
     let argv = rule["argv"].as_array().unwrap().iter();
+    let list = |key: &str| rule.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let paths = |key: &str| list(key).iter().map(|written| path(written.as_str().unwrap())).collect();
+    let limits = ExecLimits {
+        memory: text("memory").map(|size| size.parse::<ByteSize>().unwrap().0),
+        cpu: text("cpu").map(|time| parse_duration(&time).unwrap()),
+        open_files: rule.get("open_files").map(|number| number.as_integer().unwrap().try_into().unwrap()),
+    };
     ExecRule {
         program: text("program").unwrap(),
         argv: argv.map(|pattern| ArgumentPattern::parse(pattern.as_str().unwrap()).unwrap()).collect(),
@@ -102,6 +122,12 @@ fn exec(rule: &Value) -> ExecRule {
         env: texts("env"),
         peer: text("peer"),
         secret_env: texts("secret_env"),
+        secret_file: texts("secret_file"),
+        read: paths("read"),
+        write: paths("write"),
+        ports: list("ports").iter().map(|port| port.as_integer().unwrap().try_into().unwrap()).collect(),
+        sockets: paths("sockets"),
+        limits,
         sha256: text("sha256").map(|digest| digest.parse().unwrap()),
     }
     .checked()
@@ -207,11 +233,25 @@ proptest! {
     }
 
     #[test]
-    fn path_hints(shown in r#"/?(\.\./)?[a-z"'\\ ä\n]{1,6}(/[a-z.]{1,5}){0,3}"#, directory in any::<bool>()) {
+    fn mail_hints(
+        peer in "smtp|[a-z]([a-z0-9_-]{0,8}[a-z0-9])?",
+        from in "deploy@h\\.example|[A-Za-z'+]{1,6}@[a-zA-Z]{1,6}",
+        to in proptest::collection::vec("[a-z'#&~=]{1,6}@(ward|h)\\.example|o'brien@h\\.EXAMPLE", 1..5),
+    ) {
+        let request = MailRequest::parse(&peer, &from, to.iter().map(String::as_str)).unwrap();
+        check(|grant| grant.mail(&request).map(ToString::to_string))?;
+    }
+
+    #[test]
+    fn path_hints(shown in r#"/?(\.\./)?[a-z"'\\ ä\n]{1,6}(/[a-z.]{1,5}){0,3}"#) {
         let resolved = resolve(&shown);
-        let request = PathRequest { shown: &shown, resolved: &resolved, directory };
+        let request = PathRequest { shown: &shown, resolved: &resolved };
         check(|grant| grant.read(&request).map(ToString::to_string))?;
         check(|grant| grant.write(&request).map(ToString::to_string))?;
+        // No line grants the directory of the pipeline file, or the root.
+        if Grant::default().write_name(&request).is_err_and(|denial| denial.hint.is_some()) {
+            check(|grant| grant.write_name(&request).map(ToString::to_string))?;
+        }
         check(|grant| grant.disk(&request).map(ToString::to_string))?;
     }
 
@@ -224,6 +264,11 @@ proptest! {
     fn secret_hints(name in "[A-Za-z0-9_-]{1,8}", to in "[a-z]{1,8}|artifacts") {
         let to = SlotTarget::parse(&to).unwrap();
         check(|grant| grant.secret(&name, &to).map(ToString::to_string))?;
+    }
+
+    #[test]
+    fn reveal_hints(name in "[A-Za-z0-9_-]{1,8}") {
+        check(|grant| grant.reveal(&name).map(ToString::to_string))?;
     }
 
     #[test]
@@ -245,10 +290,13 @@ proptest! {
             let denials = [
                 grant.sql(&text, Access::Read).err(),
                 grant.env(&text).err(),
+                grant.reveal(&text).err(),
+                MailRequest::parse(&text, &other, [text.as_str()]).err(),
+                MailRequest::parse(&text, "a@x", ["b@y"]).and_then(|asked| grant.mail(&asked).map(drop)).err(),
                 grant.secret(&text, &SlotTarget::Peer(other.clone())).err(),
                 grant.exec(&text, std::slice::from_ref(&other)).err(),
                 grant.artifact_read(&text).err(),
-                grant.read(&PathRequest { shown: &text, resolved: Path::new(&other), directory: false }).err(),
+                grant.read(&PathRequest { shown: &text, resolved: Path::new(&other) }).err(),
             ];
             for denial in denials.into_iter().flatten() {
                 prop_assert!(!denial.to_string().contains(char::is_control));

@@ -12,7 +12,9 @@ use pipe_capability::{
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
     http::{HttpRequest, HttpRule},
+    mail::{Address, MailRule, Recipient},
     path::{PathRequest, PathRule},
+    reveal::RevealRule,
     secret::SecretSlot,
     sql::{Access, SqlRule},
     word::Word,
@@ -246,7 +248,7 @@ proptest! {
         prop_assert!(wide.includes(&wide) && wide.includes(&Grant::default()) && wide.includes(&wide.reading()));
         prop_assert_eq!(wide.includes(&narrow), narrow.beyond(&wide).is_empty());
         if wide.includes(&narrow) {
-            let path = PathRequest { shown: &asked, resolved: Path::new(&asked), directory: false };
+            let path = PathRequest { shown: &asked, resolved: Path::new(&asked) };
             prop_assert!(narrow.http(&request).is_err() || wide.http(&request).is_ok());
             prop_assert!(narrow.read(&path).is_err() || wide.read(&path).is_ok());
             prop_assert!(narrow.write(&path).is_err() || wide.write(&path).is_ok());
@@ -322,9 +324,23 @@ fn inclusion_of_programs_is_as_one_would_expect() {
         with(|rule| rule.peer = Some("main".to_owned())),
         with(|rule| drop(rule.env.insert("LD_PRELOAD".to_owned(), "/tmp/x.so".to_owned()))),
         with(|rule| drop(rule.secret_env.insert("TOKEN".to_owned(), "t".to_owned()))),
+        with(|rule| drop(rule.secret_file.insert("KEY".to_owned(), "t".to_owned()))),
     ] {
         assert!(!plain.includes(&other) && !other.includes(&plain) && other.includes(&other), "{other}");
     }
+    for other in [
+        with(|rule| rule.read = vec![PathRule::new("/a", "/a")]),
+        with(|rule| rule.write = vec![PathRule::new("/a", "/a")]),
+        with(|rule| rule.sockets = vec![PathRule::new("/a", "/a")]),
+        with(|rule| rule.ports = vec![5432]),
+    ] {
+        assert!(!plain.includes(&other) && other.includes(&plain) && other.includes(&other), "{other}");
+    }
+    let small = with(|rule| rule.limits.memory = Some(64 << 20));
+    let large = with(|rule| rule.limits.memory = Some(1 << 30));
+    assert!(large.includes(&small) && !small.includes(&large));
+    // What the host sets may be more or less.
+    assert!(!plain.includes(&large) && !large.includes(&plain));
     let pinned = with(|rule| rule.sha256 = Some(pipe_core::digest::Digest::of(b"p")));
     assert!(plain.includes(&pinned) && !pinned.includes(&plain) && pinned.includes(&pinned));
 }
@@ -336,9 +352,15 @@ fn what_lies_beyond_is_named_by_word_and_rule() {
     let sql = |text| SqlRule::parse(text).unwrap();
     let slot = |header| SecretSlot::new("t", "argocd", Some(header), None).unwrap();
     let rules = |texts: &[&str]| texts.iter().map(|text| HttpRule::parse(text).unwrap()).collect::<Vec<_>>();
+    let mail = |to: &[&str]| {
+        let to = to.iter().map(|text| Recipient::parse(text).unwrap()).collect();
+        MailRule::new("smtp", Address::parse("deploy@h.example").unwrap(), to).unwrap()
+    };
     let ceiling = Grant {
         http: rules(&["GET k8s:/**", "POST k8s:/a"]),
         sql: vec![sql("write main")],
+        mail: vec![mail(&["*@h.example"])],
+        reveal: vec![RevealRule::parse("token").unwrap()],
         read: paths(&["in"]),
         write: paths(&["out"]),
         disk: paths(&["in"]),
@@ -351,6 +373,8 @@ fn what_lies_beyond_is_named_by_word_and_rule() {
         // The two methods are allowed by two rules.
         http: rules(&["GET|POST k8s:/a", "POST k8s:/b"]),
         sql: vec![sql("read main"), sql("write main"), sql("read other")],
+        mail: vec![mail(&["a@h.example", "*@H.example"]), mail(&["a@h.example", "a@evil.example"])],
+        reveal: vec![RevealRule::parse("token").unwrap(), RevealRule::parse("tokens").unwrap()],
         read: paths(&["in/a", "out", "in/../etc"]),
         write: paths(&["out", "in"]),
         disk: paths(&["in", "out"]),
@@ -366,11 +390,13 @@ fn what_lies_beyond_is_named_by_word_and_rule() {
         [
             r#"http "POST k8s:/b""#,
             r#"sql "read other""#,
+            r#"mail { peer = "smtp", from = "deploy@h.example", to = ["a@h.example", "a@evil.example"] }"#,
             r#"read "in/../etc""#,
             r#"write "in""#,
             r#"disk "out""#,
             r#"env "HOMER""#,
             r#"secrets { name = "t", to = "argocd", header = "Authorization" }"#,
+            r#"reveal "tokens""#,
             r#"exec { program = "p", argv = [] }"#,
             r#"artifacts "read backup""#,
         ]

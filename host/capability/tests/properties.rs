@@ -8,7 +8,9 @@ use pipe_capability::{
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
     http::{HttpRequest, HttpRule, HttpTarget},
+    mail::{Address, MailRequest, MailRule, Recipient},
     pattern::escape,
+    reveal::RevealRule,
     rule::RuleError,
     secret::SlotTarget,
     sql::{Access, SqlRule},
@@ -64,6 +66,7 @@ fn nearly_a_rule() -> impl Strategy<Value = String> {
         r"(GET|POST|\*|get|GET\|PUT|)( |  )?(k8s|K8s|https://a\.b|http://\[::1\]|https://\*\.a|)(:|:9|)(/[a-b*{},%2eäÄ\\?# .$/]{0,8}){0,3}",
         r"(read|write|) ?[a-zA-Z* -]{0,6}",
         r"[-a*\\{}]{0,8}",
+        r"[a-zA-Z*.'%!<-]{0,5}@?[a-zA-Z0-9*.-]{0,8}",
     ]
 }
 
@@ -121,6 +124,29 @@ proptest! {
             prop_assert!(!covered || rule(&free).covers("p", &asked));
             prop_assert!(!asked.get(at).is_some_and(|a| a.starts_with('-')) || !rule(&free).covers("p", &asked));
         }
+    }
+
+    #[test]
+    fn a_message_is_covered_where_every_part_of_it_is(
+        to in proptest::collection::vec(one_of(&["a@x", "b@x", "a@y", "*@x", "*@y"]), 1..4),
+        asked in proptest::collection::vec(one_of(&["a@x", "b@x", "c@x", "a@y", "a@z"]), 1..4),
+        more in one_of(&["a@x", "*@x", "*@y", "*@z"]),
+    ) {
+        let rule = |to: &[String]| {
+            let to = to.iter().map(|text| Recipient::parse(text).unwrap()).collect();
+            MailRule::new("smtp", Address::parse("from@x").unwrap(), to).unwrap()
+        };
+        let request = |to: &[String]| MailRequest::parse("smtp", "from@x", to.iter().map(String::as_str)).unwrap();
+        let covered = rule(&to).covers(&request(&asked));
+        let each = asked.iter().all(|one| rule(&to).covers(&request(std::slice::from_ref(one))));
+        prop_assert_eq!(covered, each);
+        let wider: Vec<String> = to.iter().cloned().chain([more]).collect();
+        prop_assert!(!covered || rule(&wider).covers(&request(&asked)));
+        if let [_, rest @ ..] = asked.as_slice() && !rest.is_empty() {
+            prop_assert!(!covered || rule(&to).covers(&request(rest)));
+        }
+        let other = MailRequest::parse("smtp", "other@x", asked.iter().map(String::as_str)).unwrap();
+        prop_assert!(!rule(&to).covers(&other));
     }
 
     #[test]
@@ -219,6 +245,15 @@ proptest! {
             Err(error) => prop_assert!(span_is_sound(&text, &error), "{:?}", error),
         }
         match EnvRule::parse(&text) {
+            Ok(rule) => prop_assert_eq!(rule.to_string(), &*text),
+            Err(error) => prop_assert!(span_is_sound(&text, &error), "{:?}", error),
+        }
+        match Recipient::parse(&text) {
+            // The domain is read in lower case.
+            Ok(rule) => prop_assert!(rule.to_string().eq_ignore_ascii_case(&text)),
+            Err(error) => prop_assert!(span_is_sound(&text, &error), "{:?}", error),
+        }
+        match RevealRule::parse(&text) {
             Ok(rule) => prop_assert_eq!(rule.to_string(), &*text),
             Err(error) => prop_assert!(span_is_sound(&text, &error), "{:?}", error),
         }

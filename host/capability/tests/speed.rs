@@ -10,7 +10,9 @@ use pipe_capability::{
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
     http::{HttpRequest, HttpRule},
+    mail::{Address, MailRequest, MailRule, Recipient},
     path::{PathRequest, PathRule},
+    reveal::RevealRule,
     secret::{SecretSlot, SlotTarget},
     sql::{Access, SqlRule},
 };
@@ -25,6 +27,8 @@ fn grant() -> Grant {
             .map(|i| HttpRule::parse(&format!("GET|POST {}:/api/{{v1,v2}}/*/x-*/**", name(i))).unwrap())
             .collect(),
         sql: all.clone().map(|i| SqlRule::parse(&format!("write {}", name(i))).unwrap()).collect(),
+        mail: all.clone().map(|i| mail(&name(i))).collect(),
+        reveal: all.clone().map(|i| RevealRule::parse(&name(i)).unwrap()).collect(),
         read: all.clone().map(|i| PathRule::new(name(i), format!("/srv/hms/{}", name(i)))).collect(),
         write: all.clone().map(|i| PathRule::new(name(i), format!("/srv/out/{}", name(i)))).collect(),
         disk: all.clone().map(|i| PathRule::new(name(i), format!("/srv/disk/{}", name(i)))).collect(),
@@ -42,6 +46,13 @@ fn grant() -> Grant {
     }
 }
 
+/// A rule with a dozen recipients.
+fn mail(peer: &str) -> MailRule {
+    let to = (0..12).map(|i| Recipient::parse(&format!("ops{i}@h.example")).unwrap());
+    let to = to.chain([Recipient::parse("*@ward.example").unwrap()]).collect();
+    MailRule::new(peer, Address::parse("deploy@h.example").unwrap(), to).unwrap()
+}
+
 type Decision = Box<dyn Fn() -> bool>;
 
 /// Every decision, by name, on requests that are allowed by the last rule.
@@ -51,16 +62,20 @@ fn decisions() -> Vec<(&'static str, Decision)> {
         Box::new(move || decide(black_box(&grant), black_box(&request)))
     }
     fn path(resolved: &'static str) -> PathRequest<'static> {
-        PathRequest { shown: "x", resolved: Path::new(resolved), directory: false }
+        PathRequest { shown: "x", resolved: Path::new(resolved) }
     }
     let http = HttpRequest::parse("POST", "https://peer11.peer/api/v2/namespaces/x-hms/a/b/c?q=1").unwrap();
     let arguments: Vec<String> = ["-F", "c", "--file=a.sql", "x", "y"].map(str::to_owned).to_vec();
+    let to = ["ops11@h.example", "a@ward.example", "b@ward.example"];
+    let message = MailRequest::parse("peer11", "deploy@h.example", to).unwrap();
     vec![
         ("http", decision(http, |grant, request| grant.http(request).is_ok())),
         ("sql", decision("peer11", |grant, peer| grant.sql(peer, Access::Read).is_ok())),
         ("read", decision(path("/srv/out/peer11/a/b.sql"), |grant, path| grant.read(path).is_ok())),
         ("write", decision(path("/srv/out/peer11/a/b.sql"), |grant, path| grant.write(path).is_ok())),
         ("disk", decision(path("/srv/disk/peer11"), |grant, path| grant.disk(path).is_ok())),
+        ("mail", decision(message, |grant, message| grant.mail(message).is_ok())),
+        ("reveal", decision("peer11", |grant, name| grant.reveal(name).is_ok())),
         ("env", decision("NAME_11", |grant, name| grant.env(name).is_ok())),
         (
             "secret",

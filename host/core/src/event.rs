@@ -1,9 +1,12 @@
 //! What happens in a run, as facts. The runner emits them, the journal keeps them, reporters read them.
 
-use std::{collections::BTreeMap, fmt};
+mod outcome;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::outcome::{Outcome, StepStatus};
 use crate::{
     digest::Digest,
     id::{RunId, StepId},
@@ -50,6 +53,9 @@ pub struct PlannedStep {
     pub reversible: bool,
     /// The grant: lines of the pipeline file.
     pub grant: Vec<String>,
+    /// Names of the secrets whose plaintext the plugin gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reveals: Vec<String>,
 }
 
 /// An artifact as it was stored.
@@ -85,7 +91,7 @@ pub struct Verification {
 }
 
 /// A use of a capability.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Use {
     /// The word: `http`.
     pub word: String,
@@ -95,6 +101,13 @@ pub struct Use {
     pub rule: String,
     /// Whether it could change something outside.
     pub effect: bool,
+    /// Keyed hash of the whole text, where the subject leaves something of it out: see
+    /// [`ProofKey`](crate::proof::ProofKey). Of `sql` the statement, of `http` the query, of `exec` the arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Digest>,
+    /// For a program, which is native code: what confines it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<String>,
 }
 
 /// A refusal.
@@ -125,52 +138,6 @@ pub enum LogLevel {
     Error,
 }
 
-/// How a step ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StepStatus {
-    /// It did what it was asked to.
-    Succeeded,
-    /// It did not, after all its attempts.
-    Failed,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Every step succeeded.
-    Succeeded,
-    /// A step failed and there was nothing to undo.
-    Failed,
-    /// A step failed, and what had been started was undone.
-    RolledBack,
-    /// A step failed, and not everything could be undone.
-    RollbackFailed,
-    /// The operator stopped it.
-    Interrupted,
-}
-
-impl Outcome {
-    /// The word in pipeline files and output: `rolled-back`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::RolledBack => "rolled-back",
-            Self::RollbackFailed => "rollback-failed",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
 /// What happened. Names are part of the output format: never renamed, only added to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -189,11 +156,22 @@ pub enum EventKind {
         pipe_version: String,
         /// Who started it: user and host.
         actor: String,
+        /// Identity of the machine's start: within one, the `boot_ms` of audit entries can be compared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
         /// Inputs as given.
         inputs: BTreeMap<String, String>,
         /// Contents of the policies that it was held against.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policies: Vec<Digest>,
+        /// Steps in order, as many as one event can hold.
+        steps: Vec<PlannedStep>,
+        /// How many further ones stand in `planned` events right behind this one.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        further: u64,
+    },
+    /// Further planned steps of a run that has more than its first event can hold. Written with it, as one.
+    Planned {
         /// Steps in order.
         steps: Vec<PlannedStep>,
     },
@@ -361,12 +339,26 @@ pub enum EventKind {
     },
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl EventKind {
+    /// The steps that this event says are planned. All of a run's: those of each of its events, in order.
+    #[must_use]
+    pub fn planned_steps(&self) -> &[PlannedStep] {
+        match self {
+            Self::RunStarted { steps, .. } | Self::Planned { steps } => steps,
+            _ => &[],
+        }
+    }
+
     /// The word of the `event` field: `step-finished`.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
             Self::RunStarted { .. } => "run-started",
+            Self::Planned { .. } => "planned",
             Self::StepStarted { .. } => "step-started",
             Self::AttemptStarted { .. } => "attempt-started",
             Self::Touched { .. } => "touched",

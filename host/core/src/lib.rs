@@ -6,6 +6,8 @@ pub mod diagnostic;
 pub mod digest;
 pub mod event;
 pub mod id;
+pub mod limits;
+pub mod proof;
 pub mod redact;
 pub mod report;
 pub mod stage;

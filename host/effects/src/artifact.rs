@@ -16,11 +16,14 @@ mod retrieve;
 mod store;
 mod verify;
 
-use std::{fs, io, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
-use cap_std::{ambient_authority, fs::Dir};
+use cap_std::fs::Dir;
 use pipe_capability::{path::PathRequest, secret::SlotTarget, word::Word};
-use pipe_core::event::{Artifact, Verification};
+use pipe_core::{
+    event::{Artifact, Verification},
+    limits::Limit,
+};
 
 use self::{
     key::Keys,
@@ -31,10 +34,13 @@ use self::{
 use crate::{
     blocking::effect_error,
     error::{EffectError, ErrorKind},
-    path::resolve,
+    path::{Pinned, resolve},
     process::Command,
     session::{Session, journal_failed},
 };
+
+/// How the name of a file begins that is being written.
+const PARTIAL: &str = ".partial-";
 
 /// How to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +49,25 @@ pub struct Storing {
     pub name: String,
     /// Name of the secret that holds the age identity. Needs `secrets = [{ name = "…", to = "artifacts" }]`.
     pub encrypt_with: Option<String>,
+}
+
+/// Removes what a run that was cut off left half written in the directory of its artifacts. Nobody may be running it.
+///
+/// # Errors
+///
+/// The directory cannot be read, or a file not be removed. A directory that is not there is none.
+pub fn remove_partial(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(PARTIAL.as_bytes()) && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Session {
@@ -61,11 +86,10 @@ impl Session {
         let resolving =
             self.blocking(move |_| Ok((resolve(&world.base, text), resolve(&world.base, &world.artifacts))));
         let (resolved, artifacts) = resolving.await.map_err(failed)?;
-        let (rule, root) =
-            match self.grant.read(&PathRequest { shown: directory, resolved: &resolved, directory: true }) {
-                Ok(rule) => (rule.to_string(), rule.resolved.clone()),
-                Err(denial) => return Err(self.refuse(denial).await),
-            };
+        let (rule, root) = match self.grant.read(&PathRequest { shown: directory, resolved: &resolved }) {
+            Ok(rule) => (rule.to_string(), rule.resolved.clone()),
+            Err(denial) => return Err(self.refuse(denial).await),
+        };
         if artifacts.starts_with(&resolved) {
             let message = format!("{directory} holds the artifacts of the run: an archive cannot contain itself");
             return Err(EffectError::new(ErrorKind::Invalid, message));
@@ -76,7 +100,7 @@ impl Session {
         let mut progress = Progress::new(&self.ledger, format!("archiving {directory}"), None);
         let plan = destination.clone();
         let written = self.blocking(move |stop| {
-            let granted = Dir::open_ambient_dir(&root, ambient_authority())?;
+            let granted = Dir::from_std_file(Pinned::directory(&root)?);
             let directory = archive::below(granted, &root, &resolved)?;
             store::write(&plan, stop, |content| archive::write(directory, content, |done| progress.at(done)))
         });
@@ -141,16 +165,15 @@ impl Session {
         let failed = |error| effect_error(error, format_args!("cannot unpack {} into {directory}", artifact.name));
         let (base, text) = (self.world.base.clone(), directory.to_owned());
         let resolved = self.blocking(move |_| Ok(resolve(&base, text))).await.map_err(failed)?;
-        let (rule, root) =
-            match self.grant.write(&PathRequest { shown: directory, resolved: &resolved, directory: true }) {
-                Ok(rule) => (rule.to_string(), rule.resolved.clone()),
-                Err(denial) => return Err(self.refuse(denial).await),
-            };
+        let (rule, root) = match self.grant.write(&PathRequest { shown: directory, resolved: &resolved }) {
+            Ok(rule) => (rule.to_string(), rule.resolved.clone()),
+            Err(denial) => return Err(self.refuse(denial).await),
+        };
         self.used(Word::Write.as_str(), directory.to_owned(), rule, true).await?;
         let progress =
             Progress::new(&self.ledger, format!("unpacking {}", artifact.name), Some(artifact.content_bytes));
         let work = self.blocking(move |stop| {
-            let granted = Dir::open_ambient_dir(&root, ambient_authority())?;
+            let granted = Dir::from_std_file(Pinned::made_directory(&root)?);
             let directory = archive::below(granted, &root, &resolved)?;
             extract::into_empty(&directory, |directory| {
                 retrieve::read(&source, stop, progress, |content| extract::unpack(content, directory))
@@ -175,7 +198,8 @@ impl Session {
             };
             keys.add(secret, slot, &self.world.secrets)?;
         }
-        Ok(Destination { directory: self.world.artifacts.clone(), name, suffix: suffix.to_owned(), rule, keys })
+        let (directory, most) = (self.world.artifacts.clone(), self.limits().get(Limit::Artifact));
+        Ok(Destination { directory, name, suffix: suffix.to_owned(), rule, keys, most })
     }
 
     async fn used_destination(&self, destination: &Destination) -> Result<(), EffectError> {

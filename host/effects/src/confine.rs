@@ -1,25 +1,38 @@
 //! The supervisor of one program: the body of the hidden `pipe __confine`.
 //!
-//! The host starts one supervisor per program, and the supervisor starts the program. It is a subreaper, so whatever the
-//! program leaves behind becomes its child, whether or not it forked twice or began a session of its own. It ends all of it
-//! with SIGKILL when the program has ended, or when the lifeline closes: the host alone holds the other end of that pipe, so
-//! a host that is killed takes its programs with it. Then it says how the program ended, and ends.
+//! The host starts one supervisor per program, and the supervisor starts the program within a fence: files and ports by
+//! Landlock, system calls by seccomp, processes, mounts and network by namespaces where the kernel allows them. Fence and
+//! program are made by a thread of their own, since Landlock, seccomp and privileges belong to threads: the program inherits
+//! them, the supervisor stays outside.
+//!
+//! It ends everything that the program started when the program has ended, or when the lifeline closes: the host alone holds
+//! the other end of that pipe, so a host that is killed takes its programs with it. As the first process of a namespace it
+//! has the kernel's word for that. Elsewhere it is a subreaper, so whatever the program leaves behind becomes its child,
+//! whether or not it forked twice or began a session of its own. Then it says how the program ended, and ends.
 //!
 //! Not done, and why: no parent-death signal. The kernel ties it to the thread that started the supervisor, and a supervisor
 //! that dies before the program can end nothing.
 
+pub(crate) mod fence;
+pub(crate) mod files;
+pub(crate) mod limits;
+pub(crate) mod namespaces;
 pub(crate) mod protocol;
+mod root;
+mod syscalls;
 pub(crate) mod tree;
 
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io,
+    io::{self, Read as _},
     os::{
         fd::{AsFd as _, AsRawFd as _, RawFd},
         unix::process::{CommandExt as _, ExitStatusExt as _},
     },
+    path::Path,
     process::{Child, Command, ExitStatus},
+    thread,
 };
 
 use nix::{
@@ -27,20 +40,39 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        signal::{SigSet, Signal},
+        signal::{SigSet, Signal, kill},
         signalfd::{SfdFlags, SignalFd},
         wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
-    unistd,
+    unistd::{self, Pid},
 };
 
-use self::protocol::{End, LIFELINE, PROGRAM, Report, SPECIFICATION, STATUS, Specification};
+use self::{
+    fence::Fence,
+    files::Files,
+    namespaces::View,
+    protocol::{End, LIFELINE, PROGRAM, Report, SPECIFICATION, STATUS, Specification},
+    syscalls::{Sockets, Syscalls},
+};
 
 /// Wrong use: started by hand.
 const USAGE: i32 = 2;
 
 /// The supervisor itself failed.
 const FAILED: i32 = 70;
+
+/// The first process of a namespace.
+const FIRST: Pid = Pid::from_raw(1);
+
+/// The first version of Landlock that keeps signals in, and connections to UNIX sockets without a path.
+const SCOPES: i32 = 6;
+
+/// Stack of the thread that starts the program, in bytes.
+const STACK: usize = 256 * 1024;
+
+/// What to do about a program that was not allowed to begin.
+const OUT_OF_REACH: &str = "the program, its interpreter or a library lies where it may not read: name the directory in \
+                            the rule, as in `read = [\"/opt/program\"]`";
 
 /// How often a tree that does not end is looked through again, in milliseconds.
 const AGAIN_AFTER_MS: u16 = 20;
@@ -52,11 +84,13 @@ pub fn confine_main(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     if arguments.next().is_some() {
         return USAGE;
     }
-    let Ok(inherited) = Inherited::take() else { return USAGE };
-    match supervise(&inherited) {
-        Ok(()) => 0,
+    let Ok(mut inherited) = Inherited::take() else { return USAGE };
+    match enter(&mut inherited) {
+        Ok(status) => status,
         Err(error) => {
-            let _ = Report::Failed { message: error.to_string() }.send(&inherited.status);
+            let denied = error.kind() == io::ErrorKind::PermissionDenied;
+            let hint = denied.then(|| OUT_OF_REACH.to_owned());
+            let _ = Report::Failed { message: error.to_string(), hint }.send(&inherited.status);
             FAILED
         }
     }
@@ -80,7 +114,9 @@ impl Inherited {
             .filter(|&fd| fd > 2)
             .collect();
         let (lifeline, status) = (open(LIFELINE, false)?, open(STATUS, true)?);
-        let specification: Specification = serde_json::from_reader(open(SPECIFICATION, false)?)?;
+        let mut text = Vec::new();
+        open(SPECIFICATION, false)?.read_to_end(&mut text)?;
+        let specification: Specification = serde_json::from_slice(&text)?;
         let pinned = specification.pinned.then(|| open(PROGRAM, false)).transpose()?;
         // The listing's own descriptor is among them, but closed by now: one of the files above may have its number.
         let kept: Vec<RawFd> =
@@ -92,12 +128,27 @@ impl Inherited {
     }
 }
 
-/// Runs the program to its end, and everything that it started to theirs.
-fn supervise(inherited: &Inherited) -> io::Result<()> {
+/// Goes where the program sees nobody else, if need be, and supervises it there. The status to exit with.
+fn enter(inherited: &mut Inherited) -> io::Result<i32> {
     // Away from the terminal: Ctrl-C is the host's to act on, and nobody asks for a password.
     unistd::setsid()?;
     prctl::set_child_subreaper(true)?;
+    if inherited.specification.namespaces.is_none()
+        && let Some(inside) = namespaces::run_inside(inherited)?
+    {
+        return Ok(inside.code().unwrap_or(FAILED));
+    }
+    supervise(inherited).map(|()| 0)
+}
+
+/// Runs the program to its end, and everything that it started to theirs.
+fn supervise(inherited: &Inherited) -> io::Result<()> {
+    let specification = &inherited.specification;
     prctl::set_no_new_privs()?;
+    let view = match specification.namespaces {
+        Some(_) => namespaces::set_up_view(specification)?,
+        None => View::default(),
+    };
     // Nobody of the same user looks into the supervisor or writes its status pipe. Undone by `exec`, so not inherited.
     prctl::set_dumpable(false)?;
     let child_ended = SigSet::from_iter([Signal::SIGCHLD]);
@@ -105,20 +156,94 @@ fn supervise(inherited: &Inherited) -> io::Result<()> {
 
     // The program inherits the mask.
     SigSet::empty().thread_set_mask()?;
-    let mut program = start(&inherited.specification, inherited.pinned.as_ref())?;
+    let Some(mut program) = begin(inherited, &view)? else { return Ok(()) };
     // From here on nothing may fail before the tree has ended. Streams that stay open are seen to end a little later.
     let _ = SigSet::all().thread_block();
     let _ = leave_streams();
-    let _ = Report::Started { pid: program.id() }.send(&inherited.status);
+    let _ = Report::Started.send(&inherited.status);
     let ended = watch(&mut program, &signals, &inherited.lifeline);
-    let _ = fs::remove_dir_all(&inherited.specification.scratch);
+    let _ = fs::remove_dir_all(&specification.scratch);
     let report = match ended {
         Some(status) => Report::Ended(end_of(status)),
-        None => Report::Failed { message: "the end of the program was not seen".to_owned() },
+        None => Report::Failed { message: "the end of the program was not seen".to_owned(), hint: None },
     };
     // A host that is gone does not listen.
     let _ = report.send(&inherited.status);
     Ok(())
+}
+
+/// Starts the program within its fence, once the host has written down what the fence is. Nothing where the host has let go
+/// before that.
+fn begin(inherited: &Inherited, view: &View) -> io::Result<Option<Child>> {
+    let fenced = || {
+        let fence = erect(inherited, view)?;
+        Report::Ready(fence).send(&inherited.status)?;
+        if (&inherited.lifeline).read(&mut [0])? == 0 {
+            return Ok(None);
+        }
+        start(&inherited.specification, inherited.pinned.as_ref()).map(Some)
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, fenced)?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the supervisor failed")))
+    })
+}
+
+/// Puts the fence around this thread, and so around what it starts.
+fn erect(inherited: &Inherited, view: &View) -> io::Result<Fence> {
+    let specification = &inherited.specification;
+    let reach = &specification.reach;
+    let namespaces = specification.namespaces;
+    let mut fence = Fence {
+        processes: namespaces.is_some(),
+        read_only: view.read_only,
+        network: namespaces.is_some_and(|namespaces| namespaces.network),
+        without: view.without.clone(),
+        ..Fence::default()
+    };
+    if namespaces.is_none() {
+        fence.without.push("namespaces".to_owned());
+    }
+    limits::set(reach)?;
+    limits::drop_privileges().map_err(io::Error::other)?;
+    let files = match Files::new() {
+        Ok(files) => Some(files),
+        Err(error) => {
+            fence.missing.push(format!("Landlock for files and TCP ports (Linux 6.7 or later: {error})"));
+            None
+        }
+    };
+    if !reach.sockets.is_empty() && !view.apart {
+        fence.missing.push("a mount namespace, without which every UNIX socket could be reached".to_owned());
+    }
+    let sockets = Sockets { tcp: !reach.ports.is_empty(), unix: !reach.sockets.is_empty() };
+    let syscalls = Syscalls::new(sockets, view.read_only).map_err(io::Error::other)?;
+    if let Some(files) = files {
+        let files = files.allow(reach, &specification.scratch, view.processes)?;
+        let files = match &inherited.pinned {
+            Some(file) => files.allow_program(file)?,
+            None => files.allow_program(files::open_following(Path::new(&specification.program))?)?,
+        };
+        fence.landlock = files.restrict().map_err(io::Error::other)?;
+    }
+    if fence.landlock.is_some_and(|version| version < SCOPES) {
+        // A network of its own has names of its own, and processes that are not seen get no signals.
+        if !reach.sockets.is_empty() && !fence.network {
+            fence.missing.push("Landlock for abstract UNIX sockets (Linux 6.12 or later)".to_owned());
+        }
+        if !fence.processes {
+            fence.missing.push("Landlock for signals (Linux 6.12 or later), or a PID namespace".to_owned());
+        }
+    }
+    match syscalls.restrict() {
+        Ok(()) => fence.seccomp = true,
+        Err(error) => fence.missing.push(format!("seccomp ({error})")),
+    }
+    if !fence.missing.is_empty() && !specification.unconfined {
+        let message = format!("this kernel cannot confine programs: it lacks {}", fence.missing.join(", "));
+        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    }
+    Ok(fence)
 }
 
 fn start(specification: &Specification, pinned: Option<&File>) -> io::Result<Child> {
@@ -146,7 +271,7 @@ fn watch(program: &mut Child, signals: &SignalFd, lifeline: &File) -> Option<Exi
     while reap(program, &mut ended) {
         ending |= ended.is_some();
         if ending {
-            tree::kill_below(unistd::getpid());
+            end_all();
             let mut sources = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut sources, PollTimeout::from(AGAIN_AFTER_MS));
         } else {
@@ -160,9 +285,20 @@ fn watch(program: &mut Child, signals: &SignalFd, lifeline: &File) -> Option<Exi
     ended
 }
 
+/// Sends SIGKILL to everything that the program has started.
+fn end_all() {
+    let own = unistd::getpid();
+    if own == FIRST {
+        // All that there is in this namespace, but for this process.
+        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+    } else {
+        tree::kill_below(own);
+    }
+}
+
 /// Takes note of every child that has ended. Whether any child is left.
 fn reap(program: &mut Child, ended: &mut Option<ExitStatus>) -> bool {
-    let pid = unistd::Pid::from_raw(program.id().cast_signed());
+    let pid = Pid::from_raw(program.id().cast_signed());
     loop {
         // A look first: the program itself is left to `Child`, which knows signals that nix has no name for.
         match waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT) {

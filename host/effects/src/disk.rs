@@ -24,7 +24,7 @@ impl Session {
         let (base, text) = (self.world.base.clone(), path.to_owned());
         let resolved =
             self.blocking(move |_| Ok(resolve(&base, &text))).await.map_err(|error| effect_error(error, path))?;
-        let rule = match self.grant.disk(&PathRequest { shown: path, resolved: &resolved, directory: true }) {
+        let rule = match self.grant.disk(&PathRequest { shown: path, resolved: &resolved }) {
             Ok(rule) => rule.to_string(),
             Err(denial) => return Err(self.refuse(denial).await),
         };

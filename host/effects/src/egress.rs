@@ -1,6 +1,6 @@
 //! The one way out to the network: resolve once, check every address, connect to nothing else.
 //!
-//! HTTP and SQL both come through here. **A name is resolved once a session**, so that no answer can change between the check
+//! HTTP, SQL and mail all come through here. **A name is resolved once a session**, so that no answer can change between the check
 //! and the connection, or between two requests of one call.
 
 pub(crate) mod failure;
@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Egress {
     pub(crate) requests: Arc<Semaphore>,
     /// One permit for each SQL connection.
     pub(crate) databases: Arc<Semaphore>,
+    /// Messages that were sent.
+    pub(crate) messages: AtomicU32,
     /// By PEM file.
     pub(crate) roots: tokio::sync::Mutex<HashMap<PathBuf, Arc<ClientConfig>>>,
 }
@@ -44,6 +46,7 @@ impl Default for Egress {
             pins: Mutex::default(),
             requests: Arc::new(Semaphore::new(MOST_REQUESTS)),
             databases: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            messages: AtomicU32::new(0),
             roots: tokio::sync::Mutex::default(),
         }
     }

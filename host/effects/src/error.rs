@@ -29,7 +29,7 @@ pub struct EffectError {
     pub message: String,
     /// The line that would allow it, or advice.
     pub hint: Option<String>,
-    /// SQLSTATE or SQLite result code.
+    /// SQLSTATE, SQLite result code, or the reply code of a mail server.
     pub code: Option<String>,
 }
 

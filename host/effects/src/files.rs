@@ -1,14 +1,19 @@
-//! What WASI cannot tell about a file: its permission bits and its owner.
+//! Files for a guest: how one is opened, and what WASI cannot tell about it, its permission bits and its owner.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+mod open;
 
-use cap_std::{ambient_authority, fs::Dir, fs::MetadataExt as _};
+use std::{io, path::Path};
+
+use cap_std::fs::{Dir, MetadataExt as _};
 use pipe_capability::{path::PathRequest, word::Word};
 
-use crate::{blocking::effect_error, error::EffectError, path::resolve, session::Session};
+pub use self::open::{How, Opened, Place, open};
+use crate::{
+    blocking::effect_error,
+    error::EffectError,
+    path::{Pinned, resolve_to_name},
+    session::Session,
+};
 
 /// Attributes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +33,10 @@ impl Session {
     pub async fn stat(&self, path: &str) -> Result<Attributes, EffectError> {
         let (base, text) = (self.world.base.clone(), path.to_owned());
         let resolved = self
-            .blocking(move |_| Ok(resolve_to_link(&base, &text)))
+            .blocking(move |_| Ok(resolve_to_name(&base, &text)))
             .await
             .map_err(|error| effect_error(error, path))?;
-        let (rule, root) = match self.grant.read(&PathRequest { shown: path, resolved: &resolved, directory: false }) {
+        let (rule, root) = match self.grant.read(&PathRequest { shown: path, resolved: &resolved }) {
             Ok(rule) => (rule.to_string(), rule.resolved.clone()),
             Err(denial) => return Err(self.refuse(denial).await),
         };
@@ -41,26 +46,14 @@ impl Session {
     }
 }
 
-/// Like [`resolve`], but a link at the very end stays.
-fn resolve_to_link(base: &Path, text: &str) -> PathBuf {
-    let path = base.join(text);
-    // `file_name` is nothing for a path that ends in `..`; a trailing `/` or `/.` means the directory behind a link.
-    let end: Option<OsString> = match path.file_name() {
-        Some(name) if !text.ends_with('/') && !text.ends_with("/.") => Some(name.to_owned()),
-        _ => None,
-    };
-    match (end, path.parent()) {
-        (Some(name), Some(parent)) => resolve(base, parent).join(name),
-        _ => resolve(base, text),
-    }
-}
-
-/// Reads below the granted directory only, whatever was put in the way since the decision.
-fn attributes(root: &Path, resolved: &Path) -> std::io::Result<Attributes> {
-    let directory = Dir::open_ambient_dir(root, ambient_authority())?;
-    let metadata = match resolved.strip_prefix(root) {
-        Ok(below) if below != Path::new("") => directory.symlink_metadata(below)?,
-        _ => directory.dir_metadata()?,
+/// Reads at the granted place only, whatever was put in the way since the decision.
+fn attributes(root: &Path, resolved: &Path) -> io::Result<Attributes> {
+    let below = resolved.strip_prefix(root).unwrap_or(Path::new(""));
+    let metadata = match (Pinned::open(root)?, below == Path::new("")) {
+        (Pinned::Directory(directory), true) => Dir::from_std_file(directory).dir_metadata()?,
+        (Pinned::Directory(directory), false) => Dir::from_std_file(directory).symlink_metadata(below)?,
+        (Pinned::Name { parent, name }, true) => Dir::from_std_file(parent).symlink_metadata(name)?,
+        (Pinned::Name { .. }, false) => return Err(io::ErrorKind::NotADirectory.into()),
     };
     Ok(Attributes { mode: metadata.mode() & 0o7777, owner: metadata.uid() })
 }

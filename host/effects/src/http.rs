@@ -20,6 +20,7 @@ use pipe_capability::{
     http::{HttpRequest, HttpRule, Method},
     word::Word,
 };
+use pipe_core::event::Use;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::OwnedSemaphorePermit,
@@ -90,11 +91,19 @@ impl Session {
         let secrets = self.secrets_for(&destination, &addresses).await?;
         let outgoing = outgoing::request(&asked, &destination, head.headers, &secrets)?;
 
+        // The path is what the rule is about. A query may hold anything.
         let query = if asked.query().is_some() { "?…" } else { "" };
-        let effect = !matches!(asked.method(), Method::Get | Method::Head);
-        self.used("http", format!("{asked}{query}"), rule.to_string(), effect).await?;
-        for slot in secrets.slots() {
-            self.used("secrets", format!("{} to {}", slot.name, slot.to), slot.to_string(), false).await?;
+        self.record(Use {
+            word: Word::Http.as_str().to_owned(),
+            subject: format!("{asked}{query}"),
+            rule: rule.to_string(),
+            effect: !matches!(asked.method(), Method::Get | Method::Head),
+            proof: asked.query().and_then(|query| self.proof(Word::Http, query.as_bytes())),
+            fence: None,
+        })
+        .await?;
+        for used in secrets.uses(rule) {
+            self.secret_used(used.secret, &used.for_what, &used.rule).await?;
         }
 
         let Ok(permit) = Arc::clone(&self.egress.requests).try_acquire_owned() else {
@@ -104,7 +113,7 @@ impl Session {
             );
         };
         let exchange = Exchange { session: self, destination: &destination, timeouts };
-        let request = outgoing.map(|()| Limited::new(body).boxed_unsync());
+        let request = outgoing.map(|()| Limited::new(body, self.traffic.clone()).boxed_unsync());
         let response = self.until_cancelled(exchange.run(&addresses, request, permit)).await?;
         answer::masked(self, &destination.endpoint, timeouts.between_bytes, !secrets.is_empty(), response)
     }

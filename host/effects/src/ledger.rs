@@ -28,6 +28,12 @@ pub trait Ledger: Send + Sync {
     /// A capability is about to be used. Durable before it returns when `used.effect`; else soon.
     async fn used(&self, used: Use) -> Result<(), LedgerError>;
 
+    /// Capabilities are about to be used as one: as [`Self::used`], all of them or none.
+    async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError>;
+
+    /// A capability is about to be used without an effect. Durable soon. Never waits: too much that waits is an error.
+    fn used_at_once(&self, used: Use) -> Result<(), LedgerError>;
+
     /// A capability was refused. Durable soon. A failure to write it is reported by the next `used`.
     async fn denied(&self, refusal: Refusal);
 
@@ -56,6 +62,14 @@ pub struct Forgetful;
 #[async_trait]
 impl Ledger for Forgetful {
     async fn used(&self, _: Use) -> Result<(), LedgerError> {
+        Err(LedgerError("nothing may be used here".to_owned()))
+    }
+
+    async fn used_together(&self, _: Vec<Use>) -> Result<(), LedgerError> {
+        Err(LedgerError("nothing may be used here".to_owned()))
+    }
+
+    fn used_at_once(&self, _: Use) -> Result<(), LedgerError> {
         Err(LedgerError("nothing may be used here".to_owned()))
     }
 

@@ -1,4 +1,4 @@
-//! What the host does on behalf of a guest: HTTP, SQL, programs, artifacts, free space, variables, receipts.
+//! What the host does on behalf of a guest: HTTP, SQL, mail, programs, artifacts, free space, variables, receipts.
 //!
 //! Every method of [`session::Session`] asks `capability` first, writes the use or the refusal into the
 //! [`ledger::Ledger`], and only then acts. Knows no wasmtime and no terminal.
@@ -12,11 +12,14 @@ pub mod error;
 pub mod files;
 pub mod http;
 pub mod ledger;
+pub mod mail;
 pub mod path;
 mod peer;
 pub mod process;
+mod reveal;
 pub mod session;
 pub mod sql;
 mod tls;
+mod traffic;
 pub mod variable;
 pub mod world;

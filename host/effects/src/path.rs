@@ -1,19 +1,21 @@
 //! Paths as the kernel sees them: where a grant really points, and where a path that a guest names really leads.
 
+mod own;
+mod pinned;
 mod problem;
+mod programs;
 
 use std::{
     collections::VecDeque,
     ffi::OsString,
-    fs::{self, DirBuilder},
+    fs::{self, Metadata},
     io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Component, Path, PathBuf},
 };
 
 use pipe_capability::{grant::Grant, path::PathRule, word::Word};
 
-pub use self::problem::PathError;
+pub use self::{own::is_one_of, pinned::Pinned, problem::PathError};
 
 /// How many symbolic links one path may go through. The kernel's own limit.
 const MOST_LINKS: usize = 40;
@@ -30,13 +32,15 @@ pub struct OwnPlaces<'p> {
     pub unreadable: &'p [PathBuf],
 }
 
-/// Resolves the paths of a grant once, before the first step: symbolic links in them count now and never again.
+/// Resolves the paths of a grant once, before the first step: symbolic links in them count now and never again. See
+/// [`Pinned`].
 ///
-/// A missing `write` directory is created, readable for the operator alone, when its parent exists.
+/// What a rule names may be a directory or a single file. What a `write` rule names may be missing, in a directory that is
+/// there: the step makes it, as a file or as a directory.
 ///
 /// # Errors
 ///
-/// A directory that is missing, no directory, a kernel file system, or one of pipe's own.
+/// Something that is missing, or neither file nor directory; a kernel file system, or something of pipe's own.
 pub fn canonical_grant(mut grant: Grant, base: &Path, own: OwnPlaces<'_>) -> Result<Grant, PathError> {
     for rule in &mut grant.read {
         rule.resolved = existing(Word::Read, rule, base)?;
@@ -48,18 +52,12 @@ pub fn canonical_grant(mut grant: Grant, base: &Path, own: OwnPlaces<'_>) -> Res
         rule.resolved = resolve(base, &rule.resolved);
         refuse_system(Word::Write, rule, &SYSTEM)?;
         refuse_own(Word::Write, rule, own.unwritable)?;
-        create_if_missing(rule)?;
-        rule.resolved = existing(Word::Write, rule, base)?;
-        // Once more: what was created or found is what counts.
+        rule.resolved = existing_or_new(rule, base)?;
+        // Once more: what was found is what counts.
         refuse_system(Word::Write, rule, &SYSTEM)?;
         refuse_own(Word::Write, rule, own.unwritable)?;
     }
-    for rule in &mut grant.exec {
-        // What the guest may write could become a link to somewhere else before the program starts.
-        if let Some(cwd) = &rule.cwd {
-            rule.cwd = Some(resolve(base, cwd).to_string_lossy().into_owned());
-        }
-    }
+    programs::canonical(&mut grant.exec, base, own)?;
     for rule in &mut grant.disk {
         let path = base.join(&rule.resolved);
         rule.resolved = fs::canonicalize(&path).map_err(|source| failed(Word::Disk, rule, path, source))?;
@@ -107,22 +105,42 @@ fn parts(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-/// The canonical path of a rule, which must be a directory.
-fn existing(word: Word, rule: &PathRule, base: &Path) -> Result<PathBuf, PathError> {
-    let path = base.join(&rule.resolved);
-    let canonical = fs::canonicalize(&path).map_err(|source| failed(word, rule, path, source))?;
-    if canonical.is_dir() {
-        Ok(canonical)
-    } else {
-        Err(PathError::NotADirectory { word, written: rule.written.clone() })
+/// Where `path` leads, like [`resolve`], but a link at the very end stays: for what is done to the name.
+#[must_use]
+pub fn resolve_to_name(base: &Path, path: impl AsRef<Path>) -> PathBuf {
+    let path = path.as_ref();
+    let text = path.as_os_str().as_encoded_bytes();
+    let whole = base.join(path);
+    // `file_name` is nothing for a path that ends in `..`; a trailing `/` or `/.` means the directory behind a link.
+    match (whole.file_name(), whole.parent()) {
+        (Some(name), Some(parent)) if !text.ends_with(b"/") && !text.ends_with(b"/.") => {
+            resolve(base, parent).join(name)
+        }
+        _ => resolve(base, path),
     }
 }
 
-fn create_if_missing(rule: &PathRule) -> Result<(), PathError> {
-    match DirBuilder::new().mode(0o700).create(&rule.resolved) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(Word::Write, rule, rule.resolved.clone(), error)),
+/// The canonical path of a rule, which must lead to a directory or a file.
+fn existing(word: Word, rule: &PathRule, base: &Path) -> Result<PathBuf, PathError> {
+    let path = base.join(&rule.resolved);
+    let failed = |source| failed(word, rule, path.clone(), source);
+    let canonical = fs::canonicalize(&path).map_err(failed)?;
+    let found: Metadata = fs::symlink_metadata(&canonical).map_err(failed)?;
+    if found.is_dir() || found.is_file() {
+        Ok(canonical)
+    } else {
+        Err(PathError::Special { word, written: rule.written.clone() })
+    }
+}
+
+/// The same, or the canonical path of what is not there yet, in a directory that is.
+fn existing_or_new(rule: &PathRule, base: &Path) -> Result<PathBuf, PathError> {
+    match (existing(Word::Write, rule, base), rule.resolved.parent(), rule.resolved.file_name()) {
+        (Err(missing @ PathError::Missing { .. }), Some(parent), Some(name)) => match fs::canonicalize(parent) {
+            Ok(parent) if parent.is_dir() => Ok(parent.join(name)),
+            _ => Err(missing),
+        },
+        (found, _, _) => found,
     }
 }
 
@@ -143,7 +161,11 @@ fn refuse_system(word: Word, rule: &PathRule, roots: &[&'static str]) -> Result<
 }
 
 fn refuse_own(word: Word, rule: &PathRule, protected: &[PathBuf]) -> Result<(), PathError> {
-    match protected.iter().find(|protected| overlap(&rule.resolved, protected)) {
+    let same_file = || {
+        let found = fs::symlink_metadata(&rule.resolved).ok().filter(Metadata::is_file)?;
+        protected.iter().find(|protected| is_one_of(&found, std::slice::from_ref(protected)))
+    };
+    match protected.iter().find(|protected| overlap(&rule.resolved, protected)).or_else(same_file) {
         None => Ok(()),
         Some(protected) => {
             Err(PathError::Protected { word, written: rule.written.clone(), protected: protected.clone() })
@@ -158,7 +180,7 @@ fn overlap(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -181,30 +203,55 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_write_directory_is_created_for_the_operator_alone() {
+    fn what_may_be_written_need_not_be_there_and_is_not_made_yet() {
         let (_keep, base) = place();
         let grant = canonical_grant(write("out", &base), &base, OwnPlaces::default()).unwrap();
         assert_eq!(grant.write[0].resolved, base.join("out"));
-        assert_eq!(fs::metadata(base.join("out")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(!base.join("out").exists());
         let missing = canonical_grant(write("a/b", &base), &base, OwnPlaces::default()).unwrap_err();
         assert!(matches!(missing, PathError::Missing { .. }), "{missing}");
-        assert!(missing.hint().unwrap().contains("create"), "{missing:?}");
+        let hint = missing.hint().unwrap();
+        assert!(hint.starts_with(&format!("create {} first", base.join("a").display())), "{hint}");
     }
 
     #[test]
-    fn a_missing_read_directory_and_a_single_file_are_refused() {
+    fn single_files_are_granted_and_what_is_neither_is_not() {
         let (_keep, base) = place();
         fs::create_dir(base.join("conf")).unwrap();
         fs::write(base.join("conf/a.toml"), "").unwrap();
+        symlink("a.toml", base.join("conf/current")).unwrap();
+        nix::unistd::mkfifo(&base.join("conf/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for written in ["conf/a.toml", "conf/current"] {
+            for grant in [read(written, &base), write(written, &base)] {
+                let grant = canonical_grant(grant, &base, OwnPlaces::default()).unwrap();
+                let rule = grant.read.iter().chain(&grant.write).next().unwrap();
+                assert_eq!((&*rule.written, &rule.resolved), (written, &base.join("conf/a.toml")));
+            }
+        }
         assert!(matches!(
             canonical_grant(read("gone", &base), &base, OwnPlaces::default()),
             Err(PathError::Missing { .. })
         ));
-        let file = canonical_grant(read("conf/a.toml", &base), &base, OwnPlaces::default()).unwrap_err();
-        assert_eq!(file.written(), "conf/a.toml");
-        assert_eq!(file.hint().unwrap(), "grant the directory that holds it: `conf`");
-        let file = canonical_grant(write("conf/a.toml", &base), &base, OwnPlaces::default()).unwrap_err();
-        assert!(matches!(file, PathError::NotADirectory { word: Word::Write, .. }), "{file}");
+        for grant in [read("conf/fifo", &base), write("conf/fifo", &base)] {
+            let special = canonical_grant(grant, &base, OwnPlaces::default()).unwrap_err();
+            assert_eq!(special.to_string(), "`conf/fifo` is neither a file nor a directory");
+        }
+        let below = canonical_grant(write("conf/a.toml/x", &base), &base, OwnPlaces::default()).unwrap_err();
+        assert!(matches!(below, PathError::NotADirectory { .. }), "{below}");
+    }
+
+    #[test]
+    fn another_name_of_what_is_pipes_own_may_not_be_written_either() {
+        let (_keep, base) = place();
+        fs::create_dir(base.join("state")).unwrap();
+        for (own, name) in [("pipeline.toml", "innocent.txt"), ("state/journal.db", "notes.txt")] {
+            fs::write(base.join(own), "").unwrap();
+            fs::hard_link(base.join(own), base.join(name)).unwrap();
+            let protected = [base.join("state"), base.join("pipeline.toml")];
+            let own = OwnPlaces { unwritable: &protected, unreadable: &[] };
+            let refused = canonical_grant(write(name, &base), &base, own).unwrap_err();
+            assert!(matches!(refused, PathError::Protected { .. }), "{refused}");
+        }
     }
 
     #[test]
@@ -263,6 +310,16 @@ mod tests {
             ("loop", base.join("loop")),
         ] {
             assert_eq!(resolve(&base, text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("in/dangling", base.join("in/dangling")),
+            ("down", base.join("down")),
+            ("down/", base.join("in/deep")),
+            ("down/.", base.join("in/deep")),
+            ("down/..", base.join("in")),
+            ("down/x", base.join("in/deep/x")),
+        ] {
+            assert_eq!(resolve_to_name(&base, text), expected, "{text}");
         }
     }
 }

@@ -93,6 +93,7 @@ mod tests {
             tls: TlsMode::VerifyFull,
             ca: None,
             addresses: Vec::new(),
+            pinned: None,
         }
     }
 

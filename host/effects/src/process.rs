@@ -21,7 +21,7 @@ use self::{
     output::{MaskedOutput, OUTPUT_LIMIT},
     supervise::{Streams, Supervised},
 };
-use crate::{blocking::effect_error, error::EffectError, session::Session};
+use crate::{blocking::effect_error, error::EffectError, session::Session, traffic::Traffic};
 
 /// How many chunks wait for the guest before the program does.
 const WAITING_CHUNKS: usize = 4;
@@ -69,6 +69,7 @@ pub enum Exit {
 pub struct Child {
     supervised: Supervised,
     chunks: mpsc::Receiver<Chunk>,
+    traffic: Traffic,
 }
 
 impl Session {
@@ -89,7 +90,7 @@ impl Session {
             let output = MaskedOutput::new(source, self.world.redactor.clone(), stop, Some(OUTPUT_LIMIT));
             self.operations().spawn(deliver(output, channel, sender.clone()));
         }
-        Ok(Child { supervised, chunks })
+        Ok(Child { supervised, chunks, traffic: self.traffic.clone() })
     }
 }
 
@@ -98,10 +99,14 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// The program was ended by the host: at the deadline, or because it wrote too much.
+    /// The program was ended by the host: at the deadline, or because it wrote too much; or its output is more than the call
+    /// may take in.
     pub async fn read(&mut self) -> Result<Option<Chunk>, EffectError> {
         match self.chunks.recv().await {
-            Some(chunk) => Ok(Some(chunk)),
+            Some(chunk) => {
+                self.traffic.received(chunk.data.len() as u64)?;
+                Ok(Some(chunk))
+            }
             None => self.supervised.stop().check().map(|()| None),
         }
     }

@@ -1,40 +1,19 @@
 //! One call of a guest, seen from outside: its grant, its record, and its end.
 
-use std::{
-    future::Future,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{future::Future, sync::Arc};
 
-use pipe_capability::{denial::Denial, grant::Grant};
-use pipe_core::{event::Use, id::StepId};
+use pipe_capability::{denial::Denial, grant::Grant, word::Word};
+use pipe_core::{digest::Digest, event::Use, id::StepId, limits::Limits};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use crate::traffic::Overrun;
 use crate::{
     egress::Egress,
     error::{EffectError, ErrorKind},
     ledger::{Forgetful, Ledger, LedgerError},
+    traffic::Traffic,
     world::World,
 };
-
-/// The most refusals of one call. A plugin that goes on asking is looking for a hole, or fills the disk with its refusals.
-const MOST_REFUSALS: u32 = 1_000;
-
-/// The most uses of one call that are written down one by one.
-const MOST_USES: u32 = 100_000;
-
-/// A call that is ended since it filled the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Overrun {
-    /// It was refused too often.
-    #[error("the plugin was refused {MOST_REFUSALS} times")]
-    Refusals,
-    /// It used what it was granted too often.
-    #[error("the plugin used what it was granted {MOST_USES} times")]
-    Uses,
-}
 
 /// What a call may touch and where it is written down. One per call of a guest; shared by everything the call starts.
 ///
@@ -50,31 +29,29 @@ pub struct Session {
     pub ledger: Arc<dyn Ledger>,
     /// What the call has resolved and trusts.
     pub(crate) egress: Egress,
-    cancellation: CancellationToken,
+    pub(crate) traffic: Traffic,
     operations: TaskTracker,
-    refusals: AtomicU32,
-    uses: AtomicU32,
-    overrun: OnceLock<Overrun>,
 }
 
 impl Session {
-    /// A session in which nothing has happened yet.
+    /// A session in which nothing has happened yet, with the usual limits.
     #[must_use]
     pub fn new(step: StepId, grant: Arc<Grant>, world: Arc<World>, ledger: Arc<dyn Ledger>) -> Self {
-        let (cancellation, operations) = (CancellationToken::new(), TaskTracker::new());
-        let (refusals, uses, overrun) = (AtomicU32::new(0), AtomicU32::new(0), OnceLock::new());
         Self {
             step,
             grant,
             world,
             ledger,
             egress: Egress::default(),
-            cancellation,
-            operations,
-            refusals,
-            uses,
-            overrun,
+            traffic: Traffic::new(Limits::default()),
+            operations: TaskTracker::new(),
         }
+    }
+
+    /// The same session, before anything has happened in it, with other limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { traffic: Traffic::new(limits), ..self }
     }
 
     /// A session with nothing granted, nothing outside, and nobody who writes anything down: for `describe`.
@@ -83,34 +60,40 @@ impl Session {
         Self::new(StepId::new("describe"), Arc::default(), Arc::new(World::empty()), Arc::new(Forgetful))
     }
 
-    /// The variables that the grant names and that are set, for `wasi:cli/environment`.
+    /// What one call may take.
     #[must_use]
-    pub fn granted_variables(&self) -> Vec<(String, String)> {
-        let granted = |name: &String| self.grant.env.iter().any(|rule| rule.name() == name);
-        let masked = |value: &String| self.world.redactor.redact(value).into_owned();
-        self.world.environment.iter().filter(|(name, _)| granted(name)).map(|(n, v)| (n.clone(), masked(v))).collect()
+    pub fn limits(&self) -> &Limits {
+        self.traffic.limits()
+    }
+
+    /// Counts bytes that came in for the guest.
+    ///
+    /// # Errors
+    ///
+    /// They are more than the call may take in. It is then being ended.
+    pub fn received(&self, bytes: u64) -> Result<(), EffectError> {
+        self.traffic.received(bytes)
+    }
+
+    /// Counts bytes that the guest is about to give out.
+    ///
+    /// # Errors
+    ///
+    /// They are more than the call may give out: they must not go, and the call is being ended.
+    pub fn sent(&self, bytes: u64) -> Result<(), EffectError> {
+        self.traffic.sent(bytes)
     }
 
     /// Cancelled when the call must end. Long operations select on it.
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
+        self.traffic.cancellation()
     }
 
     /// Why the call ends itself, where it does.
     #[must_use]
     pub fn overrun(&self) -> Option<Overrun> {
-        self.overrun.get().copied()
-    }
-
-    /// Counts an entry of the journal. The first one too many ends the call.
-    fn count(&self, entries: &AtomicU32, most: u32, overrun: Overrun) -> Result<(), EffectError> {
-        if entries.fetch_add(1, Ordering::Relaxed) < most {
-            return Ok(());
-        }
-        self.overrun.get_or_init(|| overrun);
-        self.cancellation.cancel();
-        Err(EffectError::cancelled())
+        self.traffic.overrun()
     }
 
     /// Where every task that outlives a single poll is spawned: connections, pumps, blocking work.
@@ -121,7 +104,7 @@ impl Session {
 
     /// Cancels every operation and returns once each has ended. After it nothing of the call is going on outside.
     pub async fn close(&self) {
-        self.cancellation.cancel();
+        self.cancellation().cancel();
         self.operations.close();
         self.operations.wait().await;
     }
@@ -137,7 +120,7 @@ impl Session {
     ) -> Result<T, EffectError> {
         tokio::select! {
             biased;
-            () = self.cancellation.cancelled() => Err(EffectError::cancelled()),
+            () = self.cancellation().cancelled() => Err(EffectError::cancelled()),
             result = operation => result,
         }
     }
@@ -148,12 +131,45 @@ impl Session {
     ///
     /// The journal cannot be written, or the session has been cancelled: then nothing may happen.
     pub async fn used(&self, word: &str, subject: String, rule: String, effect: bool) -> Result<(), EffectError> {
-        if self.cancellation.is_cancelled() {
+        self.record(Use { word: word.to_owned(), subject, rule, effect, proof: None, fence: None }).await
+    }
+
+    /// The same for a use that is put together already, with a proof of what its subject leaves out.
+    pub(crate) async fn record(&self, used: Use) -> Result<(), EffectError> {
+        let used = self.recordable(used)?;
+        self.ledger.used(used).await.map_err(journal_failed)
+    }
+
+    /// The same for several uses that become one effect: all of them are written, or the effect does not happen.
+    pub(crate) async fn record_together(&self, uses: Vec<Use>) -> Result<(), EffectError> {
+        let uses = uses.into_iter().map(|used| self.recordable(used)).collect::<Result<_, _>>()?;
+        self.ledger.used_together(uses).await.map_err(journal_failed)
+    }
+
+    /// The same for a use without an effect, from where nobody can wait.
+    pub(crate) fn record_at_once(&self, used: Use) -> Result<(), EffectError> {
+        let used = self.recordable(used)?;
+        self.ledger.used_at_once(used).map_err(journal_failed)
+    }
+
+    /// Writes down that the host uses a secret on behalf of the guest: its name, and for what. `rule` is the line that led
+    /// there: a slot, or the one that grants the peer whose login it is.
+    pub(crate) async fn secret_used(&self, secret: &str, for_what: &str, rule: &str) -> Result<(), EffectError> {
+        self.used(Word::Secrets.as_str(), format!("{secret} {for_what}"), rule.to_owned(), false).await
+    }
+
+    /// Proves a text that the record leaves out or masks.
+    pub(crate) fn proof(&self, word: Word, text: &[u8]) -> Option<Digest> {
+        self.world.proofs.as_ref().map(|key| key.of(word.as_str(), text))
+    }
+
+    /// A use as it may be written: counted, without secrets, and only while the session lives.
+    fn recordable(&self, used: Use) -> Result<Use, EffectError> {
+        if self.cancellation().is_cancelled() {
             return Err(EffectError::cancelled());
         }
-        self.count(&self.uses, MOST_USES, Overrun::Uses)?;
-        let subject = self.world.redactor.redact(&subject).into_owned();
-        self.ledger.used(Use { word: word.to_owned(), subject, rule, effect }).await.map_err(journal_failed)
+        self.traffic.used()?;
+        Ok(Use { subject: self.world.redactor.redact(&used.subject).into_owned(), ..used })
     }
 
     /// Saves a receipt. Durable when it returns. Needs no grant: a step may always remember what it is about to do.
@@ -162,7 +178,7 @@ impl Session {
     ///
     /// The journal cannot be written, or the session has been cancelled: then the act must not follow.
     pub async fn checkpoint(&self, key: &str, data: &[u8], summary: &str) -> Result<(), EffectError> {
-        if self.cancellation.is_cancelled() {
+        if self.cancellation().is_cancelled() {
             return Err(EffectError::cancelled());
         }
         self.ledger.checkpoint(key, data, summary).await.map_err(journal_failed)
@@ -170,7 +186,7 @@ impl Session {
 
     /// Writes a refusal down and turns it into the error that the guest sees.
     pub async fn refuse(&self, denial: Denial) -> EffectError {
-        if let Err(ended) = self.count(&self.refusals, MOST_REFUSALS, Overrun::Refusals) {
+        if let Err(ended) = self.traffic.refused() {
             return ended;
         }
         self.ledger.denied(denial.to_refusal(&self.world.redactor)).await;

@@ -13,12 +13,14 @@ mod work;
 use std::{fmt, sync::Arc};
 
 use pipe_capability::{denial::Denial, word::Word};
+use pipe_core::event::Use;
 use tokio::sync::{mpsc, oneshot};
 
 pub use pipe_capability::sql::Access;
 
 use self::{
     fence::Fence,
+    statement::{Statement, split},
     work::{Failure, Request, Work},
 };
 use crate::{
@@ -38,6 +40,9 @@ pub const MOST_CONNECTIONS: usize = 8;
 
 /// The most bytes of a statement or script with its parameters.
 pub const MOST_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most statements of a script that are written down one by one.
+const MOST_SHOWN: usize = 1_000;
 
 /// A value in a statement or a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +129,9 @@ impl Session {
             _ => return Err(found.wrong("is not of a database: `postgres://…` or `sqlite:/…`")),
         };
         self.used("sql", format!("{access} {peer}: open"), rule.clone(), false).await?;
+        if let (Dialect::Postgresql, Some(secret)) = (dialect, &found.password) {
+            self.secret_used(secret, &format!("to {peer} (password)"), &rule).await?;
+        }
         let Ok(permit) = Arc::clone(&self.egress.databases).try_acquire_owned() else {
             let what = format!("more than {MOST_CONNECTIONS} database connections are open at once");
             return Err(EffectError::new(ErrorKind::Limit, what).with_hint("drop those that are done"));
@@ -155,7 +163,7 @@ impl SqlConnection {
     /// `Denied` where the access does not cover the statement, `Failed` with the database's code where it failed, `Limit`
     /// where it returned too much, `TimedOut` where nobody knows whether it took effect.
     pub async fn query(&mut self, statement: &str, parameters: Vec<SqlValue>) -> Result<SqlRows, EffectError> {
-        check_size(statement.len() + parameters.iter().map(SqlValue::size).sum::<usize>())?;
+        let size = check_size(statement.len() + parameters.iter().map(SqlValue::size).sum::<usize>())?;
         let fence = match self.access {
             Access::Read => fence::read(statement, self.dialect),
             Access::Write => fence::write(statement, self.dialect),
@@ -163,7 +171,8 @@ impl SqlConnection {
         if let Err(fence) = fence {
             return Err(self.fenced(statement, fence).await);
         }
-        self.used(statement).await?;
+        self.session.sent(size)?;
+        self.used(&split(statement, self.dialect)).await?;
         self.run(statement, Work::Query { statement: statement.to_owned(), parameters }).await
     }
 
@@ -173,13 +182,14 @@ impl SqlConnection {
     ///
     /// As [`Self::query`]; `Denied` where the script holds transaction control.
     pub async fn script(&mut self, text: &str) -> Result<SqlRows, EffectError> {
-        check_size(text.len())?;
+        let size = check_size(text.len())?;
         self.needs_write("a script").await?;
         match fence::script(text, self.dialect) {
             Err(fence) => Err(self.fenced(text, fence).await),
             Ok(0) => Ok(SqlRows::default()),
             Ok(statements) => {
-                self.used(text).await?;
+                self.session.sent(size)?;
+                self.used(&split(text, self.dialect)).await?;
                 self.run(text, Work::Script { text: text.to_owned(), statements }).await
             }
         }
@@ -219,10 +229,25 @@ impl SqlConnection {
         self.run(name, work).await.map(drop)
     }
 
-    /// Writes a statement down. Durable before it returns where it may write.
-    async fn used(&self, statement: &str) -> Result<(), EffectError> {
-        let subject = format!("{} {}: {}", self.access, self.peer, statement::shown(statement, self.dialect));
-        self.session.used("sql", subject, self.rule.clone(), self.access == Access::Write).await
+    /// Writes statements down, each by itself, without its literals and with a proof of its text. Parameters are not kept.
+    /// Durable before it returns where they may write.
+    async fn used(&self, statements: &[Statement<'_>]) -> Result<(), EffectError> {
+        let statements: Vec<_> = statements.iter().filter(|statement| !statement.is_blank()).collect();
+        let entry = |shown: String, text: &str| Use {
+            word: Word::Sql.as_str().to_owned(),
+            subject: format!("{} {}: {shown}", self.access, self.peer),
+            rule: self.rule.clone(),
+            effect: self.access == Access::Write,
+            proof: self.session.proof(Word::Sql, text.as_bytes()),
+            fence: None,
+        };
+        let (each, rest) = statements.split_at(statements.len().min(MOST_SHOWN));
+        let mut entries: Vec<Use> = each.iter().map(|one| entry(one.shown(), one.bare())).collect();
+        if !rest.is_empty() {
+            let text: Vec<&str> = rest.iter().map(|one| one.bare()).collect();
+            entries.push(entry(format!("… ({} further statements)", rest.len()), &text.join(";")));
+        }
+        self.session.record_together(entries).await
     }
 
     async fn run(&mut self, statement: &str, work: Work) -> Result<SqlRows, EffectError> {
@@ -231,7 +256,11 @@ impl SqlConnection {
             return Err(self.ended());
         }
         match replied.await {
-            Ok(Ok(rows)) => Ok(rows),
+            Ok(Ok(rows)) => {
+                let values = rows.rows.iter().flatten();
+                self.session.received(values.map(|value| value.size() as u64).sum())?;
+                Ok(rows)
+            }
             Ok(Err(Failure::Effect(error))) => Err(error),
             Ok(Err(Failure::Refused { reason, code })) => {
                 let mut error = self.fenced(statement, Fence::NeedsWrite(reason)).await;
@@ -275,9 +304,10 @@ impl SqlConnection {
     }
 }
 
-fn check_size(bytes: usize) -> Result<(), EffectError> {
+/// The size of a statement, if it is not too large.
+fn check_size(bytes: usize) -> Result<u64, EffectError> {
     if bytes <= MOST_STATEMENT_BYTES {
-        return Ok(());
+        return Ok(bytes as u64);
     }
     let most = MOST_STATEMENT_BYTES >> 20;
     Err(EffectError::new(ErrorKind::Limit, format!("the statement and its parameters hold more than {most} MiB")))

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use ipnet::IpNet;
-use pipe_core::redact::Redactor;
+use pipe_core::{proof::ProofKey, redact::Redactor};
 use secrecy::SecretString;
 use url::Url;
 
@@ -13,7 +13,7 @@ pub enum TlsMode {
     /// TLS, with the certificate checked against the roots and the name. For `https` there is no other mode.
     #[default]
     VerifyFull,
-    /// No TLS. For databases on loopback and `http`.
+    /// No TLS. For databases and mail servers on loopback, and `http`.
     Disable,
 }
 
@@ -22,9 +22,10 @@ pub enum TlsMode {
 pub struct Peer {
     /// Name in the pipeline file.
     pub name: String,
-    /// `https://…`, `http://…`, `postgres://user@host:port/database` or `sqlite:/absolute/path`. Never a password.
+    /// `https://…`, `http://…`, `postgres://user@host:port/database`, `sqlite:/absolute/path`, `smtp://user@host:port` or
+    /// `smtps://…`. Never a password.
     pub url: Url,
-    /// Name of the secret that is the password: of the database user, or of HTTP Basic with the URL's user.
+    /// Name of the secret that is the password: of the database user, of the mail user, or of HTTP Basic with the URL's user.
     pub password: Option<String>,
     /// Name of the secret that is sent as `Authorization: Bearer`.
     pub bearer: Option<String>,
@@ -36,6 +37,9 @@ pub struct Peer {
     pub ca: Option<PathBuf>,
     /// Networks whose private or special addresses the peer may have.
     pub addresses: Vec<IpNet>,
+    /// Where the file of an SQLite database lay when the run began, without links. A guest that may write there could put a
+    /// link in its place; then the peer is refused. Nothing: the file is wherever the URL leads.
+    pub pinned: Option<PathBuf>,
 }
 
 /// The values of secrets. Resolved before the first step, registered with the redactor, wiped when dropped.
@@ -58,6 +62,8 @@ pub struct World {
     pub secrets: Secrets,
     /// Knows the secrets.
     pub redactor: Redactor,
+    /// Proves what the record leaves out of statements, queries and arguments. Without one nothing is proven.
+    pub proofs: Option<ProofKey>,
     /// The operator's variables. A guest sees those that its grant names.
     pub environment: BTreeMap<String, String>,
     /// Directory of the pipeline file, canonical: relative paths begin here.
@@ -68,6 +74,8 @@ pub struct World {
     pub supervisor: Vec<OsString>,
     /// What no grant may reach for writing: state, cache, policy, the pipeline file, plugins, `pipe` itself. Canonical.
     pub protected: Vec<PathBuf>,
+    /// Whether programs run even where the kernel cannot confine them. The record then says so.
+    pub unconfined: bool,
 }
 
 impl World {
@@ -78,11 +86,13 @@ impl World {
             peers: BTreeMap::new(),
             secrets: Secrets::default(),
             redactor: Redactor::default(),
+            proofs: None,
             environment: BTreeMap::new(),
             base: PathBuf::from("/nonexistent"),
             artifacts: PathBuf::from("/nonexistent"),
             supervisor: Vec::new(),
             protected: Vec::new(),
+            unconfined: false,
         }
     }
 }

@@ -23,8 +23,19 @@ use std::{
 
 use age::secrecy::ExposeSecret as _;
 use pipe_capability::{artifact::ArtifactRule, grant::Grant};
-use pipe_core::{digest::Digest, event::Artifact};
-use pipe_effects::{artifact::Storing, error::ErrorKind, ledger::KnownArtifact, session::Session, world::World};
+use pipe_core::{
+    digest::Digest,
+    event::Artifact,
+    id::StepId,
+    limits::{Limit, Limits},
+};
+use pipe_effects::{
+    artifact::{Storing, remove_partial},
+    error::ErrorKind,
+    ledger::KnownArtifact,
+    session::Session,
+    world::World,
+};
 
 use crate::{
     place::{Place, add_secret, alive, artifact_slot, command, eventually, exec_rule, mark, shell},
@@ -447,4 +458,37 @@ async fn an_artifact_of_another_step_needs_a_grant() {
     assert_eq!(denied.hint.as_deref(), Some(r#"allow.artifacts = ["read backup"]"#));
     let grant = Grant { artifacts: vec![ArtifactRule::Read("backup".into())], ..Grant::default() };
     Arc::new(restore(grant)).verify_archive(&digest).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_artifact_that_is_too_large_leaves_nothing() {
+    let place = Place::new();
+    directories(&place);
+    fs::write(place.base.join("in/large"), vec![7; 200_000]).unwrap();
+    let limited = || {
+        let (step, world) = (StepId::new("backup"), Arc::new(world(&place).0));
+        let session = Session::new(step, Arc::new(grant(&place)), world, place.ledger.clone());
+        Arc::new(session.limited(Limits::default().with(Limit::Artifact, 100_000)))
+    };
+    let archived = limited().archive("in", plain("files")).await;
+    let captured = limited().capture(shell("yes"), plain("dump")).await;
+    for stored in [archived, captured] {
+        let error = stored.unwrap_err();
+        assert!(error.message.contains("the artifact holds more than 97.7 KiB (`limits.artifact`)"), "{error}");
+        assert_eq!(place.artifact_files(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_was_left_half_written_is_removed_and_nothing_else() {
+    let place = Place::new();
+    for name in [".partial-0123456789abcdef", "0123456789abcdef-files.tar.zst", ".other"] {
+        fs::write(place.artifacts.join(name), "").unwrap();
+    }
+    symlink(".other", place.artifacts.join(".partial-link")).unwrap();
+    remove_partial(&place.artifacts).unwrap();
+    let mut left = place.artifact_files();
+    left.sort();
+    assert_eq!(left, [".other", ".partial-link", "0123456789abcdef-files.tar.zst"]);
+    remove_partial(&place.base.join("none")).unwrap();
 }

@@ -19,7 +19,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use certificates::Authority;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
-use outside::{Outside, peer};
+use outside::{Outside, peer, proof};
 use pipe_effects::{
     error::{EffectError, ErrorKind},
     http::{BoxBody, HttpTimeouts, MOST_BODY_BYTES, MOST_REQUESTS},
@@ -155,8 +155,10 @@ async fn a_granted_request_goes_through() {
         assert!(!head.contains(gone), "{gone} in {head}");
     }
     assert_eq!(ledger.used(), ["http POST k8s:/api/v1?… !"]);
+    assert_eq!(ledger.uses.lock().unwrap()[0].proof, proof("http", "token=abc&b=c"));
     ask(&session, get("http://k8s.peer/api/x")).await.unwrap();
     assert_eq!(ledger.used()[1], "http GET k8s:/api/x");
+    assert_eq!(ledger.uses.lock().unwrap()[1].proof, None, "all of it is there to be read");
 }
 
 #[tokio::test]
@@ -265,7 +267,10 @@ async fn slots_are_filled_and_masked_in_what_comes_back() {
     for leaked in [SECRET, "hunter2", "another-secret", &hex::encode("hunter2"), "aHVudGVy"] {
         assert!(!text.contains(leaked), "{leaked} in {text}");
     }
-    assert_eq!(ledger.used(), ["http GET k8s:/x", "secrets other to k8s"]);
+    assert_eq!(ledger.used(), ["http GET k8s:/x", "secrets token to k8s (bearer)", "secrets other to k8s"]);
+    let rules: Vec<String> = ledger.uses.lock().unwrap().iter().map(|used| used.rule.clone()).collect();
+    assert_eq!(rules[..2], ["GET k8s:/**", "GET k8s:/**"], "its own login is used since the peer is granted");
+    assert!(rules[2].starts_with("{ name = \"other\""), "{rules:?}");
 }
 
 #[tokio::test]
@@ -316,7 +321,9 @@ async fn passwords_and_secret_paths() {
         assert!(server.head().starts_with(&format!("POST {sent} HTTP/1.1\r\n")), "{}", server.head());
         assert!(!answer.text().contains("secretpart"), "{}", answer.text());
     }
-    assert_eq!(ledger.used()[1], "http POST slack:/ !");
+    let used = ledger.used();
+    assert_eq!(used[..2], ["http GET k8s:/", "secrets token to k8s (password)"]);
+    assert_eq!(used[2..4], ["http POST slack:/ !", "secrets path to slack (secret_path)"]);
     assert!(!format!("{:?}", ledger.used()).contains("secretpart"));
 }
 

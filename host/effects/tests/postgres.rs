@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outside::{Outside, Recorded, peer};
+use outside::{Outside, Recorded, peer, proof};
 use pipe_effects::{
     error::{EffectError, ErrorKind},
     session::Session,
@@ -68,10 +68,13 @@ async fn rows_come_over_tls() {
     let encrypted = one(&mut connection, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", vec![]).await;
     assert_eq!(encrypted, SqlValue::Boolean(true));
     assert_eq!(one(&mut connection, "SHOW application_name", vec![]).await, text("pipe/test"));
+    let statement = "SELECT a, b FROM fixed WHERE a <> $1 ORDER BY a";
     assert_eq!(
-        ledger.used()[..2],
-        ["sql read main: open", "sql read main: SELECT a, b FROM fixed WHERE a <> $1 ORDER BY a"]
+        ledger.used()[..3],
+        ["sql read main: open", "secrets db to main (password)", &format!("sql read main: {statement}")]
     );
+    let uses = ledger.uses.lock().unwrap();
+    assert_eq!((uses[1].rule.as_str(), uses[2].proof), ("read main", proof("sql", statement)));
 }
 
 #[tokio::test]
@@ -233,6 +236,99 @@ async fn reading_only_reads() {
     assert_eq!(server().number("SELECT last_value FROM counter").await, 1);
     assert!(ledger.denied().len() > 20);
     assert!(ledger.used().iter().all(|used| !used.ends_with('!')));
+}
+
+/// What a reader may ask of a server that could touch more than tables, one by one: refused by our own fence, by the login's
+/// rights, or by the transaction. `Denied` comes with a line that would help; a server's own refusal says why.
+#[tokio::test]
+async fn a_reader_reaches_nothing_beside_the_tables() {
+    let (mut connection, session, ledger) = open("reader", Access::Read).await;
+    let refused: &[(&str, Option<&str>)] = &[
+        // Our fence, before any server sees it.
+        ("COPY fixed TO PROGRAM 'id'", None),
+        ("COPY fixed TO '/tmp/pipe-copy'", None),
+        ("COPY fixed FROM '/etc/passwd'", None),
+        ("DO $$ BEGIN PERFORM pg_sleep(0); END $$", None),
+        ("LOCK TABLE fixed IN ACCESS EXCLUSIVE MODE", None),
+        ("PREPARE TRANSACTION 'x'", None),
+        ("COMMIT PREPARED 'x'", None),
+        ("LISTEN x", None),
+        ("NOTIFY x, 'payload'", None),
+        ("UNLISTEN *", None),
+        ("SET TRANSACTION READ WRITE", None),
+        ("SET default_transaction_read_only = off", None),
+        ("LOAD '/tmp/evil.so'", None),
+        ("ALTER SYSTEM SET archive_command = 'id'", None),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", None),
+        ("CREATE EXTENSION dblink", None),
+        ("REFRESH MATERIALIZED VIEW v", None),
+        ("EXPLAIN ANALYZE INSERT INTO fixed VALUES (9, 'x')", None),
+        ("SELECT pg_terminate_backend(pid) FROM pg_stat_activity", None),
+        ("SELECT pg_cancel_backend(pid) FROM pg_stat_activity", None),
+        ("SELECT dblink_exec('dbname=app', 'DELETE FROM fixed')", None),
+        ("SELECT query_to_xml('DELETE FROM fixed', true, true, '')", None),
+        // The transaction.
+        ("SELECT nextval('counter')", Some("25006")),
+        ("SELECT * FROM fixed FOR UPDATE", Some("25006")),
+        ("SELECT * FROM fixed FOR KEY SHARE", Some("25006")),
+        ("WITH gone AS (UPDATE fixed SET b = 'x' RETURNING *) SELECT * FROM gone", Some("25006")),
+        ("SELECT set_config('transaction_read_only', 'off', false)", Some("25001")),
+        ("SELECT set_config('transaction_read_only', 'off', true)", Some("25001")),
+        // The login's rights.
+        ("SELECT pg_read_file('/etc/passwd')", Some("42501")),
+        ("SELECT pg_read_binary_file('/etc/passwd')", Some("42501")),
+        ("SELECT pg_ls_dir('/')", Some("42501")),
+        ("SELECT pg_stat_file('/etc/passwd')", Some("42501")),
+        ("SELECT pg_reload_conf()", Some("42501")),
+        ("SELECT pg_rotate_logfile()", Some("42501")),
+        ("SELECT pg_switch_wal()", Some("42501")),
+        ("SELECT lo_export(1, '/tmp/pipe-lo')", Some("42501")),
+        ("SELECT lo_import('/etc/passwd')", Some("42501")),
+        ("SELECT set_config('session_replication_role', 'replica', false)", Some("42501")),
+        ("SELECT set_config('role', 'postgres', false)", Some("42501")),
+        ("SELECT set_config('session_authorization', 'postgres', false)", Some("42501")),
+    ];
+    for &(statement, code) in refused {
+        let Err(error) = connection.query(statement, vec![]).await else { panic!("{statement} ran") };
+        match code {
+            None => assert_eq!((error.kind, error.code.as_deref()), (ErrorKind::Denied, None), "{statement}: {error}"),
+            // PostgreSQL says which: of several walls the first one counts.
+            Some(code) => assert_eq!(error.code.as_deref(), Some(code), "{statement}: {error}"),
+        }
+    }
+    session.close().await;
+    assert_eq!(server().number("SELECT count(*) FROM fixed").await, 3);
+    assert!(!std::path::Path::new("/tmp/pipe-copy").exists() && !std::path::Path::new("/tmp/pipe-lo").exists());
+    assert!(ledger.denied().len() >= 18);
+}
+
+/// What a reader may do although it looks like more: it ends with its statement, and nothing of it stays.
+#[tokio::test]
+async fn what_a_reader_leaves_behind_ends_with_the_statement() {
+    let (mut connection, session, _) = open("reader", Access::Read).await;
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    for lock in ["pg_advisory_xact_lock", "pg_advisory_lock", "pg_try_advisory_lock_shared"] {
+        connection.query(&format!("SELECT {lock}(4711)"), vec![]).await.unwrap();
+        assert_eq!(server().number(locks).await, 0, "{lock}");
+    }
+    connection.query("SELECT pg_notify('x', 'y')", vec![]).await.unwrap();
+    connection.query("SELECT set_config('search_path', 'evil', false)", vec![]).await.unwrap();
+    assert_ne!(one(&mut connection, "SHOW search_path", vec![]).await, text("evil"));
+    session.close().await;
+}
+
+#[tokio::test]
+async fn do_blocks_run_under_write_alone_and_are_proven() {
+    let (mut connection, _session, ledger) = open("writer", Access::Write).await;
+    let block = "DO $$ BEGIN PERFORM 'Meier'; END $$";
+    connection.query(block, vec![]).await.unwrap();
+    let last = ledger.uses.lock().unwrap().last().cloned().unwrap();
+    assert_eq!((last.subject.as_str(), last.proof, last.effect), ("write main: DO ?", proof("sql", block), true));
+    // The server keeps such a block from its programs and files, whatever is in it.
+    for body in ["COPY fixed TO PROGRAM ''id''", "COPY fixed TO ''/tmp/x''", "SELECT pg_read_file(''/etc/passwd'')"] {
+        let error = connection.query(&format!("DO $$ BEGIN EXECUTE '{body}'; END $$"), vec![]).await.unwrap_err();
+        assert_eq!(error.code.as_deref(), Some("42501"), "{body}: {error}");
+    }
 }
 
 #[tokio::test]

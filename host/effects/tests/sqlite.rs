@@ -4,9 +4,13 @@
 #[path = "support/outside.rs"]
 mod outside;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use outside::{Outside, Recorded, peer};
+use outside::{Outside, Recorded, peer, proof};
 use pipe_effects::{
     error::{EffectError, ErrorKind},
     session::Session,
@@ -127,7 +131,20 @@ async fn reading_only_reads() {
         "PRAGMA temp_store_directory = '/tmp'",
         "PRAGMA journal_mode = off",
         "SELECT load_extension('x')",
+        "SELECT load_extension('x', 'init')",
         "EXPLAIN DELETE FROM t",
+        "EXPLAIN QUERY PLAN DELETE FROM t",
+        "PRAGMA main.writable_schema = ON",
+        "PRAGMA journal_mode = delete",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+        "PRAGMA optimize",
+        "PRAGMA incremental_vacuum",
+        "PRAGMA data_store_directory = '/tmp'",
+        "PRAGMA trusted_schema = 1",
+        "REINDEX",
+        "ANALYZE",
+        "CREATE VIRTUAL TABLE f USING fts5(x)",
+        "REPLACE INTO t VALUES (1, 'x')",
         "/* SELECT */ DELETE FROM t",
     ] {
         denied(connection.query(statement, vec![]).await, statement);
@@ -283,6 +300,115 @@ async fn the_end_of_the_session_ends_a_statement() {
     let (result, mut connection) = endless.await.unwrap();
     assert_eq!(result.unwrap_err(), EffectError::cancelled());
     assert_eq!(connection.query("SELECT 1", vec![]).await.unwrap_err(), EffectError::cancelled());
+}
+
+/// What one call of a function may take: each statement is cut off after a quarter of a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_function_outlasts_the_end_of_the_session() {
+    let many = "hex(zeroblob(4000000))";
+    for statement in [
+        format!("SELECT instr({many}, substr({many}, 1, 4000000) || '1')"),
+        format!("SELECT length(replace({many}, substr({many}, 1, 4000000) || '1', ''))"),
+        format!("SELECT length(trim({many}, {many} || 'x'))"),
+        format!("SELECT length(unhex({many}, {many} || 'x'))"),
+        format!("SELECT {many} LIKE '{}b'", "%0%_".repeat(45)),
+        format!("SELECT {many} GLOB '{}b'", "*0*?".repeat(45)),
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(length(hex(zeroblob(4000000 + i % 2)))) FROM n"
+        ),
+        format!(
+            "SELECT max(a.i + b.i) FROM ({0}) a, ({0}) b",
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i FROM n"
+        ),
+    ] {
+        let database = Database::new("read main");
+        let mut connection = database.open(Access::Read).await;
+        let session = Arc::clone(&database.session);
+        let asked = statement.clone();
+        let asking = tokio::spawn(async move { connection.query(&asked, vec![]).await.map(drop) });
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let closing = Instant::now();
+        session.close().await;
+        assert!(closing.elapsed() < Duration::from_secs(4), "{statement}: {:?}", closing.elapsed());
+        drop(asking.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_function_without_a_bound_is_refused() {
+    let database = Database::new("write main");
+    let mut connection = database.open(Access::Write).await;
+    for statement in ["SELECT json_patch('{}', '{}')", "SELECT Jsonb_Patch('{}', '{}')"] {
+        denied(connection.query(statement, vec![]).await, statement);
+    }
+    for statement in
+        [format!("SELECT 'x' LIKE '{}'", "x".repeat(201)), format!("SELECT max({})", vec!["1"; 101].join(","))]
+    {
+        assert!(connection.query(&statement, vec![]).await.is_err(), "{statement}");
+    }
+    // As before for what is not out of all measure: also within a schema.
+    connection
+        .script(
+            "CREATE TABLE p (phone TEXT); CREATE INDEX plain ON p (replace(phone, '-', ''));
+             CREATE VIEW trimmed AS SELECT trim(phone, '+') AS phone FROM p; INSERT INTO p VALUES ('+49-30-1')",
+        )
+        .await
+        .unwrap();
+    let rows = connection.query("SELECT phone, instr(phone, '-') FROM trimmed", vec![]).await.unwrap();
+    assert_eq!(rows.rows, [[text("49-30-1"), SqlValue::Integer(3)]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_a_lock_ends_with_the_session() {
+    let database = Database::new("write main");
+    let other = rusqlite::Connection::open(database.file("data.db")).unwrap();
+    let mut connection = database.open(Access::Write).await;
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let waiting = tokio::spawn(async move { connection.query("DELETE FROM t", vec![]).await });
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let closing = Instant::now();
+    database.session.close().await;
+    assert!(closing.elapsed() < Duration::from_secs(2), "{:?}", closing.elapsed());
+    assert_eq!(waiting.await.unwrap().unwrap_err(), EffectError::cancelled());
+}
+
+/// What the record says of statements: each by itself, without values, and provable.
+#[tokio::test]
+async fn statements_are_recorded_without_values_and_can_be_proven() {
+    let database = Database::new("write main");
+    let mut connection = database.open(Access::Write).await;
+    connection.query("DELETE FROM t WHERE b = 'Meier' -- by hand", vec![]).await.unwrap();
+    connection.query("INSERT INTO t VALUES ($1, $2)", vec![SqlValue::Integer(4711), text("Meier")]).await.unwrap();
+    connection
+        .script("/* both */ UPDATE t SET b = 'Meier' WHERE a = 4711;\n\nDELETE FROM t WHERE b = 'Meier';;")
+        .await
+        .unwrap();
+    let uses = database.ledger.uses.lock().unwrap().clone();
+    let lines: Vec<(&str, Option<_>)> = uses.iter().skip(1).map(|used| (used.subject.as_str(), used.proof)).collect();
+    let deleted = "DELETE FROM t WHERE b = 'Meier'";
+    assert_eq!(
+        lines,
+        [
+            ("write main: DELETE FROM t WHERE b = ?", proof("sql", deleted)),
+            ("write main: INSERT INTO t VALUES ($1, $2)", proof("sql", "INSERT INTO t VALUES ($1, $2)")),
+            ("write main: UPDATE t SET b = ? WHERE a = ?", proof("sql", "UPDATE t SET b = 'Meier' WHERE a = 4711")),
+            ("write main: DELETE FROM t WHERE b = ?", proof("sql", deleted)),
+        ]
+    );
+    assert!(uses.iter().skip(1).all(|used| used.effect && used.rule == "write main"));
+    assert!(!format!("{uses:?}").contains("Meier") && !format!("{uses:?}").contains("4711"));
+}
+
+#[tokio::test]
+async fn the_statements_of_an_endless_script_are_counted() {
+    let database = Database::new("write main");
+    let mut connection = database.open(Access::Write).await;
+    connection.script(&"INSERT INTO t (a) VALUES (7);".repeat(2_500)).await.unwrap();
+    let used = database.ledger.used();
+    assert_eq!(used.len(), 1 + 1_000 + 1);
+    assert_eq!(used[1_001], "sql write main: … (1500 further statements) !");
+    let rest = vec!["INSERT INTO t (a) VALUES (7)"; 1_500].join(";");
+    assert_eq!(database.ledger.uses.lock().unwrap()[1_001].proof, proof("sql", &rest));
 }
 
 #[tokio::test]

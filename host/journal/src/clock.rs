@@ -20,6 +20,15 @@ impl Moment {
     }
 }
 
+/// Identity of the machine's present start, as the kernel gives it. The `boot_ms` of two entries can be compared where both
+/// belong to one. Nothing where the kernel does not say.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let id = text.trim();
+    (id.len() == 36 && id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())).then(|| id.to_owned())
+}
+
 /// 0 where the kernel has no such clock.
 fn boot_ms() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
@@ -37,5 +46,11 @@ mod tests {
         assert_eq!(moment.at.len(), "2026-11-23T02:15:00.000000Z".len());
         assert!(moment.at.parse::<Timestamp>().is_ok(), "{}", moment.at);
         assert!(moment.boot_ms > 0);
+    }
+
+    #[test]
+    fn a_boot_has_one_name() {
+        assert_eq!(boot_id().map(|id| id.len()), Some(36));
+        assert_eq!(boot_id(), boot_id());
     }
 }

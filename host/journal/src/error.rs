@@ -130,6 +130,20 @@ pub enum JournalError {
     /// More events wait than may wait. The event was not taken.
     #[error("too many events wait to be written")]
     Backlog,
+    /// The key beside the journal cannot be used.
+    #[error("cannot use the key {}: {detail}", path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// There is no key beside the journal.
+    #[error("there is no key at {}", path.display())]
+    NoKey {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The run has no events.
     #[error("the journal knows no run {0}")]
     UnknownRun(RunId),
@@ -179,6 +193,12 @@ impl JournalError {
             }
             Self::DiskFull { .. } => "free some space on that file system; what was acknowledged is safe".to_owned(),
             Self::Busy { path } => format!("`fuser {}` names the processes that have it open", path.display()),
+            Self::Key { path, .. } => format!(
+                "`chmod 600 {0}` makes it this user's alone; without {0} a new one is made, and what was recorded until now can \
+                 no longer be proven",
+                path.display()
+            ),
+            Self::NoKey { .. } => "the first run with this `state` folder makes it".to_owned(),
             Self::TooLarge { .. }
             | Self::Storage { .. }
             | Self::Conflict { .. }

@@ -11,6 +11,7 @@ use pipe_core::{
     digest::Digest,
     event::EventKind,
     id::{RunId, StepId},
+    proof::ProofKey,
     redact::Redactor,
 };
 use tokio::sync::oneshot;
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::{
     Appended, Head, JournalError, Reader, body,
     clock::Moment,
-    place,
+    key, place,
     queue::{Append, Queue, Task},
     receipt::{self, NewReceipt},
     schema,
@@ -98,6 +99,16 @@ impl Journal {
     /// As [`Reader::open`].
     pub fn reader(&self) -> Result<Reader, JournalError> {
         Reader::open(&self.state_dir)
+    }
+
+    /// The key that proves what the record leaves out: 32 random bytes in `audit.key` (0600) beside the database, made by the
+    /// first process that needs them.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made or read, or others can read it.
+    pub fn proof_key(&self) -> Result<ProofKey, JournalError> {
+        key::make(&self.state_dir)
     }
 
     /// Appends events. Says where they are, unless they may wait (then they have no place yet) or there are none.

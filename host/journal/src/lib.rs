@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod history;
 mod journal;
+mod key;
 mod line;
 mod network;
 mod place;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use crate::{
     chain::{Breach, ChainBroken, Verified},
+    clock::boot_id,
     error::JournalError,
     events::{Recorded, StoredEvent},
     history::{RunFilter, RunSummary},

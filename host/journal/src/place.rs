@@ -57,7 +57,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Makes a new name in a directory survive a power failure. Some file systems cannot, and say so.
-fn sync(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
         done => done,

@@ -8,6 +8,7 @@ use std::{
 use pipe_core::{
     digest::Digest,
     id::{RunId, StepId},
+    proof::ProofKey,
 };
 use rusqlite::Connection;
 
@@ -18,7 +19,7 @@ use crate::{
     error::Fault,
     events::{self, StoredEvent},
     history::{self, RunFilter, RunSummary},
-    place,
+    key, place,
     receipt::{self, Receipt},
     schema,
     writer::{Head, head},
@@ -31,6 +32,7 @@ use crate::{
 pub struct Reader {
     connection: Connection,
     path: PathBuf,
+    state_dir: PathBuf,
 }
 
 impl Reader {
@@ -42,7 +44,7 @@ impl Reader {
     pub fn open(state_dir: &Path) -> Result<Self, JournalError> {
         let path = place::find(state_dir)?;
         let connection = schema::open_read_only(&path)?;
-        Ok(Self { connection, path })
+        Ok(Self { connection, path, state_dir: state_dir.to_owned() })
     }
 
     /// Runs, newest first.
@@ -89,6 +91,15 @@ impl Reader {
     pub fn receipts(&self, run: &RunId, step: &StepId) -> Result<Vec<Receipt>, JournalError> {
         let step = receipt::column(step)?;
         self.told(receipt::of_step(&self.connection, run, &step))
+    }
+
+    /// The key that proves what the record leaves out, as the journal made it.
+    ///
+    /// # Errors
+    ///
+    /// There is none, it cannot be read, or others can read it.
+    pub fn proof_key(&self) -> Result<ProofKey, JournalError> {
+        key::find(&self.state_dir)
     }
 
     /// The end of the chain.

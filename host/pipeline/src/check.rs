@@ -145,6 +145,7 @@ fn assemble(
         environment: environment.to_owned(),
         state: document.state(),
         inputs: inputs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        secret_spans: secrets.spans(),
         secrets: secrets.into_sources(),
         peers,
         plugins,

@@ -12,10 +12,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use pipe_core::diagnostic::{Diagnostic, SourceFile};
 
 pub(crate) use self::{
-    allow::{AllowSpec, ExecSpec, HttpSpec, SlotSpec},
+    allow::{AllowSpec, ExecSpec, HttpSpec, MailSpec, SlotSpec, port},
     name::shortened,
     sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, digest, pattern},
-    step::{Body, Call, Defaults, NotifySpec, RollbackSpec, StepSpec},
+    step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
     with::{MAXIMUM_STRING, With, WithValue},
 };
 use crate::{
@@ -40,6 +40,7 @@ pub struct Document {
     pub(crate) sections: BTreeMap<Option<String>, Sections>,
     pub(crate) plugins: Named<PluginSpec>,
     pub(crate) defaults: Defaults,
+    pub(crate) limits: LimitSpec,
     pub(crate) steps: Vec<StepSpec>,
     pub(crate) checks: Vec<StepSpec>,
     pub(crate) rollback: Option<Vec<RollbackSpec>>,
@@ -109,6 +110,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let sections = overlay::sections(report, &fields, &environments);
     let plugins = sections::plugins(report, &fields);
     let defaults = step::defaults(report, &fields);
+    let limits = step::limits(report, &fields);
     let steps = step::steps(report, fields.array("step"));
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|entry| step::rollback(report, fields::array(report, &entry.node)));
@@ -126,6 +128,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         sections,
         plugins,
         defaults,
+        limits,
         steps,
         checks,
         rollback,

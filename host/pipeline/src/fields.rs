@@ -4,7 +4,8 @@ use std::{ops::Range, time::Duration};
 
 use pipe_core::{
     diagnostic::Diagnostic,
-    units::{UnitError, parse_duration},
+    limits::Limit,
+    units::{ByteSize, UnitError, parse_duration},
 };
 
 use crate::{
@@ -128,6 +129,51 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// A size with its unit.
+    pub(crate) fn bytes(&self, key: &str) -> Option<u64> {
+        let node = &self.get(key)?.node;
+        let text = match &node.value {
+            Value::String(text) => text,
+            Value::Integer(number) => {
+                let hint = format!("`{key} = \"{number}MiB\"` if it is mebibytes");
+                self.report.advise("bad-unit", format!("`{number}` has no unit"), node.span.clone(), hint);
+                return None;
+            }
+            _ => return wrong_type(self.report, node, "a size such as \"512MiB\""),
+        };
+        match text.parse::<ByteSize>() {
+            Ok(size) => Some(size.0),
+            Err(error) => {
+                let hint = "a number and one of `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`";
+                self.report.advise("bad-unit", error.to_string(), node.span.clone(), hint);
+                None
+            }
+        }
+    }
+
+    /// A number of things, not less than none.
+    pub(crate) fn count(&self, key: &str) -> Option<u64> {
+        let node = &self.get(key)?.node;
+        let number = number(self.report, node)?;
+        if number < 0 {
+            self.report.error("bad-value", "there cannot be less than none", node.span.clone(), "");
+        }
+        u64::try_from(number).ok()
+    }
+
+    /// What a call may take of something: bytes or things, at least one and at most what the host gives.
+    pub(crate) fn limit(&self, limit: Limit) -> Option<u64> {
+        let (key, most) = (limit.word(), limit.most());
+        let amount = if limit.is_bytes() { self.bytes(key) } else { self.count(key) }?;
+        if (1..=most).contains(&amount) {
+            return Some(amount);
+        }
+        let span = self.get(key)?.node.span.clone();
+        let message = format!("{} is not what a call can be given", self.report.source(&span));
+        self.report.advise("bad-value", message, span, format!("more than nothing and at most {}", limit.shown(most)));
+        None
+    }
+
     /// The elements of an array, none where the key is absent.
     pub(crate) fn array(&self, key: &str) -> &'n [Node] {
         self.get(key).map_or(&[], |entry| array(self.report, &entry.node))
@@ -185,6 +231,14 @@ pub(crate) fn string(report: &Report, node: &Node) -> Option<Located<String>> {
             None
         }
         _ => wrong_type(report, node, "a string"),
+    }
+}
+
+/// The whole number that `node` must be.
+pub(crate) fn number(report: &Report, node: &Node) -> Option<i64> {
+    match node.value {
+        Value::Integer(number) => Some(number),
+        _ => wrong_type(report, node, "a whole number"),
     }
 }
 

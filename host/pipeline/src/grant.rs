@@ -8,7 +8,9 @@ use pipe_capability::{
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
     http::{HttpRule, HttpTarget},
+    mail::{Address, MailRule, Recipient},
     path::PathRule,
+    reveal::RevealRule,
     rule::RuleError,
     secret::{SecretSlot, SlotTarget},
     sql::SqlRule,
@@ -16,10 +18,10 @@ use pipe_capability::{
 };
 
 use crate::{
-    document::{AllowSpec, ExecSpec, HttpSpec, SlotSpec},
+    document::{AllowSpec, ExecSpec, HttpSpec, MailSpec, SlotSpec},
     fields::Located,
     network,
-    pipeline::{PeerSpec, RuleSpans},
+    pipeline::{PeerKind, PeerSpec, RuleSpans},
     place,
     reference::Template,
     reveal::Sources,
@@ -40,36 +42,37 @@ pub(crate) struct Granter<'a> {
     pub(crate) before: usize,
 }
 
-/// What kind of peer a rule needs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Http,
-    Sql,
-    Any,
-}
-
 impl Granter<'_> {
     /// The grant with the places of its rules, as far as they are sound; the others are reported.
     pub(crate) fn grant(&self, allow: &AllowSpec) -> (Grant, RuleSpans) {
         let mut spans = RuleSpans::default();
-        let http = allow.http.iter();
-        let http = http.filter_map(|spec| spans.kept(Word::Http, &spec.rule.span, self.http(spec))).collect();
-        let secrets = allow.secrets.iter();
-        let secrets = secrets.filter_map(|spec| spans.kept(Word::Secrets, &spec.span, self.slot(spec))).collect();
-        let exec = allow.exec.iter();
-        let exec = exec.filter_map(|spec| spans.kept(Word::Exec, &spec.span, self.exec(spec))).collect();
-        let mut grant = Grant { http, secrets, exec, ..Grant::default() };
+        let mut grant = Grant {
+            http: spans.read(Word::Http, &allow.http, |spec| &spec.rule.span, |spec| self.http(spec)),
+            mail: spans.read(Word::Mail, &allow.mail, |spec| &spec.span, |spec| self.mail(spec)),
+            // First: what is revealed may come from a variable or a file that is granted.
+            reveal: spans.read(
+                Word::Reveal,
+                &allow.texts,
+                |(_, text)| &text.span,
+                |(word, text)| self.reveal(*word, text),
+            ),
+            secrets: spans.read(Word::Secrets, &allow.secrets, |spec| &spec.span, |spec| self.slot(spec)),
+            exec: spans.read(Word::Exec, &allow.exec, |spec| &spec.span, |spec| self.exec(spec)),
+            ..Grant::default()
+        };
         for (word, template) in &allow.texts {
             let before = grant.count(*word);
             match word {
                 Word::Sql => grant.sql.extend(self.sql(template)),
-                Word::Read => grant.read.extend(self.path(template, true)),
-                Word::Write => grant.write.extend(self.path(template, true)),
-                Word::Disk => grant.disk.extend(self.path(template, false)),
-                Word::Env => grant.env.extend(self.env(template)),
+                Word::Read => grant.read.extend(self.path(template, Some(&grant.reveal))),
+                Word::Write => grant.write.extend(self.path(template, Some(&grant.reveal))),
+                Word::Disk => grant.disk.extend(self.path(template, None)),
+                Word::Env => grant.env.extend(self.env(template, &grant.reveal)),
                 Word::Artifacts => grant.artifacts.extend(self.artifacts(template)),
+                // Read already.
+                Word::Reveal => {}
                 // Their rules are tables.
-                Word::Http | Word::Secrets | Word::Exec => {}
+                Word::Http | Word::Mail | Word::Secrets | Word::Exec => {}
             }
             if grant.count(*word) > before {
                 spans.push(*word, template.span.clone());
@@ -85,7 +88,7 @@ impl Granter<'_> {
         let rule = self.read(&spec.rule.span, rule.with_addresses(addresses))?;
         match rule.target() {
             HttpTarget::Peer(name) => {
-                self.peer(name, Kind::Http, &spec.rule.span)?;
+                self.peer(name, &[PeerKind::Http], &spec.rule.span)?;
             }
             HttpTarget::Origin { host, .. } => {
                 let reached = network::reachable(&host.to_string(), &rule.addresses);
@@ -106,26 +109,54 @@ impl Granter<'_> {
 
     fn sql(&self, template: &Template) -> Option<SqlRule> {
         let rule = self.rule(template, Place::Plain, SqlRule::parse)?;
-        self.peer(&rule.peer, Kind::Sql, &template.span)?;
+        self.peer(&rule.peer, &[PeerKind::Sql], &template.span)?;
         Some(rule)
     }
 
-    fn path(&self, template: &Template, contents: bool) -> Option<PathRule> {
+    fn mail(&self, spec: &MailSpec) -> Option<MailRule> {
+        let peer = self.scope.fixed(&spec.peer, Place::Plain);
+        let from = self.rule(&spec.from, Place::Address, Address::parse);
+        let to: Vec<Option<Recipient>> =
+            spec.to.iter().map(|text| self.rule(text, Place::Address, Recipient::parse)).collect();
+        let rule = match MailRule::new(&peer?, from?, to.into_iter().collect::<Option<_>>()?) {
+            Ok(rule) => rule,
+            Err(error) => {
+                let span = if error.field == Some("peer") { &spec.peer.span } else { &spec.span };
+                self.refused(error, span);
+                return None;
+            }
+        };
+        self.peer(&rule.peer, &[PeerKind::Mail], &spec.peer.span)?;
+        Some(rule)
+    }
+
+    fn reveal(&self, word: Word, template: &Template) -> Option<RevealRule> {
+        if word != Word::Reveal {
+            return None;
+        }
+        let rule = self.rule(template, Place::Plain, RevealRule::parse)?;
+        self.secrets.declared(self.scope.report, rule.name(), &template.span)?;
+        self.secrets.warn_of(self.scope.report, rule.name(), &template.span);
+        Some(rule)
+    }
+
+    /// `revealed` where the rule shows what the path holds.
+    fn path(&self, template: &Template, revealed: Option<&[RevealRule]>) -> Option<PathRule> {
         let written = self.scope.fixed(template, Place::Path)?;
         if written.is_empty() || written.contains('\0') {
             self.scope.report.error("bad-rule", "this is no path", template.span.clone(), "");
             return None;
         }
         let rule = PathRule::new(&*written, place::resolve(self.base, &written));
-        if contents {
-            self.secrets.refuse_path(self.scope.report, &rule, &template.span)?;
+        if let Some(revealed) = revealed {
+            self.secrets.refuse_path(self.scope.report, revealed, &rule, &template.span)?;
         }
         Some(rule)
     }
 
-    fn env(&self, template: &Template) -> Option<EnvRule> {
+    fn env(&self, template: &Template, revealed: &[RevealRule]) -> Option<EnvRule> {
         let rule = self.rule(template, Place::Plain, EnvRule::parse)?;
-        self.secrets.refuse_variable(self.scope.report, rule.name(), &template.span)?;
+        self.secrets.refuse_variable(self.scope.report, revealed, rule.name(), &template.span)?;
         Some(rule)
     }
 
@@ -179,7 +210,7 @@ impl Granter<'_> {
         };
         self.secrets.declared(self.scope.report, &slot.name, &spec.name.span)?;
         if let SlotTarget::Peer(peer) = &slot.to {
-            let peer = self.peer(peer, Kind::Http, &spec.to.span)?;
+            let peer = self.peer(peer, &[PeerKind::Http], &spec.to.span)?;
             if peer.sends_in_the_clear() {
                 let message = "a secret would go to this peer in the clear";
                 self.scope.report.advise("plaintext", message, spec.to.span.clone(), "give the peer an `https` URL");
@@ -196,6 +227,9 @@ impl Granter<'_> {
         let cwd = optional(&spec.cwd, |text| self.scope.fixed(text, Place::Path))?;
         let peer = optional(&spec.peer, |text| self.scope.fixed(text, Place::Plain))?;
         let (env, secret_env) = (self.variables(&spec.env), self.variables(&spec.secret_env));
+        let secret_file = self.variables(&spec.secret_file);
+        let (read, write) = (self.paths(&spec.read, true), self.paths(&spec.write, true));
+        let sockets = self.paths(&spec.sockets, false);
         let rule = ExecRule {
             program: program?,
             argv: argv.into_iter().collect::<Option<_>>()?,
@@ -203,6 +237,12 @@ impl Granter<'_> {
             env: env?,
             peer,
             secret_env: secret_env?,
+            secret_file: secret_file?,
+            read: read?,
+            write: write?,
+            ports: spec.ports.clone(),
+            sockets: sockets?,
+            limits: spec.limits,
             sha256: spec.sha256,
         };
         let place = |field: Option<&str>| match field {
@@ -221,13 +261,24 @@ impl Granter<'_> {
             }
         };
         if let Some(peer) = &rule.peer {
-            self.peer(peer, Kind::Any, place(Some("peer")))?;
+            self.peer(peer, &[PeerKind::Http, PeerKind::Sql], place(Some("peer")))?;
         }
-        for (name, template) in &spec.secret_env {
-            let secret = rule.secret_env.get(&name.value).map_or("", String::as_str);
-            self.secrets.declared(self.scope.report, secret, &template.span)?;
+        for (name, template) in spec.secret_env.iter().chain(&spec.secret_file) {
+            let secret = rule.secret_env.get(&name.value).or_else(|| rule.secret_file.get(&name.value));
+            self.secrets.declared(self.scope.report, secret.map_or("", String::as_str), &template.span)?;
+        }
+        if let (Some(cwd), Some(template)) = (&rule.cwd, &spec.cwd) {
+            // The program may read where it starts.
+            let rule = PathRule::new(cwd.as_str(), place::resolve(self.base, cwd));
+            self.secrets.refuse_path(self.scope.report, &[], &rule, &template.span)?;
         }
         Some(rule)
+    }
+
+    /// Every one is read before giving up, so that each error is reported.
+    fn paths(&self, templates: &[Template], contents: bool) -> Option<Vec<PathRule>> {
+        let revealed: Option<&[RevealRule]> = contents.then_some(&[]);
+        templates.iter().map(|template| self.path(template, revealed)).collect::<Vec<_>>().into_iter().collect()
     }
 
     fn variables(&self, variables: &[(Located<String>, Template)]) -> Option<BTreeMap<String, String>> {
@@ -238,8 +289,8 @@ impl Granter<'_> {
         resolved.collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// The peer of a rule.
-    fn peer(&self, name: &str, kind: Kind, span: &Range<usize>) -> Option<&PeerSpec> {
+    /// The peer of a rule, which must be of one of these kinds.
+    fn peer(&self, name: &str, kinds: &[PeerKind], span: &Range<usize>) -> Option<&PeerSpec> {
         let report = self.scope.report;
         let Some(peer) = self.peers.get(name) else {
             if !self.peer_names.contains(&name) {
@@ -248,9 +299,12 @@ impl Granter<'_> {
             }
             return None;
         };
-        let (is, hint) = if peer.is_http() { (Kind::Http, "allow.http") } else { (Kind::Sql, "allow.sql") };
-        if kind != Kind::Any && kind != is {
-            let what = if is == Kind::Http { "speaks HTTP" } else { "is a database" };
+        if !kinds.contains(&peer.kind()) {
+            let (what, hint) = match peer.kind() {
+                PeerKind::Http => ("speaks HTTP", "allow.http"),
+                PeerKind::Sql => ("is a database", "allow.sql"),
+                PeerKind::Mail => ("is a mail server", "allow.mail"),
+            };
             report.advise("peer-kind", format!("the peer `{name}` {what}"), span.clone(), format!("use `{hint}`"));
             return None;
         }

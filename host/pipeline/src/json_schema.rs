@@ -1,7 +1,7 @@
 //! The pipeline file as a JSON Schema, for editors and `pipe schema`. It knows the shape; references, names and rules are
 //! known to [`check`](crate::check()).
 
-use pipe_core::stage::Stage;
+use pipe_core::{limits::Limit, stage::Stage};
 use serde_json::{Map, Value, json};
 
 use crate::{keys, pipeline::NotifyEvent};
@@ -28,6 +28,7 @@ pub fn json_schema() -> Value {
                 "timeout": { "$ref": "#/$defs/duration" },
                 "retry": { "$ref": "#/$defs/retry" },
             })),
+            "limits": { "$ref": "#/$defs/limits" },
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
@@ -55,6 +56,7 @@ fn definitions() -> Value {
             "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|min|h|d|w)$",
             "description": "A number with its unit: 500ms, 30s, 5m, 4h, 7d.",
         },
+        "limits": limits(),
         "retry": table("How often a step is tried, and how long between.", &["attempts"], json!({
             "attempts": { "type": "integer", "minimum": 1, "maximum": 100, "description": "In all." },
             "backoff": { "$ref": "#/$defs/duration" },
@@ -95,6 +97,7 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "retry": { "$ref": "#/$defs/retry" },
         "for_each": table("Repeats the step.", &["in"], json!({ "in": text("A name of [sets].") })),
         "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
+        "limits": { "$ref": "#/$defs/limits" },
         "allow": { "$ref": "#/$defs/allow" },
         "with": { "type": "object", "description": "Settings of the plugin." },
         "undo": text("Name of a step to undo."),
@@ -106,6 +109,25 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
     let properties: Map<String, Value> =
         keys.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone()))).collect();
     table("A call of a plugin.", required, Value::Object(properties))
+}
+
+/// What one call may take. Sizes carry a unit.
+fn limits() -> Value {
+    let limits = Limit::ALL.into_iter().map(|limit| {
+        let description = format!("Usually {}, at most {}.", limit.shown(limit.usual()), limit.shown(limit.most()));
+        let amount = if limit.is_bytes() {
+            let pattern = r"^[0-9]+(\.[0-9]+)?(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$";
+            json!({ "type": "string", "pattern": pattern, "description": description })
+        } else {
+            json!({ "type": "integer", "minimum": 1, "maximum": limit.most(), "description": description })
+        };
+        (limit.word().to_owned(), amount)
+    });
+    table(
+        "What one call may take. What a step does not say is taken from the file, then from pipe.",
+        &[],
+        Value::Object(limits.collect()),
+    )
 }
 
 fn allow() -> Value {
@@ -124,6 +146,14 @@ fn allow() -> Value {
                 }))] },
             },
             "sql": rules("read PEER or write PEER."),
+            "mail": { "type": "array", "items": table("Messages that may be sent.", &["peer", "from", "to"], json!({
+                "peer": text("A peer whose url is smtp or smtps."),
+                "from": text("The sender's address."),
+                "to": {
+                    "type": "array", "items": { "type": "string" }, "minItems": 1,
+                    "description": "Addresses that may be written to; *@domain for all of a domain.",
+                },
+            })) },
             "read": rules("Directories and files."),
             "write": rules("Directories and files; includes reading and deleting."),
             "disk": rules("Paths whose free space may be seen."),
@@ -134,13 +164,28 @@ fn allow() -> Value {
                 "header": text("The header that carries it."),
                 "format": text("The header's value, with {} for the secret."),
             })) },
+            "reveal": rules("Secrets whose plaintext the plugin is told."),
             "exec": { "type": "array", "items": table("A program. There is no shell.", &["program", "argv"], json!({
                 "program": text("Name or absolute path."),
                 "argv": rules("One pattern for each argument; ** at the end for any further ones."),
-                "cwd": text("Directory."),
+                "cwd": text("Directory that the program starts in and may read."),
                 "env": variables(),
                 "peer": text("Peer whose address and login the program gets."),
                 "secret_env": variables(),
+                "secret_file": variables(),
+                "read": rules("What the program may read and run, beside the system's programs and libraries."),
+                "write": rules("What the program may read, write and delete."),
+                "ports": {
+                    "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 65535 },
+                    "description": "TCP ports that the program may connect to, at any address. 53 to look names up.",
+                },
+                "sockets": rules("UNIX sockets that the program may connect to."),
+                "memory": text("What each of its processes may allocate: 2GiB."),
+                "cpu": text("Time on the processor of each of its processes: 10m."),
+                "open_files": {
+                    "type": "integer", "minimum": 16, "maximum": 1_048_576,
+                    "description": "Descriptors that each of its processes may have open.",
+                },
                 "sha256": text("Digest of the program."),
             })) },
             "artifacts": rules("write, or read STEP."),
@@ -153,7 +198,10 @@ fn peer(required: &[&str]) -> Value {
         "A named address.",
         required,
         json!({
-            "url": text("https://host, http://host, postgres://user@host/database or sqlite:file. Never a password."),
+            "url": text(
+                "https://host, http://host, postgres://user@host/database, sqlite:file, smtp://user@host:587 or \
+                 smtps://user@host:465. Never a password."
+            ),
             "password": text("Secret that is the password."),
             "bearer": text("Secret that is sent as a bearer token."),
             "secret_path": text("Secret that is put before every path."),
@@ -203,6 +251,7 @@ mod tests {
             ("/properties/plugins/additionalProperties", keys::PLUGIN),
             ("/properties/defaults", keys::DEFAULTS),
             ("/$defs/retry", keys::RETRY),
+            ("/$defs/limits", keys::LIMITS),
             ("/$defs/inputs/additionalProperties", keys::INPUT),
             ("/$defs/secrets/additionalProperties", keys::SECRET),
             ("/$defs/peers/additionalProperties", keys::PEER),
@@ -213,6 +262,7 @@ mod tests {
             ("/$defs/notify", keys::NOTIFY),
             ("/$defs/allow", keys::ALLOW),
             ("/$defs/allow/properties/http/items/anyOf/1", keys::HTTP),
+            ("/$defs/allow/properties/mail/items", keys::MAIL),
             ("/$defs/allow/properties/secrets/items", keys::SLOT),
             ("/$defs/allow/properties/exec/items", keys::EXEC),
         ] {

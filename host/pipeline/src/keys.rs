@@ -1,5 +1,7 @@
 //! The words of the file: what each table may hold, and what the design has but this version does not.
 
+use pipe_core::limits::Limit;
+
 pub(crate) const FILE: &[&str] = &[
     "name",
     "environments",
@@ -10,6 +12,7 @@ pub(crate) const FILE: &[&str] = &[
     "peers",
     "plugins",
     "defaults",
+    "limits",
     "step",
     "check",
     "rollback",
@@ -22,18 +25,39 @@ pub(crate) const SECRET: &[&str] = &["env", "file"];
 pub(crate) const PEER: &[&str] = &["url", "password", "bearer", "secret_path", "tls", "ca", "addresses"];
 pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
+/// What one call may take.
+pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
 pub(crate) const STEP: &[&str] =
-    &["name", "stage", "plugin", "check", "timeout", "retry", "for_each", "irreversible", "allow", "with"];
-pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "allow", "with"];
-pub(crate) const ROLLBACK: &[&str] =
-    &["undo", "continue", "name", "stage", "plugin", "check", "timeout", "retry", "for_each", "allow", "with"];
-pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "allow", "with"];
+    &["name", "stage", "plugin", "check", "timeout", "retry", "for_each", "irreversible", "limits", "allow", "with"];
+pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
+pub(crate) const ROLLBACK: &[&str] = &[
+    "undo", "continue", "name", "stage", "plugin", "check", "timeout", "retry", "for_each", "limits", "allow", "with",
+];
+pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const FOR_EACH: &[&str] = &["in"];
-pub(crate) const ALLOW: &[&str] = &["http", "sql", "read", "write", "disk", "env", "secrets", "exec", "artifacts"];
+pub(crate) const ALLOW: &[&str] =
+    &["http", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
 pub(crate) const HTTP: &[&str] = &["rule", "addresses"];
+pub(crate) const MAIL: &[&str] = &["peer", "from", "to"];
 pub(crate) const SLOT: &[&str] = &["name", "to", "header", "format"];
-pub(crate) const EXEC: &[&str] = &["program", "argv", "cwd", "env", "peer", "secret_env", "sha256"];
+pub(crate) const EXEC: &[&str] = &[
+    "program",
+    "argv",
+    "cwd",
+    "env",
+    "peer",
+    "secret_env",
+    "secret_file",
+    "read",
+    "write",
+    "ports",
+    "sockets",
+    "memory",
+    "cpu",
+    "open_files",
+    "sha256",
+];
 
 /// The tables of a policy file.
 pub(crate) const POLICY: &[&str] = &["peers", "plugins", "allow", "require"];
@@ -46,30 +70,35 @@ pub(crate) const POLICY_ALLOW: &[&str] = &[
     "any",
     "http",
     "sql",
+    "mail",
     "read",
     "write",
     "disk",
     "env",
     "secrets",
+    "reveal",
     "exec",
     "artifacts",
 ];
+pub(crate) const POLICY_MAIL: &[&str] = &["peer", "from", "to"];
+pub(crate) const POLICY_REVEAL: &[&str] = &["env", "file"];
 pub(crate) const POLICY_SECRET: &[&str] = &["env", "file", "to"];
-pub(crate) const POLICY_EXEC: &[&str] = &["program", "argv", "cwd", "env", "peer", "sha256"];
+pub(crate) const POLICY_EXEC: &[&str] =
+    &["program", "argv", "cwd", "env", "peer", "read", "write", "ports", "sockets", "sha256"];
 pub(crate) const POLICY_REQUIRE: &[&str] =
-    &["https_only", "programs", "pinned_plugins", "encrypted_backup_before_migrate"];
+    &["reveal", "https_only", "programs", "pinned_plugins", "encrypted_backup_before_migrate", "unconfined_programs"];
 
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
-        FILE => &["watch", "window", "limits", "roles", "phase", "gate", "guard"],
+        FILE => &["watch", "window", "roles", "phase", "gate", "guard"],
         ENVIRONMENT => &["roles"],
         STEP | CHECK | ROLLBACK | NOTIFY => {
-            &["gate", "waves", "guard", "watch", "window", "phase", "in_flight", "limits", "checklist", "at_once"]
+            &["gate", "waves", "guard", "watch", "window", "phase", "in_flight", "checklist", "at_once"]
         }
         FOR_EACH => &["at_once"],
-        ALLOW => &["tcp", "tls", "mail", "reveal"],
-        EXEC => &["user", "read", "write", "ports", "sockets", "secret_file"],
+        ALLOW => &["tcp", "tls"],
+        EXEC => &["user"],
         _ => &[],
     };
     later.contains(&key)

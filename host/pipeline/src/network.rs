@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use crate::{
     document::{PeerFields, shortened},
-    pipeline::{PeerSpec, Tls},
+    pipeline::{PeerKind, PeerSpec, Tls},
     place,
     reference::Template,
     report::{Report, meant},
@@ -21,7 +21,7 @@ use crate::{
     scope::{Place, Scope},
 };
 
-const SCHEMES: [&str; 4] = ["https", "http", "postgres", "sqlite"];
+const SCHEMES: [&str; 6] = ["https", "http", "postgres", "sqlite", "smtp", "smtps"];
 
 /// Reads one peer.
 pub(crate) fn peer(
@@ -143,7 +143,12 @@ fn read_url(
             );
         }
     } else if !matches!(url.path(), "" | "/") {
-        return wrong("the URL of a peer has no path".to_owned(), "the path stands in the rule: `GET peer:/path`");
+        let hint = if scheme.starts_with("smtp") {
+            "as in `smtp://user@host:587`"
+        } else {
+            "the path stands in the rule: `GET peer:/path`"
+        };
+        return wrong("the URL of a peer has no path".to_owned(), hint);
     }
     Some((url, None))
 }
@@ -180,12 +185,23 @@ fn fits(report: &Report, peer: &PeerSpec, fields: &PeerFields) -> Option<()> {
             sound = None;
         }
     };
-    if !peer.is_http() {
-        refuse("bearer", &fields.bearer, "a database has no headers");
-        refuse("secret_path", &fields.secret_path, "a database has no paths");
+    let kind = match peer.kind() {
+        PeerKind::Http => None,
+        PeerKind::Sql => Some("a database"),
+        PeerKind::Mail => Some("a mail server"),
+    };
+    if let Some(kind) = kind {
+        refuse("bearer", &fields.bearer, &format!("{kind} has no headers"));
+        refuse("secret_path", &fields.secret_path, &format!("{kind} has no paths"));
     }
-    if peer.is_http() && peer.url.username().is_empty() {
-        refuse("password", &fields.password, "the URL names no user; `bearer` is for tokens");
+    match peer.kind() {
+        PeerKind::Http if peer.url.username().is_empty() => {
+            refuse("password", &fields.password, "the URL names no user; `bearer` is for tokens");
+        }
+        PeerKind::Mail if peer.url.username().is_empty() => {
+            refuse("password", &fields.password, "the URL names no user: `smtp://user@host`");
+        }
+        _ => {}
     }
     if scheme == "sqlite" {
         refuse("password", &fields.password, "a file has no login");
@@ -198,8 +214,16 @@ fn fits(report: &Report, peer: &PeerSpec, fields: &PeerFields) -> Option<()> {
     if scheme == "https" && peer.tls == Tls::Disable {
         refuse("tls", &fields.tls, "`https` without TLS is `http`");
     }
+    if scheme == "smtps" && peer.tls == Tls::Disable {
+        refuse("tls", &fields.tls, "`smtps` without TLS is `smtp`");
+    }
     if peer.tls == Tls::Disable {
         refuse("ca", &fields.ca, "there is no TLS");
+    }
+    if peer.kind() == PeerKind::Mail && peer.password.is_none() && !peer.url.username().is_empty() {
+        let hint = "name the secret: `password = \"…\"`; or leave the user out, where the server asks for no login";
+        report.advise("missing-key", "the URL names a user, and there is no `password`", fields.url.span.clone(), hint);
+        sound = None;
     }
     sound
 }
@@ -212,10 +236,10 @@ fn safe(report: &Report, name: &str, peer: &PeerSpec, fields: &PeerFields) -> bo
     let span = fields.url.span.clone();
     let loopback = is_loopback(&peer.url);
     if !loopback && peer.tls == Tls::Disable {
-        if !peer.is_http() {
+        if peer.kind() != PeerKind::Http {
             let span = fields.tls.as_ref().map_or(span, |tls| tls.span.clone());
             let message = format!("the login and the data of `{name}` would travel in the clear");
-            report.advise("plaintext", message, span, "`tls = \"disable\"` is for databases on this machine");
+            report.advise("plaintext", message, span, "`tls = \"disable\"` is for servers on this machine");
             return false;
         }
         if peer.addresses.is_empty() {

@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 use pipe_capability::{grant::Grant, word::Word};
-use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, stage::Stage};
+use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, limits::Limits, stage::Stage};
 use url::Url;
 
 use crate::{network, settings::Settings};
@@ -31,6 +31,8 @@ pub struct Pipeline {
     pub inputs: BTreeMap<String, String>,
     /// Where secrets come from, by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Where the file declares each of them.
+    pub secret_spans: BTreeMap<String, Range<usize>>,
     /// Peers by name.
     pub peers: BTreeMap<String, PeerSpec>,
     /// The plugins that are called, as steps name them: `std:verify`, or a name of `[plugins]`.
@@ -60,8 +62,8 @@ pub enum SecretSource {
 /// A named address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSpec {
-    /// `https://host[:port]/`, `http://…`, `postgres://user@host[:port]/database` or `sqlite:/absolute/path`. Without a
-    /// password, query or fragment; of HTTP without a path.
+    /// `https://host[:port]/`, `http://…`, `postgres://user@host[:port]/database`, `sqlite:/absolute/path`,
+    /// `smtp://user@host[:port]` or `smtps://…`. Without a password, query or fragment; of HTTP and mail without a path.
     pub url: Url,
     /// File of an SQLite database, absolute; nothing for every other peer. [`PeerSpec::url`] says the same, encoded.
     pub database: Option<PathBuf>,
@@ -82,10 +84,14 @@ pub struct PeerSpec {
 }
 
 impl PeerSpec {
-    /// Whether it speaks HTTP, else SQL.
+    /// What it speaks.
     #[must_use]
-    pub fn is_http(&self) -> bool {
-        matches!(self.url.scheme(), "http" | "https")
+    pub fn kind(&self) -> PeerKind {
+        match self.url.scheme() {
+            "http" | "https" => PeerKind::Http,
+            "smtp" | "smtps" => PeerKind::Mail,
+            _ => PeerKind::Sql,
+        }
     }
 
     /// Whether what it is sent could be read on the way: there is no TLS, and it is not on this machine.
@@ -93,6 +99,17 @@ impl PeerSpec {
     pub fn sends_in_the_clear(&self) -> bool {
         self.tls == Tls::Disable && !network::is_loopback(&self.url)
     }
+}
+
+/// What a peer speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerKind {
+    /// HTTP.
+    Http,
+    /// SQL.
+    Sql,
+    /// SMTP.
+    Mail,
 }
 
 /// How a connection is secured.
@@ -134,6 +151,8 @@ pub struct Step {
     pub retry: Retry,
     /// Declared as not to be undone.
     pub irreversible: bool,
+    /// What one call may take, beside its time.
+    pub limits: Limits,
     /// What it may touch.
     pub grant: Grant,
     /// Where each rule of the grant stands in the file.
@@ -162,12 +181,20 @@ impl RuleSpans {
         self.0.push((word, span));
     }
 
-    /// Hands on a rule that was read, and remembers where it stands.
-    pub(crate) fn kept<R>(&mut self, word: Word, span: &Range<usize>, rule: Option<R>) -> Option<R> {
-        if rule.is_some() {
-            self.push(word, span.clone());
-        }
-        rule
+    /// Reads the rules of a word, and remembers where those stand that are sound.
+    pub(crate) fn read<S, R>(
+        &mut self,
+        word: Word,
+        specs: &[S],
+        span: impl Fn(&S) -> &Range<usize>,
+        read: impl Fn(&S) -> Option<R>,
+    ) -> Vec<R> {
+        let kept = |spec| {
+            let rule = read(spec)?;
+            self.push(word, span(spec).clone());
+            Some(rule)
+        };
+        specs.iter().filter_map(kept).collect()
     }
 }
 

@@ -106,11 +106,22 @@ fn requirements(report: &Report, file: &Fields<'_>, places: &mut Places) -> Requ
         let texts = fields::array(report, &entry.node).iter().filter_map(|node| fields::string(report, node));
         texts.map(|text| text.value).collect()
     });
+    let unconfined = fields.string(Requirements::UNCONFINED).is_some_and(|text| match text.value.as_str() {
+        "report" => true,
+        "refuse" => false,
+        other => {
+            let message = format!("`{}` cannot be `{other}`", Requirements::UNCONFINED);
+            report.unknown("bad-value", message, other, ["refuse", "report"], text.span.clone());
+            false
+        }
+    });
     let holds = |key: &str| fields.boolean(key).unwrap_or(false);
     Requirements {
+        no_reveal: fields.boolean(Requirements::REVEAL) == Some(false),
         https_only: holds(Requirements::HTTPS_ONLY),
         programs,
         pinned_plugins: holds(Requirements::PINNED_PLUGINS),
         encrypted_backup_before_migrate: holds(Requirements::ENCRYPTED_BACKUP),
+        unconfined_programs: unconfined,
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipe_capability::{env, path::PathRule};
+use pipe_capability::{env, path::PathRule, reveal::RevealRule};
 use pipe_core::diagnostic::Diagnostic;
 
 use crate::{
@@ -63,6 +63,11 @@ impl Sources {
         Self(declared.collect())
     }
 
+    /// Where each is declared.
+    pub(crate) fn spans(&self) -> BTreeMap<String, Range<usize>> {
+        self.0.iter().map(|(name, declared)| (name.clone(), declared.span.clone())).collect()
+    }
+
     pub(crate) fn into_sources(self) -> BTreeMap<String, SecretSource> {
         self.0.into_iter().filter_map(|(name, declared)| Some((name, declared.source?))).collect()
     }
@@ -78,13 +83,25 @@ impl Sources {
     }
 
     /// Reports a variable that holds a secret.
-    pub(crate) fn refuse_variable(&self, report: &Report, variable: &str, span: &Range<usize>) -> Option<()> {
+    pub(crate) fn refuse_variable(
+        &self,
+        report: &Report,
+        revealed: &[RevealRule],
+        variable: &str,
+        span: &Range<usize>,
+    ) -> Option<()> {
         let shows = |declared: &Declared| matches!(&declared.source, Some(SecretSource::Env(name)) if name == variable);
-        self.refuse(report, span, shows)
+        self.refuse(report, revealed, span, shows)
     }
 
     /// Reports a directory that holds the file of a secret, by its name or by where it leads on this machine.
-    pub(crate) fn refuse_path(&self, report: &Report, rule: &PathRule, span: &Range<usize>) -> Option<()> {
+    pub(crate) fn refuse_path(
+        &self,
+        report: &Report,
+        revealed: &[RevealRule],
+        rule: &PathRule,
+        span: &Range<usize>,
+    ) -> Option<()> {
         if !self.0.values().any(|declared| declared.real.is_some()) {
             return Some(());
         }
@@ -93,17 +110,34 @@ impl Sources {
             let named = matches!(&declared.source, Some(SecretSource::File(file)) if file.starts_with(&rule.resolved));
             named || declared.real.as_ref().is_some_and(|file| file.starts_with(&holder))
         };
-        self.refuse(report, span, shows)
+        self.refuse(report, revealed, span, shows)
     }
 
-    fn refuse(&self, report: &Report, span: &Range<usize>, shows: impl Fn(&Declared) -> bool) -> Option<()> {
-        let Some((name, declared)) = self.0.iter().find(|(_, declared)| shows(declared)) else { return Some(()) };
+    /// Warns that a guest will know a secret: from then on nobody else decides where it goes.
+    pub(crate) fn warn_of(&self, report: &Report, name: &str, span: &Range<usize>) {
+        report.push(
+            Diagnostic::warning("plaintext-secret", format!("the plugin gets the plaintext of the secret `{name}`"))
+                .at(report.file(), span.clone(), "")
+                .hint("where the host can use it, the plugin need not know it: `allow.secrets`, a peer's login"),
+        );
+    }
+
+    fn refuse(
+        &self,
+        report: &Report,
+        revealed: &[RevealRule],
+        span: &Range<usize>,
+        shows: impl Fn(&Declared) -> bool,
+    ) -> Option<()> {
+        let hidden = |name: &str| revealed.iter().all(|rule| rule.name() != name);
+        let mut shown = self.0.iter().filter(|(name, declared)| hidden(name) && shows(declared));
+        let Some((name, declared)) = shown.next() else { return Some(()) };
         report.push(
             Diagnostic::error("reveals-secret", format!("this would show the plugin the secret `{name}`"))
                 .at(report.file(), span.clone(), "")
                 .at(report.file(), declared.span.clone(), "it comes from there")
                 .hint("let the host use it (`allow.secrets`, a peer's login), or keep it elsewhere")
-                .hint("no plugin is shown a secret in this version"),
+                .hint(format!("if the plugin must know it: `allow.reveal = [\"{name}\"]`")),
         );
         None
     }

@@ -50,6 +50,8 @@ pub(crate) enum Place {
     PathPattern,
     /// A pattern for one argument.
     Argument,
+    /// An address of mail: the value may choose neither where it ends nor that it is a pattern.
+    Address,
 }
 
 impl Scope<'_> {
@@ -160,6 +162,8 @@ fn refused(value: &str, place: Place, first: bool) -> Option<&'static str> {
             let wrong = value.is_empty() || value == "." || value.contains('/') || value.contains("..");
             wrong.then_some("in a path or URL a reference may be neither empty nor `.`, and hold neither `/` nor `..`")
         }
+        Place::Address => (value.is_empty() || value.contains(['@', '*']))
+            .then_some("in an address a reference may be neither empty nor hold `@` or `*`"),
         Place::Argument => {
             (first && value.starts_with('-')).then_some("a reference may not turn an argument into an option")
         }

@@ -68,6 +68,7 @@ proptest! {
         for place in [
             "with.x = V", "allow.http = [V]", "allow.http = [{ rule = V }]", "allow.sql = [V]", "allow.read = [V]",
             "allow.exec = [{ program = V, argv = [V], cwd = V, peer = V, env = { A = V }, secret_env = { B = V } }]",
+            "allow.exec = [{ program = \"x\", argv = [], secret_file = { C = V }, read = [V], write = [V], sockets = [V], memory = V }]",
             "allow.env = [V]", "allow.secrets = [{ name = V, to = V, header = V, format = V }]", "allow.artifacts = [V]",
             "plugin = V", "timeout = V", "check = V", "for_each = { in = V }", "[peers]\np = { url = V, tls = V }",
             "[secrets]\ns.file = V", "[secrets]\ns.env = V", "[inputs]\ni = { pattern = V, default = V }", "[sets.s]\nk = V",

@@ -14,8 +14,8 @@ use pipe_core::{
     stage::Stage,
 };
 use pipe_pipeline::{
-    Checked, NotifyEvent, PluginSource, RollbackEntry, RunFacts, SecretSource, Selection, Tls, check, json_schema,
-    parse,
+    Checked, NotifyEvent, PeerKind, PluginSource, RollbackEntry, RunFacts, SecretSource, Selection, Tls, check,
+    json_schema, parse,
 };
 use serde_json::{Value, json};
 
@@ -112,6 +112,11 @@ fn the_sample_becomes_a_pipeline() {
     assert_eq!(rollback, ["undo deploy true", "undo migrate false", "run smoke verify", "run errors after verify"]);
     assert_eq!(pipeline.notifications[0].on[1], NotifyEvent::RollbackStarted);
     assert_eq!(pipeline.notifications[0].step.id.to_string(), "notify 1");
+    assert_eq!(
+        pipeline.notifications[0].step.grant.lines()[1],
+        r#"allow.mail = [{ peer = "smtp", from = "deploy@hms.example", to = ["*@production.hms.example"] }]"#
+    );
+    assert_eq!((pipeline.peers["smtp"].kind(), pipeline.peers["smtp"].tls), (PeerKind::Mail, Tls::VerifyFull));
     assert_eq!(pipeline.calls().count(), 8 + 2 + 1);
 }
 
@@ -199,6 +204,7 @@ fn the_schema_for_editors_takes_the_sample_and_no_slip() {
         "undo =|unod =",
         "on = [\"succeeded\"|on = [\"success\"",
         "backup.file|backup.fil",
+        "from = \"deploy@|form = \"deploy@",
     ] {
         let (right, wrong) = slip.split_once('|').unwrap();
         assert!(HMS.contains(right), "{right}");

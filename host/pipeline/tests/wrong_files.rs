@@ -75,7 +75,6 @@ fn shapes() {
             ("waves = []", "not-yet", "waves", ""),
             ("in_flight = \"retry\"", "not-yet", "in_flight", ""),
             ("gate = { role = \"lead\" }", "not-yet", "gate", ""),
-            ("allow.reveal = []", "not-yet", "reveal", ""),
             ("allow.tcp = []", "not-yet", "tcp", ""),
             ("[watch]", "not-yet", "watch", ""),
             ("[roles]", "not-yet", "roles", ""),
@@ -117,6 +116,15 @@ fn shapes() {
             ("[secrets]\ns = { env = \"A\", file = \"b\" }", "conflict", "file", ""),
             ("[secrets]\ns.evn = \"A\"", "unknown-key", "evn", "did you mean `env`?"),
             ("[env.production]", "unknown-environment", "production", ""),
+            ("limits.memory = 256", "bad-unit", "256", "`memory = \"256MiB\"`"),
+            ("limits.bytes_in = \"5TB\"", "bad-value", "\"5TB\"", ""),
+            ("limits.bytes_out = \"0B\"", "bad-value", "\"0B\"", ""),
+            ("limits.artifact = \"1\"", "bad-unit", "\"1\"", "GiB"),
+            ("limits.handles = \"5\"", "wrong-type", "\"5\"", ""),
+            ("limits.handles = 0", "bad-value", "0", ""),
+            ("limits.log_lines = 10_001", "bad-value", "10_001", ""),
+            ("limits.sockets = 5", "unknown-key", "sockets", ""),
+            ("[limits]\ntables = -1", "bad-value", "-1", ""),
             ("name = \"a\"", "syntax", "name", "a key stands once"),
         ],
     );
@@ -219,6 +227,7 @@ fn references() {
 fn grants() {
     let start = "name = \"x\"\n[secrets]\ndb.env = \"DB_PASSWORD\"\nk8s.file = \"/run/secrets/k8s\"\n[peers]\n\
                  main = { url = \"postgres://u@db.example/d\", password = \"db\" }\nk8s = { url = \"https://kube.example\" }\n\
+                 smtp = { url = \"smtp://u@mail.example\", password = \"db\" }\n[inputs]\nwho = { default = \"*\" }\n\
                  [[step]]\nname = \"a\"\nstage = \"backup\"\n[[step]]\nname = \"b\"\nstage = \"verify\"\n";
     assert_all(
         start,
@@ -242,6 +251,56 @@ fn grants() {
             ("allow.sql = [\"read k8s\"]", "peer-kind", "\"read k8s\"", "allow.http"),
             ("allow.sql = [\"raed main\"]", "bad-rule", "raed", ""),
             ("allow.sql = [\"write mian\"]", "unknown-peer", "\"write mian\"", "did you mean `main`?"),
+            ("allow.http = [\"GET smtp:/x\"]", "peer-kind", "\"GET smtp:/x\"", "allow.mail"),
+            ("allow.sql = [\"read smtp\"]", "peer-kind", "\"read smtp\"", "allow.mail"),
+            ("allow.exec = [{ program = \"x\", argv = [], peer = \"smtp\" }]", "peer-kind", "\"smtp\"", "allow.mail"),
+            ("allow.mail = [\"ops@x\"]", "wrong-type", "\"ops@x\"", ""),
+            (
+                "allow.mail = [{ peer = \"smtp\", from = \"a@x\" }]",
+                "missing-key",
+                "{ peer = \"smtp\", from = \"a@x\" }",
+                "to = [",
+            ),
+            (
+                "allow.mail = [{ peer = \"main\", from = \"a@x\", to = [\"b@x\"] }]",
+                "peer-kind",
+                "\"main\"",
+                "allow.sql",
+            ),
+            (
+                "allow.mail = [{ peer = \"smpt\", from = \"a@x\", to = [\"b@x\"] }]",
+                "unknown-peer",
+                "\"smpt\"",
+                "did you mean `smtp`?",
+            ),
+            ("allow.mail = [{ peer = \"SMTP\", from = \"a@x\", to = [\"b@x\"] }]", "bad-rule", "\"SMTP\"", "`smtp`"),
+            ("allow.mail = [{ peer = \"smtp\", from = \"*@x\", to = [\"b@x\"] }]", "bad-rule", "*", "without quotes"),
+            (
+                "allow.mail = [{ peer = \"smtp\", from = \"a@x\", to = [\"ops-*@x\"] }]",
+                "bad-rule",
+                "*",
+                "*@hospital.example",
+            ),
+            (
+                "allow.mail = [{ peer = \"smtp\", from = \"a@x\", to = [] }]",
+                "bad-rule",
+                "{ peer = \"smtp\", from = \"a@x\", to = [] }",
+                "to = [",
+            ),
+            (
+                "allow.mail = [{ peer = \"smtp\", from = \"a@x\", to = [\"b@x\"], subject = \"x\" }]",
+                "unknown-key",
+                "subject",
+                "",
+            ),
+            (
+                "allow.mail = [{ peer = \"smtp\", from = \"a@x\", to = [\"${inputs.who}@x\"] }]",
+                "reference-value",
+                "${inputs.who}",
+                "",
+            ),
+            ("allow.reveal = [\"nope\"]", "unknown-secret", "\"nope\"", "`db`, `k8s`"),
+            ("allow.reveal = [\"*\"]", "bad-rule", "*", "one by one"),
             ("allow.env = [\"DB_PASSWORD\"]", "reveals-secret", "\"DB_PASSWORD\"", "allow.secrets"),
             ("allow.env = [\"DB_*\"]", "bad-rule", "*", ""),
             ("allow.read = [\"/run/secrets\"]", "reveals-secret", "\"/run/secrets\"", "allow.secrets"),
@@ -261,6 +320,42 @@ fn grants() {
             ("allow.exec = [{ program = \"x\" }]", "missing-key", "{ program = \"x\" }", "argv = []"),
             ("allow.exec = [{ program = \"a/b\", argv = [] }]", "bad-rule", "\"a/b\"", ""),
             ("allow.exec = [{ program = \"x\", argv = [], user = \"root\" }]", "not-yet", "user", ""),
+            ("allow.exec = [{ program = \"x\", argv = [], ports = [70000] }]", "bad-value", "70000", "65535"),
+            ("allow.exec = [{ program = \"x\", argv = [], ports = [\"443\"] }]", "wrong-type", "\"443\"", ""),
+            (
+                "allow.exec = [{ program = \"x\", argv = [], ports = [0] }]",
+                "bad-rule",
+                "{ program = \"x\", argv = [], ports = [0] }",
+                "",
+            ),
+            ("allow.exec = [{ program = \"x\", argv = [], memory = 512 }]", "bad-unit", "512", "512MiB"),
+            (
+                "allow.exec = [{ program = \"x\", argv = [], memory = \"1MiB\" }]",
+                "bad-rule",
+                "{ program = \"x\", argv = [], memory = \"1MiB\" }",
+                "",
+            ),
+            ("allow.exec = [{ program = \"x\", argv = [], cpu = 10 }]", "bad-unit", "10", "10s"),
+            ("allow.exec = [{ program = \"x\", argv = [], open_files = -1 }]", "bad-value", "-1", ""),
+            ("allow.exec = [{ program = \"x\", argv = [], read = [\"\"] }]", "bad-rule", "\"\"", ""),
+            (
+                "allow.exec = [{ program = \"x\", argv = [], read = [\"/run/secrets\"] }]",
+                "reveals-secret",
+                "\"/run/secrets\"",
+                "",
+            ),
+            (
+                "allow.exec = [{ program = \"x\", argv = [], cwd = \"/run/secrets\" }]",
+                "reveals-secret",
+                "\"/run/secrets\"",
+                "",
+            ),
+            (
+                "allow.exec = [{ program = \"x\", argv = [], secret_file = { A = \"nope\" } }]",
+                "unknown-secret",
+                "\"nope\"",
+                "",
+            ),
             (
                 "allow.exec = [{ program = \"x\", argv = [], secret_env = { A = \"nope\" } }]",
                 "unknown-secret",
@@ -284,6 +379,38 @@ fn grants() {
             ("[[rollback]]\nundo = \"c\"", "unknown-step", "\"c\"", "`a`"),
         ],
     );
+}
+
+#[test]
+fn the_source_of_a_secret_is_granted_with_the_secret_alone() {
+    let start = "name = \"x\"\n[secrets]\ndb.env = \"DB_PASSWORD\"\nk8s.file = \"/run/secrets/k8s\"\n\
+                 [[step]]\nname = \"a\"\nstage = \"verify\"\n";
+    let found = |allow: &str| match checked(&format!("{start}{allow}"), &selection(None, &[])) {
+        Ok(checked) => (true, checked.warnings),
+        Err(diagnostics) => (false, diagnostics),
+    };
+    for (allow, revealed) in [
+        ("allow.reveal = [\"db\"]\nallow.env = [\"DB_PASSWORD\"]", &["\"db\""][..]),
+        ("allow.read = [\"/run/secrets/\"]\nallow.reveal = [\"k8s\"]", &["\"k8s\""]),
+        (
+            "allow.reveal = [\"k8s\", \"db\"]\nallow.write = [\"/\"]\nallow.env = [\"DB_PASSWORD\"]",
+            &["\"k8s\"", "\"db\""],
+        ),
+    ] {
+        let (sound, warnings) = found(allow);
+        assert!(sound, "{}", shown(&warnings));
+        assert!(warnings.iter().all(|warning| warning.code == "plaintext-secret"), "{}", shown(&warnings));
+        assert_eq!(warnings.iter().map(under).collect::<Vec<_>>(), revealed);
+    }
+    for (allow, place, line) in [
+        ("allow.reveal = [\"k8s\"]\nallow.env = [\"DB_PASSWORD\"]", "\"DB_PASSWORD\"", "allow.reveal = [\"db\"]"),
+        ("allow.reveal = [\"db\"]\nallow.write = [\"/run\"]", "\"/run\"", "allow.reveal = [\"k8s\"]"),
+    ] {
+        let (sound, diagnostics) = found(allow);
+        let refused = diagnostics.iter().find(|diagnostic| diagnostic.code == "reveals-secret").unwrap();
+        assert!(!sound && under(refused) == place, "{}", shown(&diagnostics));
+        assert!(refused.hints.iter().any(|hint| hint.contains(line)), "{}", shown(&diagnostics));
+    }
 }
 
 #[test]
@@ -353,6 +480,32 @@ fn peers() {
                 "\"10.0.0.0\"",
                 "10.0.0.0/32",
             ),
+            (
+                "p = { url = \"smtp://u:hunter2@x.example\" }",
+                "password-in-url",
+                "\"smtp://u:hunter2@x.example\"",
+                "[secrets]",
+            ),
+            ("p = { url = \"smtp://u@x.example\" }", "missing-key", "\"smtp://u@x.example\"", "password = "),
+            ("p = { url = \"smtp://x.example\", password = \"token\" }", "conflict", "\"token\"", ""),
+            ("p = { url = \"smtp://x.example\", bearer = \"token\" }", "conflict", "\"token\"", ""),
+            ("p = { url = \"smtps://x.example\", tls = \"disable\" }", "conflict", "\"disable\"", ""),
+            ("p = { url = \"smtp://x.example\", tls = \"disable\" }", "plaintext", "\"disable\"", "this machine"),
+            (
+                "p = { url = \"smtp://x.example\", tls = \"disable\", addresses = [\"10.0.0.0/8\"] }",
+                "plaintext",
+                "\"disable\"",
+                "",
+            ),
+            (
+                "p = { url = \"smtp://x.example/inbox\" }",
+                "bad-peer",
+                "\"smtp://x.example/inbox\"",
+                "smtp://user@host:587",
+            ),
+            ("p = { url = \"smtp:x.example\" }", "bad-peer", "\"smtp:x.example\"", ""),
+            ("p = { url = \"smtps://127.0.0.1\" }", "private-address", "\"smtps://127.0.0.1\"", "127.0.0.1/32"),
+            ("p = { url = \"mailto:a@x.example\" }", "bad-peer", "\"mailto:a@x.example\"", ""),
             ("P = { url = \"https://x.example\" }", "bad-name", "P", "`p`"),
             ("artifacts = { url = \"https://x.example\" }", "bad-name", "artifacts", ""),
             ("p = { url = \"https://x.example\", ul = 1 }", "unknown-key", "ul", "`url`"),

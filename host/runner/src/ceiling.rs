@@ -79,6 +79,11 @@ impl<'p> Holding<'p> {
     }
 }
 
+/// Whether programs run where the kernel cannot confine them: only where a policy says so, and no other says otherwise.
+pub(crate) fn unconfined(policies: &[Policy]) -> bool {
+    !policies.is_empty() && policies.iter().all(|policy| policy.ceiling.require.unconfined_programs)
+}
+
 /// More than anybody reads at once.
 const MOST_PROBLEMS: usize = 100;
 
@@ -122,8 +127,47 @@ fn resolved(grant: &Grant, pipeline: &Pipeline) -> Grant {
     for rule in grant.read.iter_mut().chain(&mut grant.write).chain(&mut grant.disk) {
         rule.resolved = resolve(&pipeline.base, &rule.resolved);
     }
-    for cwd in grant.exec.iter_mut().filter_map(|rule| rule.cwd.as_mut()) {
-        *cwd = resolve(&pipeline.base, &*cwd).to_string_lossy().into_owned();
+    for rule in &mut grant.exec {
+        if let Some(cwd) = &mut rule.cwd {
+            *cwd = resolve(&pipeline.base, &*cwd).to_string_lossy().into_owned();
+        }
+        for path in rule.read.iter_mut().chain(&mut rule.write).chain(&mut rule.sockets) {
+            path.resolved = resolve(&pipeline.base, &path.resolved);
+        }
     }
     grant
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Policies with these requirements.
+    fn policies(requirements: &[&str]) -> Vec<Policy> {
+        let folder = std::env::temp_dir().join(format!("pipe-policies-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let read = |(index, require): (usize, &&str)| {
+            let path = folder.join(format!("{index}.toml"));
+            std::fs::write(&path, format!("[[allow]]\nany = [\"*\"]\n[require]\n{require}\n")).unwrap();
+            pipe_pipeline::policy(&path).unwrap()
+        };
+        let read = requirements.iter().enumerate().map(read).collect();
+        std::fs::remove_dir_all(&folder).unwrap();
+        read
+    }
+
+    #[test]
+    fn programs_run_unconfined_where_every_policy_says_so_and_there_is_one() {
+        let (report, refuse) = ("unconfined_programs = \"report\"", "unconfined_programs = \"refuse\"");
+        for (requirements, run) in [
+            (&[][..], false),
+            (&[report], true),
+            (&[refuse], false),
+            (&[""], false),
+            (&[report, report], true),
+            (&[report, ""], false),
+        ] {
+            assert_eq!(unconfined(&policies(requirements)), run, "{requirements:?}");
+        }
+    }
 }

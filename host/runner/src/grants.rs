@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use pipe_capability::grant::Grant;
+use pipe_capability::{grant::Grant, path::PathRule};
 use pipe_core::{diagnostic::Diagnostic, id::StepId};
-use pipe_effects::path::{OwnPlaces, canonical_grant};
+use pipe_effects::path::{OwnPlaces, canonical_grant, resolve};
 use pipe_pipeline::{Pipeline, PluginSource};
 
 use crate::prepare::{Settings, all_steps};
@@ -21,20 +22,52 @@ pub(crate) fn canonical(
 ) -> Result<BTreeMap<StepId, Arc<Grant>>, Vec<Diagnostic>> {
     let mut grants = BTreeMap::new();
     let mut problems = Vec::new();
+    let mut written: Vec<PathBuf> = Vec::new();
     for step in all_steps(pipeline) {
-        match canonical_grant(step.grant.clone(), &pipeline.base, OwnPlaces { unwritable, unreadable }) {
-            Ok(grant) => {
+        let mut grant = step.grant.clone();
+        let to_come = to_come(&mut grant, &pipeline.base, &written);
+        match canonical_grant(grant, &pipeline.base, OwnPlaces { unwritable, unreadable }) {
+            Ok(mut grant) => {
+                written.extend(grant.write.iter().map(|rule| rule.resolved.clone()));
+                grant.read.extend(to_come);
                 grants.insert(step.id.clone(), Arc::new(grant));
             }
             Err(error) => {
                 let message = format!("step \"{}\": {error}", step.id);
-                let mut problem = Diagnostic::error("grant-refused", message).at(&pipeline.file, step.span.clone(), "");
+                let span = rule_span(&pipeline.file.text, &step.span, error.written());
+                let mut problem = Diagnostic::error("grant-refused", message).at(&pipeline.file, span, "");
                 problem.hints.extend(error.hint());
                 problems.push(problem);
             }
         }
     }
     if problems.is_empty() { Ok(grants) } else { Err(problems) }
+}
+
+/// Takes out of a grant what it may read and what an earlier step is yet to make: nothing is there, and it lies in what that
+/// step may write, which is nothing of pipe's own.
+fn to_come(grant: &mut Grant, base: &Path, written: &[PathBuf]) -> Vec<PathRule> {
+    let is_to_come = |rule: &mut PathRule| {
+        let resolved = resolve(base, &rule.resolved);
+        let found = !resolved.exists() && written.iter().any(|written| resolved.starts_with(written));
+        if found {
+            rule.resolved = resolved;
+        }
+        found
+    };
+    grant.read.extract_if(.., is_to_come).collect()
+}
+
+/// Where a rule stands in a step: its text in quotes, before the next part of the file begins. The step itself, where a reference
+/// in the rule makes the file say something else.
+fn rule_span(text: &str, step: &Range<usize>, written: &str) -> Range<usize> {
+    let rest = text.get(step.end..).unwrap_or_default();
+    let own = &rest[..rest.find("\n[").unwrap_or(rest.len())];
+    let found = ['"', '\''].into_iter().filter_map(|quote| {
+        let quoted = format!("{quote}{written}{quote}");
+        own.find(&quoted).map(|at| step.end + at..step.end + at + quoted.len())
+    });
+    found.min_by_key(|span| span.start).unwrap_or_else(|| step.clone())
 }
 
 /// What no grant may write: what makes pipe what it is.
@@ -66,4 +99,19 @@ fn beside(path: &Path) -> PathBuf {
 
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_found_in_its_own_step() {
+        let text = "[[step]]\nname = \"a\"\nallow.read = ['data', \"etc/${x}\"]\n[[step]]\nname = \"b\"\nallow.read = [\"other\"]\n";
+        let step = 16..19;
+        assert_eq!(&text[step.clone()], "\"a\"");
+        assert_eq!(&text[rule_span(text, &step, "data")], "'data'");
+        assert_eq!(rule_span(text, &step, "other"), step, "that is another step's");
+        assert_eq!(rule_span(text, &step, "etc/app"), step, "the file says it with a reference");
+    }
 }

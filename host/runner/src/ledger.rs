@@ -17,7 +17,7 @@ use pipe_core::{
     id::StepId,
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
-use pipe_journal::JournalError;
+use pipe_journal::{Durability, JournalError};
 use tokio::sync::OnceCell;
 
 use crate::record::Recorder;
@@ -71,6 +71,17 @@ impl StepLedger {
         }
     }
 
+    fn check(&self) -> Result<(), LedgerError> {
+        match self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(broken) => Err(LedgerError(broken)),
+            None => Ok(()),
+        }
+    }
+
+    fn event(&self, used: Use) -> EventKind {
+        EventKind::Used { step: self.step.clone(), used }
+    }
+
     async fn touch(&self) -> Result<(), JournalError> {
         // From here on nobody may say that nothing was touched, whatever becomes of the record; and whoever comes next
         // writes it where this one could not.
@@ -88,18 +99,32 @@ fn ledger_error(error: JournalError) -> LedgerError {
 #[async_trait]
 impl Ledger for StepLedger {
     async fn used(&self, used: Use) -> Result<(), LedgerError> {
-        if let Some(broken) = self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(LedgerError(broken));
-        }
+        self.check()?;
         if used.effect {
             self.touch().await.map_err(ledger_error)?;
         }
         // Files are written by the thousand. The attempt is known to write before the first of them; the others follow.
         let repeated = used.word == "write" && self.wrote.swap(true, Ordering::SeqCst);
         let durable = used.effect && !repeated;
-        let kind = EventKind::Used { step: self.step.clone(), used };
+        let kind = self.event(used);
         let written = if durable { self.recorder.durable(kind).await } else { self.recorder.soon(kind).await };
         written.map_err(ledger_error)
+    }
+
+    async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
+        self.check()?;
+        let effect = uses.iter().any(|used| used.effect);
+        if effect {
+            self.touch().await.map_err(ledger_error)?;
+        }
+        let kinds = uses.into_iter().map(|used| self.event(used)).collect();
+        let durability = if effect { Durability::Durable } else { Durability::Soon };
+        self.recorder.all(kinds, durability).await.map_err(ledger_error)
+    }
+
+    fn used_at_once(&self, used: Use) -> Result<(), LedgerError> {
+        self.check()?;
+        self.recorder.at_once(self.event(used)).map_err(ledger_error)
     }
 
     async fn denied(&self, refusal: Refusal) {

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipe_core::{digest::Digest, event::PlannedStep};
+use pipe_core::{digest::Digest, event::PlannedStep, limits::Limits};
 use pipe_pipeline::{Pipeline, Policy, RollbackEntry, Step};
-use pipe_sandbox::Limits;
 use serde::Serialize;
 
 /// What a planned call is for.
@@ -31,8 +30,8 @@ pub struct PlanEntry {
     pub timeout_ms: u64,
     /// Attempts.
     pub attempts: u32,
-    /// Linear memory, in bytes.
-    pub memory_bytes: usize,
+    /// What one attempt may take beside its time: bytes and numbers.
+    pub limits: Limits,
     /// sha256 of the settings as far as they are known before the run.
     pub settings_digest: Digest,
 }
@@ -71,7 +70,7 @@ impl Plan {
             planned: planned(step),
             timeout_ms: u64::try_from(step.timeout.as_millis()).unwrap_or(u64::MAX),
             attempts: step.retry.attempts,
-            memory_bytes: Limits::default().memory_bytes,
+            limits: step.limits,
             settings_digest: settings_digest(step),
         };
         let rollback_steps = pipeline.rollback.iter().flatten().filter_map(|item| match item {

@@ -1,7 +1,12 @@
 //! Everything knowable, checked before the first step: plugins, settings, grants, secrets, places.
 
 use std::{
-    borrow::Cow, collections::BTreeMap, ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf,
+    borrow::Cow,
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,7 +19,10 @@ use pipe_core::{
     redact::Redactor,
     stage::Stage,
 };
-use pipe_effects::world::{Peer, TlsMode, World};
+use pipe_effects::{
+    path::resolve,
+    world::{Peer, TlsMode, World},
+};
 use pipe_journal::Journal;
 use pipe_pipeline::{
     PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
@@ -167,11 +175,13 @@ pub async fn prepare(
         peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect(),
         secrets,
         redactor,
+        proofs: Some(journal.proof_key()?),
         environment: settings.environment,
         base: pipeline.base.clone(),
         artifacts,
         supervisor: settings.supervisor,
         protected,
+        unconfined: ceiling::unconfined(&settings.policies),
     };
     let plan = Plan::new(&pipeline, &settings.policies, |step| planned(&plugins, step));
     Ok(Prepared {
@@ -212,20 +222,47 @@ impl Prepared {
         planned(&self.plugins, step).plugin
     }
 
-    /// The first event of the run.
-    pub(crate) fn started_event(&self) -> EventKind {
-        EventKind::RunStarted {
+    /// The first events of the run: one, unless it has more steps than one can hold.
+    pub(crate) fn started_events(&self) -> Vec<EventKind> {
+        let mut portions = portions(self.plan.entries.iter().map(|entry| entry.planned.clone()));
+        let steps = if portions.is_empty() { Vec::new() } else { portions.remove(0) };
+        let started = EventKind::RunStarted {
             pipeline: self.pipeline.name.clone(),
             environment: self.pipeline.environment.clone(),
             pipeline_digest: self.plan.pipeline_digest,
             plan_digest: self.plan.digest(),
             pipe_version: self.version.clone(),
             actor: self.actor.clone(),
+            boot: pipe_journal::boot_id(),
             inputs: self.pipeline.inputs.clone(),
             policies: self.plan.policies.clone(),
-            steps: self.plan.entries.iter().map(|entry| entry.planned.clone()).collect(),
+            further: portions.iter().map(|steps| steps.len() as u64).sum(),
+            steps,
+        };
+        std::iter::once(started).chain(portions.into_iter().map(|steps| EventKind::Planned { steps })).collect()
+    }
+}
+
+/// The most bytes of planned steps in one event, which has 1 MiB for everything.
+const LARGEST_PORTION: usize = 256 << 10;
+
+/// The steps in portions that one event can hold. A step that is larger by itself is a portion of its own.
+fn portions(steps: impl Iterator<Item = PlannedStep>) -> Vec<Vec<PlannedStep>> {
+    let (mut portions, mut left) = (Vec::<Vec<PlannedStep>>::new(), 0);
+    for step in steps {
+        let bytes = serde_json::to_vec(&step).map_or(LARGEST_PORTION, |text| text.len() + 1);
+        match portions.last_mut() {
+            Some(portion) if bytes <= left => {
+                left -= bytes;
+                portion.push(step);
+            }
+            _ => {
+                left = LARGEST_PORTION.saturating_sub(bytes);
+                portions.push(vec![step]);
+            }
         }
     }
+    portions
 }
 
 /// What is known of a plugin that is accepted, or why it is not.
@@ -248,6 +285,7 @@ fn peer(name: &str, spec: &PeerSpec) -> Peer {
         },
         ca: spec.ca.clone(),
         addresses: spec.addresses.clone(),
+        pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
     }
 }
 
@@ -263,6 +301,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
         },
         reversible: plugin.is_some_and(|plugin| plugin.contract.undo) && !step.irreversible,
         grant: step.grant.lines(),
+        reveals: step.grant.reveal.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -283,4 +322,36 @@ fn at_plugin(pipeline: &Pipeline, name: &str, code: &'static str, message: Strin
     }
     problem.hints.extend(hint);
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(number: usize, grant: usize) -> PlannedStep {
+        PlannedStep {
+            step: StepId::new(format!("step {number}")),
+            stage: Stage::Verify,
+            plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
+            reversible: false,
+            grant: vec!["x".repeat(grant)],
+            reveals: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn steps_come_in_portions_that_fit_and_in_order() {
+        assert!(portions(std::iter::empty()).is_empty());
+        assert_eq!(portions((0..5).map(|number| step(number, 10))).len(), 1, "a pipeline as people write it");
+        let all: Vec<PlannedStep> = (0..2_000).map(|number| step(number, 1_000)).collect();
+        let made = portions(all.iter().cloned());
+        assert!(made.len() > 4, "{}", made.len());
+        for portion in &made {
+            assert!(serde_json::to_vec(portion).unwrap().len() <= LARGEST_PORTION + 2);
+        }
+        assert_eq!(made.concat(), all);
+        let sizes: Vec<usize> =
+            portions([step(0, 1), step(1, LARGEST_PORTION), step(2, 1)].into_iter()).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, 1, 1], "one that is too large is too large by itself");
+    }
 }

@@ -29,15 +29,20 @@ impl Recorder {
 
     /// Returns when the event is on stable storage.
     pub(crate) async fn durable(&self, kind: EventKind) -> Result<(), JournalError> {
-        self.journal.append(&self.run, vec![kind.clone()], Durability::Durable).await?;
-        self.tell(kind);
-        Ok(())
+        self.all(vec![kind], Durability::Durable).await
     }
 
     /// Returns when the event is accepted; it is on stable storage soon. Waits while too many others do.
     pub(crate) async fn soon(&self, kind: EventKind) -> Result<(), JournalError> {
-        self.journal.append(&self.run, vec![kind.clone()], Durability::Soon).await?;
-        self.tell(kind);
+        self.all(vec![kind], Durability::Soon).await
+    }
+
+    /// The same for several events: all of them are kept, or none.
+    pub(crate) async fn all(&self, kinds: Vec<EventKind>, durability: Durability) -> Result<(), JournalError> {
+        self.journal.append(&self.run, kinds.clone(), durability).await?;
+        for kind in kinds {
+            self.tell(kind);
+        }
         Ok(())
     }
 

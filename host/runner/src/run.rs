@@ -7,6 +7,7 @@ use pipe_core::{
     id::StepId,
     report::{Failure, FailureKind},
 };
+use pipe_journal::Durability;
 use pipe_pipeline::NotifyEvent;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,7 @@ pub async fn run(
 ) -> Result<RunResult, RunError> {
     let began = Instant::now();
     let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer);
-    recorder.durable(prepared.started_event()).await?;
+    recorder.all(prepared.started_events(), Durability::Durable).await?;
     let stepper = Stepper { prepared, recorder: &recorder, interrupt };
     stepper.announce(NotifyEvent::Started, "running", "").await?;
     let (outcome, reason) = match stepper.steps().await? {

@@ -27,7 +27,11 @@ pub(crate) fn resolve(
                 values.insert(name.clone(), value);
             }
             Err((problem, hint)) => {
-                missing.push(Diagnostic::error("secret-missing", format!("secret `{name}`: {problem}")).hint(hint));
+                let missed = Diagnostic::error("secret-missing", format!("secret `{name}`: {problem}")).hint(hint);
+                missing.push(match pipeline.secret_spans.get(name) {
+                    Some(span) => missed.at(&pipeline.file, span.clone(), "declared here"),
+                    None => missed,
+                });
             }
         }
     }

@@ -15,7 +15,7 @@ use pipe_core::{
 use pipe_effects::session::Session;
 use pipe_journal::JournalError;
 use pipe_pipeline::{Step, validate_resolved};
-use pipe_sandbox::{BackupArtifact, Call, CallContext, Limits};
+use pipe_sandbox::{BackupArtifact, Call, CallContext};
 use tokio_util::sync::CancellationToken;
 
 use crate::{ledger::StepLedger, prepare::Prepared, record::Recorder};
@@ -111,15 +111,15 @@ impl Stepper<'_> {
             return Attempt { result: Err(refused("its plugin was not loaded".to_owned())), touched: false };
         };
         let ledger = Arc::new(StepLedger::new(self.recorder.clone(), step.id.clone(), attempt));
-        let session = Arc::new(Session::new(
+        let session = Session::new(
             step.id.clone(),
             self.prepared.grant(step),
             Arc::clone(&self.prepared.world),
             Arc::<StepLedger>::clone(&ledger),
-        ));
-        let limits = Limits { deadline: step.timeout, ..Limits::default() };
+        );
+        let session = Arc::new(session.limited(step.limits));
         let context = self.context(step, attempt, settings);
-        let made = self.prepared.sandbox.call(plugin, call, context, Arc::clone(&session), limits);
+        let made = self.prepared.sandbox.call(plugin, call, context, Arc::clone(&session), step.timeout);
         tokio::pin!(made);
         let result = loop {
             tokio::select! {

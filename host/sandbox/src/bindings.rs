@@ -12,6 +12,7 @@ pub mod host {
         imports: {
             "pipe:host/log.write": trappable,
             "pipe:host/log.progress": trappable,
+            "pipe:host/run.remaining-ms": trappable,
             "pipe:host/sql.[method]connection.dialect": trappable,
             default: async | trappable,
         },

@@ -4,14 +4,17 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use pipe_core::{
     digest::Digest,
     event::LogLevel,
+    limits::Limit,
     report::{Failure, FailureKind, Finding, StageReport},
 };
 use pipe_effects::session::{Overrun, Session};
+use tokio::time::Instant;
 use wasmtime::{
     Store,
     component::{ResourceTable, ResourceTableError},
@@ -24,9 +27,9 @@ use crate::{
     convert,
     filesystem::Fence,
     http::Sender,
-    limits::{Limiter, Limits},
+    limits::{HOST_CALL_BYTES, Limiter},
     lines::{LineBudget, Output},
-    plugin::{Description, Plugin, Sandbox, SandboxError, StagePre, one_line},
+    plugin::{Description, Plugin, Sandbox, SandboxError, StagePre},
     report,
     state::State,
 };
@@ -126,7 +129,8 @@ pub enum Call {
 }
 
 impl Sandbox {
-    /// Calls a stage, and returns when nothing of the call is going on any more: at the deadline the guest is stopped, the
+    /// Calls a stage within the session's limits, and returns when nothing of the call is going on any more: at the deadline,
+    /// the wall time over guest code and host calls, the guest is stopped, the
     /// Store is dropped, and every host operation has ended.
     ///
     /// # Errors
@@ -138,23 +142,24 @@ impl Sandbox {
         call: Call,
         context: CallContext,
         session: Arc<Session>,
-        limits: Limits,
+        deadline: Duration,
     ) -> Result<StageReport, Failure> {
         let stored = Arc::new(Mutex::new(HashSet::new()));
         let stage = if matches!(call, Call::Undo { .. }) { None } else { Some(plugin.contract.stage) };
-        let result = match self.store(&session, limits, &stored, WasiCtxBuilder::new()) {
+        let result = match self.store(&session, &stored, WasiCtxBuilder::new()) {
             Ok(mut store) => {
-                let context = convert::context(context, limits.deadline);
-                let ended = self.bounded(&session, limits, dispatch(&mut store, plugin, call, context)).await;
+                store.data_mut().ends = Some(Instant::now() + deadline);
+                let context = convert::context(context, deadline);
+                let ended = self.bounded(&session, deadline, dispatch(&mut store, plugin, call, context)).await;
                 judge(&store, ended)
             }
             Err(error) => Err(host_failure(FailureKind::Other, format!("cannot set up the call: {error}"))),
         };
         // The Store is gone here. Only what the host does on the guest's behalf may still be going on.
         session.close().await;
-        let report = result.map_err(|failure| report::checked_failure(failure, &limits, &session.world.redactor))?;
+        let report = result.map_err(|failure| report::checked_failure(failure, &session.world.redactor))?;
         let stored = stored.lock().map(|stored| stored.clone()).unwrap_or_default();
-        report::checked(report, stage, &limits, &stored, &session.world.redactor)
+        report::checked(report, stage, &stored, &session.world.redactor)
     }
 
     /// Calls `describe` with a frozen clock and fixed randomness, and instantiates every other export as well, so that a
@@ -164,7 +169,7 @@ impl Sandbox {
         stage: &StagePre,
         undo: Option<&UndoablePre<State>>,
         session: Arc<Session>,
-        limits: Limits,
+        deadline: Duration,
     ) -> Result<Description, Failure> {
         let mut builder = WasiCtxBuilder::new();
         builder
@@ -174,10 +179,10 @@ impl Sandbox {
             .insecure_random(Deterministic::new(vec![4]))
             .insecure_random_seed(4);
         let mut store = self
-            .store(&session, limits, &Arc::default(), builder)
+            .store(&session, &Arc::default(), builder)
             .map_err(|error| host_failure(FailureKind::Other, error.to_string()))?;
         let described = self
-            .bounded(&session, limits, async {
+            .bounded(&session, deadline, async {
                 if let Some(undo) = undo {
                     undo.instantiate_async(&mut store).await?;
                 }
@@ -194,25 +199,26 @@ impl Sandbox {
     fn store(
         &self,
         session: &Arc<Session>,
-        limits: Limits,
         stored: &Arc<Mutex<HashSet<Digest>>>,
         mut builder: WasiCtxBuilder,
     ) -> Result<Store<State>, SandboxError> {
-        let lines = LineBudget::new(Arc::clone(session), limits.log_lines, limits.log_bytes);
+        let lines = LineBudget::new(Arc::clone(session));
         builder
             .stdout(Output::new(lines.clone(), LogLevel::Info))
             .stderr(Output::new(lines.clone(), LogLevel::Warning));
-        builder.envs(&session.granted_variables()).max_random_size(1 << 20);
-        let fence = Fence::new(Arc::clone(session), &mut builder, &self.nowhere)
-            .map_err(|error| SandboxError::Engine(one_line(&error)))?;
+        builder.max_random_size(1 << 20);
+        let fence = Fence::new(Arc::clone(session), &self.nowhere).map_err(SandboxError::Grant)?;
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles);
+        let limiter = Limiter::new(*session.limits());
+        table.set_max_capacity(limiter.most(Limit::Handles));
         let state = State {
             session: Arc::clone(session),
-            limiter: Limiter::new(limits),
+            limiter,
             table,
             fence,
             lines,
+            variables: None,
+            ends: None,
             receipts: 0,
             stored: Arc::clone(stored),
             wasi: builder.build(),
@@ -221,7 +227,7 @@ impl Sandbox {
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limiter);
-        store.set_hostcall_fuel(limits.host_call_bytes);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         Ok(store)
@@ -231,7 +237,7 @@ impl Sandbox {
     async fn bounded<T>(
         &self,
         session: &Session,
-        limits: Limits,
+        deadline: Duration,
         guest: impl Future<Output = wasmtime::Result<T>>,
     ) -> Result<wasmtime::Result<T>, Failure> {
         let _running = self.ticker.running();
@@ -242,9 +248,9 @@ impl Sandbox {
                     host_failure(FailureKind::Interrupted, "interrupted by the operator".to_owned())
                 }))
             }
-            () = tokio::time::sleep(limits.deadline) => {
+            () = tokio::time::sleep(deadline) => {
                 session.cancellation().cancel();
-                let after = pipe_core::units::format_duration(limits.deadline);
+                let after = pipe_core::units::format_duration(deadline);
                 Err(Failure { retryable: true, ..host_failure(FailureKind::Deadline, format!("did not end within {after}")) })
             }
             // Whatever the guest makes of the end.
@@ -300,7 +306,13 @@ fn judge<T>(store: &Store<State>, ended: Result<wasmtime::Result<Result<T, Failu
     let what = match (error.downcast_ref::<wasmtime::Trap>(), cause.downcast_ref::<ResourceTableError>()) {
         (Some(trap), _) => format!("the plugin trapped: {trap}"),
         (None, Some(ResourceTableError::Full)) => {
-            format!("the plugin wanted more than {} open handles", store.data().limiter.limits.handles)
+            let limits = store.data().limiter.limits;
+            format!("the plugin wanted {}", limits.exceeded(Limit::Handles, "open handles"))
+        }
+        // wasmtime has no type for it.
+        (None, None) if cause.to_string().starts_with("resource limit exceeded: instance count") => {
+            let limits = store.data().limiter.limits;
+            format!("the plugin wanted {}", limits.exceeded(Limit::Instances, "core instances"))
         }
         (None, _) => format!("the plugin broke the contract: {cause}"),
     };
@@ -324,12 +336,12 @@ fn host_failure(kind: FailureKind, message: String) -> Failure {
 struct Frozen;
 
 impl HostWallClock for Frozen {
-    fn resolution(&self) -> std::time::Duration {
-        std::time::Duration::from_secs(1)
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
     }
 
-    fn now(&self) -> std::time::Duration {
-        std::time::Duration::ZERO
+    fn now(&self) -> Duration {
+        Duration::ZERO
     }
 }
 

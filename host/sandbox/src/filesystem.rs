@@ -3,8 +3,13 @@
 //! wasmtime keeps a guest inside its directories. What it cannot do is say which line of the pipeline file would have
 //! allowed a path: a path outside of every directory never reaches the host. So the guest also gets a directory `/`
 //! that holds nothing, and every path that is looked up there is decided by its place on the host.
+//!
+//! A guest sees the granted directories. A file that is granted by itself is reached through `/`: WASI knows no preopened
+//! files, and the directory that holds it would show more than the one name.
 
 mod delegate;
+mod door;
+mod stream;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,17 +17,21 @@ use std::{
     sync::Arc,
 };
 
-use pipe_capability::path::{PathRequest, PathRule};
-use pipe_effects::{path::resolve, session::Session};
+use pipe_capability::path::PathRequest;
+use pipe_effects::{
+    path::{resolve, resolve_to_name},
+    session::Session,
+};
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::{
-    FsPerms, WasiCtxBuilder,
     filesystem::{Descriptor, WasiFilesystemCtxView},
     p2::{
-        FsError, FsResult,
+        FsResult,
         bindings::filesystem::types::{DescriptorType, ErrorCode, HostDescriptor as _, PathFlags},
     },
 };
+
+use self::door::{Door, Way};
 
 /// Paths of which each use is recorded by itself; beyond it only the first use of a granted directory is.
 const MOST_PATHS: usize = 4_096;
@@ -32,34 +41,50 @@ const MOST_PATHS: usize = 4_096;
 pub(crate) enum Access {
     /// Looking at it.
     Read,
-    /// Changing, creating or removing it.
+    /// Changing what is in it, or creating it.
     Write,
+    /// Making, removing, moving or linking the name: the business of the directory that holds it.
+    Name,
+}
+
+impl Access {
+    fn changes(self) -> bool {
+        self != Self::Read
+    }
+}
+
+/// Whether a link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// It is.
+    Followed,
+    /// The link itself is meant.
+    Kept,
+}
+
+impl From<PathFlags> for Links {
+    fn from(flags: PathFlags) -> Self {
+        if flags.contains(PathFlags::SYMLINK_FOLLOW) { Self::Followed } else { Self::Kept }
+    }
 }
 
 /// Where an open directory of the guest lies.
 #[derive(Clone, Debug)]
 enum Place {
-    /// In a granted directory; its own path on the host, as far as the guest has named it.
+    /// In a granted directory; its own path on the host when it was opened.
     Granted { host: PathBuf, writable: bool },
     /// The directory `/` that holds nothing.
     Nowhere,
-}
-
-/// A granted directory as the guest sees it.
-struct Door {
-    guest: String,
-    host: PathBuf,
-    writable: bool,
-    /// Handle of its descriptor, once the guest has asked for its directories.
-    handle: Option<u32>,
 }
 
 /// What a guest may see of the file system, and where its handles lie.
 pub(crate) struct Fence {
     session: Arc<Session>,
     doors: Vec<Door>,
+    /// The directory that holds nothing.
+    nowhere: PathBuf,
     places: HashMap<u32, Place>,
-    recorded: HashSet<(Access, PathBuf)>,
+    recorded: HashSet<(bool, PathBuf)>,
 }
 
 /// Marks the fence as the data of `wasi:filesystem`.
@@ -76,50 +101,82 @@ pub(crate) struct FenceView<'a> {
 }
 
 impl Fence {
-    /// A fence with a door for every granted directory. `nowhere` is a directory that holds nothing.
-    pub(crate) fn new(session: Arc<Session>, builder: &mut WasiCtxBuilder, nowhere: &Path) -> wasmtime::Result<Self> {
-        builder.preopened_dir(nowhere, "/", FsPerms::ReadOnly)?;
+    /// A fence with a door for everything that is granted. `nowhere` is a directory that holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is granted leads elsewhere than when the run began, or cannot be opened. The text names the rule.
+    pub(crate) fn new(session: Arc<Session>, nowhere: &Path) -> Result<Self, String> {
         let mut doors: Vec<Door> = Vec::new();
         let rules = session.grant.write.iter().map(|rule| (rule, true));
         for (rule, writable) in rules.chain(session.grant.read.iter().map(|rule| (rule, false))) {
-            if doors.iter().any(|door| door.guest == rule.written) {
-                continue;
+            if !doors.iter().any(|door| door.host == rule.resolved) {
+                let door = Door::open(rule, writable).map_err(|error| format!("`{rule}`: {error}"))?;
+                doors.push(door);
             }
-            let perms = if writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-            builder.preopened_dir(&rule.resolved, &rule.written, perms)?;
-            doors.push(Door { guest: rule.written.clone(), host: rule.resolved.clone(), writable, handle: None });
         }
-        Ok(Self { session, doors, places: HashMap::new(), recorded: HashSet::new() })
+        let nowhere = nowhere.to_owned();
+        Ok(Self { session, doors, nowhere, places: HashMap::new(), recorded: HashSet::new() })
     }
 }
 
-/// A descriptor and a path below it, both of which the grant covers.
+/// A directory and a path below it, both of which the grant covers.
 struct Admitted {
     directory: u32,
     path: String,
+    /// Where it leads, without links.
     host: PathBuf,
+    /// Whether the path is one name that is granted by itself: no link of that name is followed.
+    single: bool,
+    writable: bool,
+}
+
+impl Admitted {
+    fn directory(&self) -> Resource<Descriptor> {
+        Resource::new_borrow(self.directory)
+    }
+
+    /// As the guest wants it, but for a name by itself.
+    fn flags(&self, wanted: PathFlags) -> PathFlags {
+        if self.single { PathFlags::empty() } else { wanted }
+    }
 }
 
 impl FenceView<'_> {
-    /// Decides whether the guest may do this to `path` below `directory`, and says where to do it. A path that leads to
-    /// another granted directory is done there.
-    async fn admit(&mut self, directory: &Resource<Descriptor>, path: &str, access: Access) -> FsResult<Admitted> {
+    /// Decides whether the guest may do this to `path` below `directory`, and says where to do it: below the directory
+    /// itself, or through the door of the rule that covers where the path leads.
+    async fn admit(
+        &mut self,
+        directory: &Resource<Descriptor>,
+        path: &str,
+        access: Access,
+        links: Links,
+    ) -> FsResult<Admitted> {
+        let session = Arc::clone(&self.fence.session);
         let handle = directory.rep();
-        let wanted = match self.fence.places.get(&handle) {
-            Some(Place::Granted { host, writable }) => {
-                let wanted = host.join(path);
-                let inside = stays_below(path);
-                if inside && (*writable || access == Access::Read) {
-                    let admitted = Admitted { directory: handle, path: path.to_owned(), host: wanted.clone() };
-                    self.record(&wanted, access).await?;
-                    return Ok(admitted);
-                }
-                wanted
-            }
-            Some(Place::Nowhere) => self.outside(path),
-            None => return Err(ErrorCode::BadDescriptor.into()),
+        let place = self.fence.places.get(&handle).cloned().ok_or(ErrorCode::BadDescriptor)?;
+        let wanted = match &place {
+            Place::Granted { .. } if path.starts_with('/') => PathBuf::from(path),
+            Place::Granted { host, .. } => host.join(path),
+            Place::Nowhere => self.outside(path),
         };
-        self.elsewhere(&wanted, access).await
+        let resolved = match links {
+            Links::Followed => resolve(&session.world.base, wanted),
+            Links::Kept => resolve_to_name(&session.world.base, wanted),
+        };
+        self.decide(&resolved, access).await?;
+        let (directory, writable, below, single) = match &place {
+            Place::Granted { host, writable } if *writable || !access.changes() => match resolved.strip_prefix(host) {
+                Ok(below) => (handle, *writable, below, false),
+                Err(_) => self.door(&resolved, access)?,
+            },
+            _ => self.door(&resolved, access)?,
+        };
+        let below = below.to_str().ok_or(ErrorCode::IllegalByteSequence)?;
+        // What ends in `/` must be a directory.
+        let end = if path.ends_with('/') && !below.is_empty() && !single { "/" } else { "" };
+        let path = if below.is_empty() { ".".to_owned() } else { format!("{below}{end}") };
+        Ok(Admitted { directory, path, host: resolved.clone(), single, writable })
     }
 
     /// A path outside of every door. The guest's libc has taken the leading `/` away: what exists decides whether the
@@ -133,104 +190,58 @@ impl FenceView<'_> {
         if is_absolute { absolute } else { relative }
     }
 
-    /// Decides a path by its place on the host: refused, or done through the door of the granted directory that holds it.
-    async fn elsewhere(&mut self, wanted: &Path, access: Access) -> FsResult<Admitted> {
+    /// Asks the grant, and writes the answer down: a refusal always, a use once for each path.
+    async fn decide(&mut self, resolved: &Path, access: Access) -> FsResult<()> {
         let session = Arc::clone(&self.fence.session);
-        let resolved = resolve(&session.world.base, wanted);
-        let shown = shown(&session.world.base, &resolved);
-        let request = PathRequest { shown: &shown, resolved: &resolved, directory: resolved.is_dir() };
+        let path = shown(&session.world.base, resolved);
+        let request = PathRequest { shown: &path, resolved };
         let decision = match access {
             Access::Read => session.grant.read(&request),
             Access::Write => session.grant.write(&request),
+            Access::Name => session.grant.write_name(&request),
         };
-        let rule: &PathRule = match decision {
+        let rule = match decision {
             Ok(rule) => rule,
             Err(denial) => {
                 session.refuse(denial).await;
                 return Err(ErrorCode::NotPermitted.into());
             }
         };
-        let door = self
-            .fence
-            .doors
-            .iter()
-            .find(|door| door.host == rule.resolved && (door.writable || access == Access::Read));
-        let Some(directory) = door.and_then(|door| door.handle) else {
-            return Err(ErrorCode::NotPermitted.into());
-        };
-        let below = resolved.strip_prefix(&rule.resolved).unwrap_or(&resolved);
-        let path = if below.as_os_str().is_empty() { ".".to_owned() } else { below.to_string_lossy().into_owned() };
-        self.record(&resolved, access).await?;
-        Ok(Admitted { directory, path, host: resolved })
-    }
-
-    /// Writes a use down, once for each path and access.
-    async fn record(&mut self, host: &Path, access: Access) -> FsResult<()> {
-        let session = Arc::clone(&self.fence.session);
-        let (word, rules) = match access {
-            Access::Read => ("read", session.grant.read.iter().chain(&session.grant.write)),
-            Access::Write => ("write", session.grant.write.iter().chain(&[])),
-        };
-        let rule = rules.into_iter().find(|rule| host.starts_with(&rule.resolved));
-        let (subject, text) = rule.map_or((host, String::new()), |rule| {
-            let subject = if self.fence.recorded.len() < MOST_PATHS { host } else { rule.resolved.as_path() };
-            (subject, rule.to_string())
-        });
-        if self.fence.recorded.insert((access, subject.to_owned())) {
-            let shown = shown(&session.world.base, subject);
-            if session.used(word, shown, text, access == Access::Write).await.is_err() {
+        let subject = if self.fence.recorded.len() < MOST_PATHS { resolved } else { rule.resolved.as_path() };
+        if self.fence.recorded.insert((access.changes(), subject.to_owned())) {
+            let word = if access.changes() { "write" } else { "read" };
+            let subject = shown(&session.world.base, subject);
+            if session.used(word, subject, rule.to_string(), access.changes()).await.is_err() {
                 return Err(ErrorCode::Io.into());
             }
         }
         Ok(())
     }
 
+    /// The door that a decided path goes through: its handle, what is left of the path, and whether that is a name by itself.
+    fn door<'p>(&mut self, resolved: &'p Path, access: Access) -> FsResult<(u32, bool, &'p Path, bool)> {
+        let fits = |door: &&mut Door| resolved.starts_with(&door.host) && (door.writable || !access.changes());
+        let door = self.fence.doors.iter_mut().find(fits).ok_or(ErrorCode::NotPermitted)?;
+        let itself = door.host == resolved;
+        let way = if itself { door.way()? } else { door.directory(access)? };
+        let handle = door.handle(&way, self.inner.table)?;
+        let writable = door.writable;
+        match way {
+            Way::Directory(_) => Ok((handle, writable, resolved.strip_prefix(&door.host).unwrap_or(resolved), false)),
+            Way::Name(_) => Ok((handle, writable, Path::new(resolved.file_name().unwrap_or_default()), true)),
+        }
+    }
+
     /// Refuses what is neither file nor directory: opening a FIFO or a device could block the host for ever.
-    async fn refuse_special(&mut self, admitted: &Admitted, follow: bool) -> FsResult<()> {
-        let flags = if follow { PathFlags::SYMLINK_FOLLOW } else { PathFlags::empty() };
-        let directory = Resource::new_borrow(admitted.directory);
-        let Ok(stat) = self.inner.stat_at(directory, flags, admitted.path.clone()).await else { return Ok(()) };
+    async fn refuse_special(&mut self, admitted: &Admitted, flags: PathFlags) -> FsResult<()> {
+        let Ok(stat) = self.inner.stat_at(admitted.directory(), flags, admitted.path.clone()).await else {
+            return Ok(());
+        };
         match stat.type_ {
             DescriptorType::RegularFile | DescriptorType::Directory | DescriptorType::SymbolicLink => Ok(()),
             _ => Err(ErrorCode::NotPermitted.into()),
         }
     }
-
-    /// After wasmtime refused to leave a directory: where does the path lead, and is that granted?
-    async fn after_escape(&mut self, admitted: &Admitted, access: Access, error: FsError) -> Result<Admitted, FsError> {
-        let escaped = matches!(
-            error.downcast_ref(),
-            Some(ErrorCode::NotPermitted | ErrorCode::CrossDevice | ErrorCode::Access | ErrorCode::Loop)
-        );
-        let base = &self.fence.session.world.base;
-        let target = resolve(base, &admitted.host);
-        let inside = self
-            .fence
-            .doors
-            .iter()
-            .any(|door| door.handle == Some(admitted.directory) && target.starts_with(&door.host))
-            || matches!(self.fence.places.get(&admitted.directory), Some(Place::Granted { host, .. }) if target.starts_with(host));
-        if !escaped || inside {
-            return Err(error);
-        }
-        self.elsewhere(&target, access).await
-    }
-}
-
-/// Whether a relative path can only lead below where it starts, links aside.
-fn stays_below(path: &str) -> bool {
-    let mut depth = 0_i32;
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => depth -= 1,
-            _ => depth += 1,
-        }
-        if depth < 0 {
-            return false;
-        }
-    }
-    !path.starts_with('/')
 }
 
 /// A path as the operator would write it: relative to the pipeline file where it lies beside it.
@@ -244,16 +255,6 @@ fn shown(base: &Path, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_stays_below_or_not() {
-        for path in ["a", "a/b", "a/../b", "./a", ".", "a/./b/.."] {
-            assert!(stays_below(path), "{path}");
-        }
-        for path in ["..", "../a", "a/../../b", "/a", "./.."] {
-            assert!(!stays_below(path), "{path}");
-        }
-    }
 
     #[test]
     fn paths_are_shown_from_the_pipeline_file() {

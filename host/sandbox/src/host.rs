@@ -5,8 +5,11 @@ pub(crate) mod checkpoint;
 pub(crate) mod disk;
 pub(crate) mod environment;
 pub(crate) mod log;
+pub(crate) mod mail;
 #[expect(unreachable_pub, reason = "the generated code re-exports its handle")]
 pub(crate) mod process;
+pub(crate) mod run;
+pub(crate) mod secret;
 #[expect(unreachable_pub, reason = "the generated code re-exports its handle")]
 pub(crate) mod sql;
 

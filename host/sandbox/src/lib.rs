@@ -22,5 +22,4 @@ mod state;
 pub use cache::CacheError;
 pub use call::{BackupArtifact, Call, CallContext, Receipt, StepSummary};
 pub use contract::{CONTRACT_VERSION, Contract};
-pub use limits::Limits;
 pub use plugin::{CapabilityRequest, Description, LoadError, Plugin, Sandbox, SandboxError};

@@ -1,47 +1,12 @@
-//! What one call of a guest may take: time, memory, tables, handles, log lines, report bytes.
+//! What one call of a guest may take: what the pipeline file says, and what no pipeline file can change.
 
-use std::time::Duration;
-
+use pipe_core::limits::{Limit, Limits};
 use wasmtime::ResourceLimiter;
 
-/// Limits of one call. The defaults suit a stage that talks and compares; bulk bytes never pass through a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Wall time over guest code and host calls.
-    pub deadline: Duration,
-    /// Linear memory of all of the component's instances together, in bytes.
-    pub memory_bytes: usize,
-    /// Elements of all its tables together.
-    pub table_elements: usize,
-    /// Core instances.
-    pub instances: usize,
-    /// Open handles: files, streams, connections, programs.
-    pub handles: usize,
-    /// Bytes that may cross from the guest in one host call.
-    pub host_call_bytes: usize,
-    /// Lines of log, standard output and standard error together.
-    pub log_lines: u32,
-    /// Bytes of all these lines. Less than the journal lets wait, so that none of them is lost unsaid.
-    pub log_bytes: usize,
-    /// Bytes of a report or failure, as the journal would keep it. Less than an entry of the journal may have.
-    pub report_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(300),
-            memory_bytes: 256 << 20,
-            table_elements: 100_000,
-            instances: 50,
-            handles: 4_096,
-            host_call_bytes: 64 << 20,
-            log_lines: 10_000,
-            log_bytes: 2 << 20,
-            report_bytes: 512 << 10,
-        }
-    }
-}
+/// Bytes that may cross from the guest in one host call.
+pub(crate) const HOST_CALL_BYTES: usize = 64 << 20;
+/// Bytes of a report or failure, as the journal would keep it. Less than an entry of the journal may have.
+pub(crate) const REPORT_BYTES: usize = 512 << 10;
 
 /// Enforces memory, tables and instances, and remembers what was refused, so that the trap that follows has a name.
 pub(crate) struct Limiter {
@@ -56,13 +21,18 @@ impl Limiter {
     pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, memory: 0, elements: 0, refused: None }
     }
+
+    /// The amount of one thing as the machine counts.
+    pub(crate) fn most(&self, limit: Limit) -> usize {
+        usize::try_from(self.limits.get(limit)).unwrap_or(usize::MAX)
+    }
 }
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.memory.saturating_add(desired.saturating_sub(current));
-        if total > self.limits.memory_bytes {
-            self.refused = Some(format!("more than {} MiB of memory", self.limits.memory_bytes >> 20));
+        if total > self.most(Limit::Memory) {
+            self.refused = Some(self.limits.exceeded(Limit::Memory, "of memory"));
             return Ok(false);
         }
         self.memory = total;
@@ -71,8 +41,8 @@ impl ResourceLimiter for Limiter {
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.elements.saturating_add(desired.saturating_sub(current));
-        if total > self.limits.table_elements {
-            self.refused = Some(format!("more than {} table elements", self.limits.table_elements));
+        if total > self.most(Limit::Tables) {
+            self.refused = Some(self.limits.exceeded(Limit::Tables, "table elements"));
             return Ok(false);
         }
         self.elements = total;
@@ -80,6 +50,6 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        self.limits.instances
+        self.most(Limit::Instances)
     }
 }

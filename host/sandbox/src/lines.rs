@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use pipe_core::{event::LogLevel, redact::Redactor, text::is_unprintable};
+use pipe_core::{event::LogLevel, limits::Limit, redact::Redactor, text::is_unprintable};
 use pipe_effects::session::Session;
 use wasmtime_wasi::{
     async_trait,
@@ -29,13 +29,15 @@ pub(crate) struct LineBudget {
 /// What a call may still say.
 #[derive(Default)]
 struct Left {
-    lines: u32,
-    bytes: usize,
+    lines: u64,
+    bytes: u64,
 }
 
 impl LineBudget {
-    pub(crate) fn new(session: Arc<Session>, lines: u32, bytes: usize) -> Self {
-        Self { session, left: Arc::new(Mutex::new(Left { lines, bytes })) }
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        let limits = session.limits();
+        let left = Left { lines: limits.get(Limit::LogLines), bytes: limits.get(Limit::LogBytes) };
+        Self { session, left: Arc::new(Mutex::new(left)) }
     }
 
     /// Passes a line on, unless the call has said too much already. The first line too many is replaced by a notice.
@@ -47,9 +49,12 @@ impl LineBudget {
         let message = self.clean(message);
         let fields = self.fields(fields);
         let size = message.len() + fields.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let size = size as u64;
         if left.lines == 1 || size > left.bytes {
+            let (limit, of) = if left.lines == 1 { (Limit::LogLines, "lines") } else { (Limit::LogBytes, "of log") };
             *left = Left::default();
-            let notice = "the plugin said more than its limit; further lines are dropped".to_owned();
+            let notice =
+                format!("the plugin said {}; further lines are dropped", self.session.limits().exceeded(limit, of));
             self.session.ledger.logged(LogLevel::Warning, notice, BTreeMap::new());
         } else {
             *left = Left { lines: left.lines - 1, bytes: left.bytes - size };

@@ -5,7 +5,10 @@ use wasmtime::{
     Engine,
     component::{HasSelf, Linker},
 };
-use wasmtime_wasi::{filesystem::WasiFilesystemCtxView, p2::bindings::filesystem};
+use wasmtime_wasi::{
+    filesystem::WasiFilesystemCtxView,
+    p2::bindings::{cli::environment, filesystem},
+};
 
 use crate::{
     bindings::host::Imports,
@@ -17,8 +20,9 @@ use crate::{
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    // Files go through the fence. Sockets stay linked and refuse every address.
+    // Files go through the fence, and variables are written down. Sockets stay linked and refuse every address.
     linker.allow_shadowing(true);
+    environment::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     filesystem::types::add_to_linker::<State, Fenced>(&mut linker, State::fenced)?;
     filesystem::preopens::add_to_linker::<State, Fenced>(&mut linker, State::fenced)?;
     linker.allow_shadowing(false);

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use pipe_core::{digest::Digest, stage::Stage};
+use pipe_core::{
+    digest::Digest,
+    limits::{Limit, Limits},
+    stage::Stage,
+};
 use pipe_effects::session::Session;
 use serde::{Deserialize, Serialize};
 use wasmtime::{
@@ -22,7 +26,6 @@ use crate::{
     cache::{Cache, CacheError},
     contract::{CONTRACT_VERSION, Contract},
     engine::{Ticker, engine},
-    limits::Limits,
     link::{linker, offers},
     state::State,
 };
@@ -30,7 +33,7 @@ use crate::{
 /// The largest component that is looked at, in bytes.
 const LARGEST_COMPONENT: usize = 128 << 20;
 /// What `describe` may take.
-const DESCRIBE_DEADLINE: Duration = Duration::from_millis(200);
+pub(crate) const DESCRIBE_DEADLINE: Duration = Duration::from_millis(200);
 
 /// The sandbox could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,9 @@ pub enum SandboxError {
     /// wasmtime cannot run here.
     #[error("cannot start the WebAssembly engine: {0}")]
     Engine(String),
+    /// What is granted cannot be opened, or leads elsewhere than when the run began.
+    #[error("{0}")]
+    Grant(String),
     /// No thread or directory could be made.
     #[error("cannot set up the sandbox: {0}")]
     Io(#[from] std::io::Error),
@@ -310,9 +316,11 @@ impl Sandbox {
 
     /// Lets a plugin describe itself: with nothing granted, a frozen clock, fixed randomness and little time.
     async fn describe(&self, stage: &StagePre, undo: Option<&UndoablePre<State>>) -> Result<Description, LoadError> {
-        let limits = Limits { deadline: DESCRIBE_DEADLINE, log_lines: 10, ..Limits::default() };
-        let session = Arc::new(Session::powerless());
-        self.describe_call(stage, undo, session, limits).await.map_err(|failure| LoadError::Describe(failure.message))
+        let limits = Limits::default().with(Limit::LogLines, 10);
+        let session = Arc::new(Session::powerless().limited(limits));
+        self.describe_call(stage, undo, session, DESCRIBE_DEADLINE)
+            .await
+            .map_err(|failure| LoadError::Describe(failure.message))
     }
 }
 

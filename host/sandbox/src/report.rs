@@ -9,13 +9,12 @@ use pipe_core::{
     stage::Stage,
 };
 
-use crate::{bindings::types, limits::Limits, lines::clean};
+use crate::{bindings::types, limits::REPORT_BYTES, lines::clean};
 
 /// Holds a report against what a report may be. `stage` is nothing for the report of an undo.
 pub(crate) fn checked(
     report: StageReport,
     stage: Option<Stage>,
-    limits: &Limits,
     stored: &HashSet<Digest>,
     redactor: &Redactor,
 ) -> Result<StageReport, Failure> {
@@ -27,8 +26,8 @@ pub(crate) fn checked(
     }
     let report = redacted(report, redactor);
     let size = encoded_bytes(&report);
-    if size > limits.report_bytes {
-        return Err(malformed(format!("the report has {size} bytes; at most {} are kept", limits.report_bytes)));
+    if size > REPORT_BYTES {
+        return Err(malformed(format!("the report has {size} bytes; at most {REPORT_BYTES} are kept")));
     }
     let failed: Vec<&str> = report
         .findings
@@ -46,9 +45,9 @@ pub(crate) fn checked(
 }
 
 /// A stage's own failure, as clean as its report would be, and without the findings that are too many.
-pub(crate) fn checked_failure(failure: Failure, limits: &Limits, redactor: &Redactor) -> Failure {
+pub(crate) fn checked_failure(failure: Failure, redactor: &Redactor) -> Failure {
     let mut kept = Vec::new();
-    let mut left = limits.report_bytes;
+    let mut left = REPORT_BYTES;
     for finding in failure.findings {
         let finding = cleaned(finding, redactor);
         let size = encoded_bytes(&finding);

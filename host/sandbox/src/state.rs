@@ -7,6 +7,7 @@ use std::{
 
 use pipe_core::digest::Digest;
 use pipe_effects::session::Session;
+use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -20,6 +21,10 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) fence: Fence,
     pub(crate) lines: LineBudget,
+    /// The operator's variables, once the guest has asked WASI for them.
+    pub(crate) variables: Option<Vec<(String, String)>>,
+    /// When the call must end, and how long it may take. A description has no clock, and so no end.
+    pub(crate) ends: Option<Instant>,
     /// Receipts saved so far.
     pub(crate) receipts: u32,
     /// Artifacts stored by this call. Shared, since it is read after the Store is gone.

@@ -18,7 +18,8 @@ use crate::text;
 /// So much of the end of the file is looked through for an entry that is already there.
 const LOOKED_THROUGH: u64 = 4 << 20;
 
-/// Appends an entry to a file, in one write. Needs `allow.write`. A file that is missing is made.
+/// Appends an entry to a file, in one write. Needs `allow.write` of the file, or of a directory above it. A file that is
+/// missing is made.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("if" = { "properties": { "format": { "const": "markdown" } }, "required": ["format"] }))]
@@ -35,6 +36,8 @@ pub(crate) struct History {
     version: Option<String>,
     /// How the deployment is called. Default: the id of the run.
     deployment_id: Option<String>,
+    /// Why the run ended as it did: `"${run.reason}"`. Default: the whole headline.
+    reason: Option<String>,
 }
 
 impl History {
@@ -56,7 +59,7 @@ impl History {
             environment: &context.environment,
             deployment: text::one_line(self.deployment_id.as_deref().unwrap_or(&context.run_id)),
             version: text::one_line(self.version.as_deref().unwrap_or_default()),
-            reason: text::one_line(&news.headline),
+            reason: text::one_line(self.reason.as_deref().unwrap_or(&news.headline)),
         };
         let Some(written) = entry.write(self.format)? else {
             return Ok(Finding::skip(format!("{} is no end of a run, so it has no entry", news.event)));
@@ -138,6 +141,14 @@ mod tests {
         let status: Vec<Status> = findings.iter().map(|finding| finding.status).collect();
         assert_eq!(status, [Status::Skip, Status::Pass, Status::Pass, Status::Pass]);
         assert_eq!(findings[2].observed.as_deref(), Some("already there"));
+    }
+
+    #[test]
+    fn the_reason_alone_stands_there_where_it_is_told() {
+        let settings = json!({ "format": "markdown", "version": "2.4.1", "reason": "step \"smoke\": HTTP 500\n" });
+        let (text, _) =
+            after("reason", settings, "", &[("failed", "hms in production: failed (step \"smoke\": HTTP 500)")]);
+        assert!(text.ends_with("  Status: Failed\n  Reason: step \"smoke\": HTTP 500\n\n"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Standard plugin of pipe: the notify stage. Tells people and systems.
 
 mod history;
+mod mail;
 mod text;
 mod webhook;
 
@@ -16,6 +17,8 @@ use serde::Deserialize;
 enum Channel {
     /// A message to a server.
     Webhook(webhook::Webhook),
+    /// A message to people.
+    Mail(mail::Mail),
     /// An entry in a file.
     History(history::History),
 }
@@ -28,6 +31,7 @@ impl Channel {
     fn name(&self) -> String {
         match self {
             Self::Webhook(webhook) => webhook.name(),
+            Self::Mail(mail) => mail.name(),
             Self::History(history) => history.name(),
         }
     }
@@ -35,6 +39,7 @@ impl Channel {
     fn validate(&self) -> Result<(), Failure> {
         match self {
             Self::Webhook(webhook) => webhook.validate(),
+            Self::Mail(mail) => mail.validate(),
             Self::History(_) => Ok(()),
         }
     }
@@ -42,6 +47,7 @@ impl Channel {
     fn send(&self, context: &Context, news: &News) -> Result<Finding, Failure> {
         match self {
             Self::Webhook(webhook) => webhook.send(context, news),
+            Self::Mail(mail) => mail.send(context, news),
             Self::History(history) => history.send(context, news),
         }
     }
@@ -56,9 +62,10 @@ impl Plugin for Standard {
         Description::new(
             "notify",
             env!("CARGO_PKG_VERSION"),
-            "Sends messages to servers and keeps a history of deployments.",
+            "Sends messages to servers and people, and keeps a history of deployments.",
         )
         .asks(Word::Http, "POST PEER:PATH", "for channels of kind webhook")
+        .asks(Word::Mail, "{ peer = PEER, from = FROM, to = [TO] }", "for channels of kind mail")
         .asks(Word::Write, "the path", "for channels of kind history")
     }
 }
@@ -138,7 +145,15 @@ mod tests {
         let validator = jsonschema::validator_for(&schema).expect("a schema");
         let slack = json!({ "kind": "webhook", "peer": "slack", "form": "slack", "text": "HMS {status}" });
         let history = json!({ "kind": "history", "path": "docs/history.md", "format": "markdown", "version": "1.2.3" });
+        let mail =
+            json!({ "kind": "mail", "peer": "smtp", "from": "a@x", "to": ["b@x", "c@y"], "subject": "{status}" });
         for (with, valid) in [
+            (mail.clone(), true),
+            (json!({ "channel": [slack.clone(), mail] }), true),
+            (json!({ "kind": "mail", "peer": "smtp", "from": "a@x", "to": [] }), false),
+            (json!({ "kind": "mail", "peer": "smtp", "from": "a@x", "to": ["Ops <b@x>"] }), false),
+            (json!({ "kind": "mail", "peer": "smtp", "from": "a", "to": ["b@x"] }), false),
+            (json!({ "kind": "mail", "peer": "smtp", "to": ["b@x"] }), false),
             (slack.clone(), true),
             (history.clone(), true),
             (json!({ "channel": [slack, history] }), true),

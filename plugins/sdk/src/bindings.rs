@@ -10,9 +10,12 @@ pub mod host {
                 import pipe:stage/types@0.1.0;
                 import pipe:host/errors@0.1.0;
                 import pipe:host/log@0.1.0;
+                import pipe:host/run@0.1.0;
                 import pipe:host/environment@0.1.0;
+                import pipe:host/secret@0.1.0;
                 import pipe:host/checkpoint@0.1.0;
                 import pipe:host/sql@0.1.0;
+                import pipe:host/mail@0.1.0;
                 import pipe:host/process@0.1.0;
                 import pipe:host/artifact@0.1.0;
                 import pipe:host/disk@0.1.0;

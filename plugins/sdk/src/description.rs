@@ -23,6 +23,8 @@ pub enum Word {
     Http,
     /// Databases.
     Sql,
+    /// Messages by mail.
+    Mail,
     /// Reading files.
     Read,
     /// Writing files.
@@ -33,6 +35,8 @@ pub enum Word {
     Env,
     /// Secrets, filled in by the host.
     Secrets,
+    /// Secrets in plaintext.
+    Reveal,
     /// Programs.
     Exec,
     /// Artifacts.
@@ -46,11 +50,13 @@ impl Word {
         match self {
             Self::Http => "http",
             Self::Sql => "sql",
+            Self::Mail => "mail",
             Self::Read => "read",
             Self::Write => "write",
             Self::Disk => "disk",
             Self::Env => "env",
             Self::Secrets => "secrets",
+            Self::Reveal => "reveal",
             Self::Exec => "exec",
             Self::Artifacts => "artifacts",
         }

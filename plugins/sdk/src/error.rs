@@ -16,7 +16,7 @@ pub struct Error {
     pub message: String,
     /// For a refusal: the line of the pipeline file which would allow the call. Else advice, or nothing.
     pub hint: Option<String>,
-    /// SQLSTATE, or SQLite's extended result code in decimal.
+    /// SQLSTATE, SQLite's extended result code in decimal, or the reply code of a mail server.
     pub code: Option<String>,
 }
 

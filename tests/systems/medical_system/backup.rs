@@ -31,7 +31,7 @@ fn a_dump_that_fails_half_way_stops_everything() {
     let run = run_of(&ended);
     let entry = history.split("- Deployment ID: ").find(|entry| entry.starts_with(&run)).unwrap_or_default();
     assert!(
-        entry.contains("\n  Version: 1.1.0\n  Status: Failed\n  Reason: medical-system in staging: failed (step "),
+        entry.contains("\n  Version: 1.1.0\n  Status: Failed\n  Reason: step \"backup\": database.dump: "),
         "{history}"
     );
     let [message] = hospital.slack.said().try_into().unwrap();

@@ -30,9 +30,9 @@ fn assert_told(hospital: &Hospital, ended: &Ended, reason: &str) {
     let lines: Vec<&str> = entry.trim_end().lines().collect();
     let [_, date, "  Version: 1.1.0", "  Status: Rolled Back", why] = lines.as_slice() else { panic!("{history}") };
     assert!(date.starts_with("  Date: "), "{history}");
-    let headline = why.strip_prefix("  Reason: ").unwrap_or_default();
-    assert!(headline.starts_with("medical-system in staging: rolled-back (step \""), "{headline}");
-    assert!(headline.contains(reason), "{headline}");
+    let why = why.strip_prefix("  Reason: ").unwrap_or_default();
+    assert!(why.starts_with("step \"") && why.contains(reason), "{why}");
+    let headline = format!("medical-system in staging: rolled-back ({why})");
 
     let [message] = hospital.slack.said().try_into().unwrap();
     let escaped = headline.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");

@@ -156,8 +156,8 @@ impl Check {
             Self::NativeCode => (
                 "native-code",
                 "native code",
-                "A program is not a component: the sandbox does not see what it does inside. Its arguments are held to the rule, \
-                 and whatever else holds it is the operating system's.",
+                "A program is not a component: what it does inside is not seen. Its arguments are held to the rule, and what \
+                 it may touch by the kernel, no finer than that can.",
             ),
             Self::Irreversible => {
                 ("irreversible", "not undone", "When a later step fails, what this one has changed stays changed.")
@@ -170,13 +170,13 @@ impl Check {
             Self::WidePattern => (
                 "wide-pattern",
                 "wide pattern",
-                "The rule covers more than anybody has listed: `**` is every path or argument from there on, and the method `*` \
-                 is GET, HEAD, POST, PUT, PATCH and DELETE.",
+                "The rule covers more than anybody has listed: `**` is every path or argument from there on, the method `*` is \
+                 GET, HEAD, POST, PUT, PATCH and DELETE, and a port of a program is that port of any address.",
             ),
             Self::Write => (
                 "write",
                 "may write",
-                "A write grant covers reading, changing and deleting everything in the directory.",
+                "A write grant covers reading, changing and deleting: of a file, or of everything in a directory.",
             ),
             Self::PrivateAddress => (
                 "private-address",

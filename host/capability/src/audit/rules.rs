@@ -9,6 +9,7 @@ use crate::{
     ceiling::Part,
     exec::{ArgumentPattern, ExecRule},
     http::{HttpRule, HttpTarget, Methods, Scheme},
+    mail::{MailRule, Recipient},
     path::PathRule,
     sql::Access,
     word::Word,
@@ -30,7 +31,13 @@ pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
     }));
     let grant = facts.grant;
     verdicts.extend(each(Word::Http, &grant.http).flat_map(|(about, rule)| http(about, rule)));
-    verdicts.extend(each(Word::Exec, &grant.exec).flat_map(|(about, rule)| exec(about, rule)));
+    verdicts.extend(each(Word::Exec, &grant.exec).flat_map(|(about, rule)| exec(facts.base, &about, rule)));
+    verdicts.extend(each(Word::Mail, &grant.mail).filter_map(|(about, rule)| mail(about, rule)));
+    verdicts.extend(each(Word::Reveal, &grant.reveal).map(|(about, rule)| {
+        let message = format!("the plugin is shown the secret `{}`", rule.name());
+        Verdict::new(Check::RevealsSecret, about, message)
+            .hint("let the host use it: a peer's login, or `allow.secrets`")
+    }));
     verdicts.extend(each(Word::Write, &grant.write).map(|(about, rule)| write(facts.base, about, rule)));
     verdicts.extend(each(Word::Read, &grant.read).filter_map(|(about, rule)| read(about, rule)));
     verdicts.extend(each(Word::Read, &grant.read).chain(each(Word::Write, &grant.write)).filter_map(
@@ -107,28 +114,50 @@ fn http(about: About, rule: &HttpRule) -> Vec<Verdict> {
     verdicts
 }
 
-fn exec(about: About, rule: &ExecRule) -> Vec<Verdict> {
+fn exec(base: &Path, about: &About, rule: &ExecRule) -> Vec<Verdict> {
     let program = &rule.program;
-    let gets = rule.secret_env.values().map(|secret| format!("the secret `{secret}`"));
-    let gets: Vec<String> =
-        rule.peer.iter().map(|peer| format!("the login of the peer `{peer}`")).chain(gets).collect();
+    let secrets = rule.secret_env.values().chain(rule.secret_file.values());
+    let logins = rule.peer.iter().map(|peer| format!("the login of the peer `{peer}`"));
+    let gets: Vec<String> = logins.chain(secrets.map(|secret| format!("the secret `{secret}`"))).collect();
     let given = if gets.is_empty() { String::new() } else { format!(", and is given {}", gets.join(" and ")) };
     let native = Verdict::new(Check::NativeCode, about.clone(), format!("`{program}` is native code{given}"));
-    let native = match rule.sha256 {
+    let mut verdicts = vec![match rule.sha256 {
         Some(_) => native,
         None => native.hint("`sha256` in the rule says which content of the program is meant"),
-    };
-    let wide = rule.argv.iter().any(ArgumentPattern::is_rest).then(|| {
-        let message = format!("`{program}` may be run with any further arguments");
-        Verdict::new(Check::WidePattern, about, message)
-    });
-    std::iter::once(native).chain(wide).collect()
+    }];
+    let mut wide = |message: String| verdicts.push(Verdict::new(Check::WidePattern, about.clone(), message));
+    if rule.argv.iter().any(ArgumentPattern::is_rest) {
+        wide(format!("`{program}` may be run with any further arguments"));
+    }
+    if !rule.ports.is_empty() {
+        let ports = rule.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        wide(format!("`{program}` may connect to the ports {ports} of any address"));
+    }
+    for socket in &rule.sockets {
+        wide(format!("`{program}` may do whatever the one who listens at `{}` lets it", socket.written));
+    }
+    for path in rule.read.iter().chain(&rule.write).filter(|path| is_shared(&path.resolved)) {
+        wide(format!("`{program}` may reach everything in `{}`: many things have their place there", path.written));
+    }
+    for path in rule.write.iter().filter(|path| !is_shared(&path.resolved)) {
+        let verdict = write(base, about.clone(), path);
+        let message = format!("by `{program}`, {}", verdict.message);
+        verdicts.push(Verdict { message, ..verdict });
+    }
+    verdicts
+}
+
+fn mail(about: About, rule: &MailRule) -> Option<Verdict> {
+    let domains = rule.to.iter().filter(|to| matches!(to, Recipient::Domain(_))).map(ToString::to_string);
+    let domains: Vec<String> = domains.collect();
+    let message = format!("`{}` may write to anybody of {}", rule.from, domains.join(", "));
+    (!domains.is_empty()).then(|| Verdict::new(Check::WidePattern, about, message).at(Severity::Note))
 }
 
 fn write(base: &Path, about: About, rule: &PathRule) -> Verdict {
     let written = &rule.written;
     let verdict =
-        Verdict::new(Check::Write, about, format!("everything in `{written}` may be read, changed and deleted"));
+        Verdict::new(Check::Write, about, format!("`{written}` and everything in it may be read, changed and deleted"));
     let wide = if is_shared(&rule.resolved) {
         "many things have their place there"
     } else if base.starts_with(&rule.resolved) {

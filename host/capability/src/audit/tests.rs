@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::{
     artifact::ArtifactRule, env::EnvRule, exec::ArgumentPattern, exec::ExecRule, http::HttpRule, path::PathRule,
-    secret::SecretSlot, sql::SqlRule,
+    reveal::RevealRule, secret::SecretSlot, sql::SqlRule,
 };
 
 /// Imports of a plugin that can use everything, as the Rust toolchain writes them.
@@ -184,6 +184,32 @@ fn native_code_is_named_with_all_that_it_is_given() {
     let mut pinned = exec("pg_dump", &[]);
     pinned.exec[0].sha256 = Some(pipe_core::digest::Digest::of(b"pg_dump"));
     assert_eq!(Case::new(pinned).verdicts()[0].hint, None);
+}
+
+#[test]
+fn what_a_program_may_touch_besides_is_told() {
+    let with = |change: fn(&mut ExecRule)| {
+        let mut grant = exec("npm", &[]);
+        change(&mut grant.exec[0]);
+        Case::new(grant).found().split_off(1)
+    };
+    assert_eq!(with(|_| {}), NOTHING);
+    assert_eq!(with(|rule| rule.read = vec![path("app")]), NOTHING);
+    assert_eq!(with(|rule| rule.read = vec![path("/")]), ["warning wide-pattern"]);
+    assert_eq!(with(|rule| rule.write = vec![path("live")]), ["note write"]);
+    assert_eq!(with(|rule| rule.write = vec![path("/var")]), ["warning wide-pattern"]);
+    assert_eq!(with(|rule| rule.ports = vec![443, 5432]), ["warning wide-pattern"]);
+    assert_eq!(with(|rule| rule.sockets = vec![path("/run/docker.sock")]), ["warning wide-pattern"]);
+}
+
+#[test]
+fn a_secret_that_is_shown_is_an_error_until_a_policy_covers_it() {
+    let grant = Grant { reveal: vec![RevealRule::parse("token").unwrap()], ..Grant::default() };
+    let mut case = Case::new(grant);
+    case.imports.push("pipe:host/secret@0.1.0".to_owned());
+    assert_eq!(case.found(), ["error reveals-secret"]);
+    case.above = Some(Vec::new());
+    assert_eq!(case.found(), ["warning reveals-secret"], "decided, and still to be seen");
 }
 
 #[test]

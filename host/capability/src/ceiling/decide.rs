@@ -10,7 +10,9 @@ use crate::{
     artifact::ArtifactRule,
     exec::ExecRule,
     http::{HttpRule, HttpTarget},
+    mail::MailRule,
     path::PathRule,
+    reveal::RevealRule,
     secret::SlotTarget,
     sql::SqlRule,
     word::Word,
@@ -46,6 +48,10 @@ impl Judge<'_> {
             match word {
                 Word::Http => found.extend(grant.http.iter().enumerate().filter_map(|(at, rule)| self.http(at, rule))),
                 Word::Sql => found.extend(grant.sql.iter().enumerate().filter_map(|(at, rule)| self.sql(at, rule))),
+                Word::Mail => found.extend(grant.mail.iter().enumerate().filter_map(|(at, rule)| self.mail(at, rule))),
+                Word::Reveal => {
+                    found.extend(grant.reveal.iter().enumerate().filter_map(|(at, rule)| self.reveal(at, rule)));
+                }
                 Word::Read => found.extend(self.paths(word, &grant.read, |block| [&block.read, &block.write])),
                 Word::Write => found.extend(self.paths(word, &grant.write, |block| [&block.write, &[]])),
                 Word::Disk => found.extend(self.paths(word, &grant.disk, |block| [&block.disk, &[]])),
@@ -155,6 +161,28 @@ impl Judge<'_> {
         self.unless(Word::Sql, part, format!("`{}` is {place}", rule.peer), allows, nearest)
     }
 
+    fn mail(&self, at: usize, rule: &MailRule) -> Option<Excess> {
+        let part = Part::Rule(Word::Mail, at);
+        let Some(PeerSeen { place, .. }) = self.outside.peer(&rule.peer) else {
+            return Some(self.unknown(part, &rule.peer));
+        };
+        let allows = |block: &Block| block.mail.iter().any(|allowed| allowed.forbids(rule, place).is_none());
+        let nearest = |block: &Block| {
+            let (index, allowed) = block.mail.iter().enumerate().find(|(_, allowed)| allowed.place.names(place))?;
+            Some((index, allowed.forbids(rule, place)?))
+        };
+        self.unless(Word::Mail, part, format!("`{}` is {place}", rule.peer), allows, nearest)
+    }
+
+    fn reveal(&self, at: usize, rule: &RevealRule) -> Option<Excess> {
+        let part = Part::Rule(Word::Reveal, at);
+        let Some(origin) = self.outside.secrets.get(rule.name()) else {
+            return Some(unknown_secret(part, rule.name()));
+        };
+        let allows = |block: &Block| block.reveal.iter().any(|source| source.is(origin, self.outside));
+        self.unless(Word::Reveal, part, format!("the plugin is told the secret {origin}"), allows, |_| None)
+    }
+
     fn paths<'b>(
         &'b self,
         word: Word,
@@ -213,7 +241,7 @@ impl Judge<'_> {
             }
         }
         for (at, rule) in grant.exec.iter().enumerate() {
-            for secret in rule.secret_env.values() {
+            for secret in rule.secret_env.values().chain(rule.secret_file.values()) {
                 check(Part::Rule(Word::Exec, at), secret, SecretUse::Programs, "programs".to_owned());
             }
         }
@@ -228,17 +256,14 @@ impl Judge<'_> {
             HttpTarget::Origin { .. } => None,
         });
         let sql = grant.sql.iter().enumerate().map(|(at, rule)| (Part::Rule(Word::Sql, at), &rule.peer));
+        let mail = grant.mail.iter().enumerate().map(|(at, rule)| (Part::Rule(Word::Mail, at), &rule.peer));
         let exec = grant.exec.iter().enumerate();
         let exec = exec.filter_map(|(at, rule)| Some((Part::Rule(Word::Exec, at), rule.peer.as_ref()?)));
-        http.chain(sql).chain(exec).filter_map(|(part, name)| Some((part, self.outside.peer(name)?)))
+        http.chain(sql).chain(mail).chain(exec).filter_map(|(part, name)| Some((part, self.outside.peer(name)?)))
     }
 
     fn secret(&self, part: Part, name: &str, to: SecretUse<'_>, whereto: &str) -> Option<Excess> {
-        let Some(origin) = self.outside.secrets.get(name) else {
-            let means = format!("nothing is known of the secret `{name}`");
-            let why = "what is not known is not allowed".to_owned();
-            return Some(Excess { at: part, against: Against::NoBlock, means, why });
-        };
+        let Some(origin) = self.outside.secrets.get(name) else { return Some(unknown_secret(part, name)) };
         let allows = |block: &Block| block.secrets.iter().any(|allowed| allowed.allows(origin, to, self.outside));
         let nearest = |block: &Block| {
             let index = block.secrets.iter().position(|allowed| allowed.is_from(origin, self.outside))?;
@@ -247,4 +272,10 @@ impl Judge<'_> {
         let means = format!("the secret {origin} goes to {whereto}");
         self.unless(Word::Secrets, part, means, allows, nearest)
     }
+}
+
+/// A secret that nobody knows comes from nowhere, and no ceiling allows that.
+fn unknown_secret(at: Part, name: &str) -> Excess {
+    let means = format!("nothing is known of the secret `{name}`");
+    Excess { at, against: Against::NoBlock, means, why: "what is not known is not allowed".to_owned() }
 }

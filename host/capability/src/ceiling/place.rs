@@ -9,7 +9,7 @@ use super::HostPattern;
 use crate::{address, path::PathRule, rule::RuleError};
 
 /// Ports where none is written.
-const PORTS: [(&str, u16); 3] = [("https", 443), ("http", 80), ("postgres", 5432)];
+const PORTS: [(&str, u16); 5] = [("https", 443), ("http", 80), ("postgres", 5432), ("smtp", 587), ("smtps", 465)];
 
 /// Where a peer, or an origin of a rule, really is.
 #[derive(Clone, Debug, PartialEq, Eq)]

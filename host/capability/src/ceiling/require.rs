@@ -11,6 +11,8 @@ use crate::{
 /// What a ceiling requires of every step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {
+    /// No plugin is told a secret, whatever the blocks allow.
+    pub no_reveal: bool,
     /// Nothing is spoken over HTTP without TLS, not even on this machine.
     pub https_only: bool,
     /// Programs that may be run, as the pipeline file writes them. Nothing: as the blocks allow.
@@ -19,9 +21,13 @@ pub struct Requirements {
     pub pinned_plugins: bool,
     /// A migrate step has a backup before it. That it was encrypted and verified is known when the run comes to it.
     pub encrypted_backup_before_migrate: bool,
+    /// Programs run even where the kernel cannot confine them, and the record says so. Else they do not run there.
+    pub unconfined_programs: bool,
 }
 
 impl Requirements {
+    /// Key in the policy file.
+    pub const REVEAL: &'static str = "reveal";
     /// Key in the policy file.
     pub const HTTPS_ONLY: &'static str = "https_only";
     /// Key in the policy file.
@@ -31,12 +37,20 @@ impl Requirements {
     /// Key in the policy file.
     pub const ENCRYPTED_BACKUP: &'static str = "encrypted_backup_before_migrate";
 
+    /// Key in the policy file.
+    pub const UNCONFINED: &'static str = "unconfined_programs";
+
     /// Everything of a step that does not hold.
     pub(super) fn breaches(&self, step: &StepSeen<'_>, outside: &Outside) -> Vec<Excess> {
         let mut found = Vec::new();
         let mut breach = |at: Part, key: &'static str, means: String, why: &str| {
             found.push(Excess { at, against: Against::Requirement(key), means, why: why.to_owned() });
         };
+        if self.no_reveal {
+            for at in 0..step.grant.reveal.len() {
+                breach(Part::Rule(Word::Reveal, at), Self::REVEAL, String::new(), "no plugin is told a secret");
+            }
+        }
         if self.https_only {
             let plain = |name: &str| outside.peer(name).is_some_and(|peer| peer.place.is_plain_http());
             let shown =

@@ -1,7 +1,7 @@
 //! What a ceiling says of the other words.
 //!
-//! In a table, a key that narrows (`argv`, `cwd`, `sha256`) limits nothing where it is left out; a key that gives (`env`,
-//! `peer`) then gives nothing.
+//! In a table, a key that narrows (`argv`, `sha256`) limits nothing where it is left out; a key that gives (`env`, `peer`,
+//! `read`) then gives nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -128,6 +128,17 @@ pub enum SourcePattern {
     File(PathCeiling),
 }
 
+impl SourcePattern {
+    /// Whether it speaks of a source.
+    pub(super) fn is(&self, origin: &SecretOrigin, outside: &Outside) -> bool {
+        match (self, origin) {
+            (Self::Env(names), SecretOrigin::Env(name)) => names.includes(name),
+            (Self::File(paths), SecretOrigin::File(path)) => paths.holds(path, outside),
+            _ => false,
+        }
+    }
+}
+
 /// Where a secret may go.
 #[derive(Clone, Debug)]
 pub enum SecretDestination {
@@ -152,11 +163,7 @@ pub(super) enum SecretUse<'a> {
 impl SecretCeiling {
     /// Whether it speaks of a source.
     pub(super) fn is_from(&self, origin: &SecretOrigin, outside: &Outside) -> bool {
-        match (&self.source, origin) {
-            (SourcePattern::Env(names), SecretOrigin::Env(name)) => names.includes(name),
-            (SourcePattern::File(paths), SecretOrigin::File(path)) => paths.holds(path, outside),
-            _ => false,
-        }
+        self.source.is(origin, outside)
     }
 
     pub(super) fn allows(&self, origin: &SecretOrigin, to: SecretUse<'_>, outside: &Outside) -> bool {
@@ -178,10 +185,18 @@ pub struct ExecCeiling {
     pub program: String,
     /// Arguments. Nothing: any.
     pub argv: Option<Vec<ArgumentPattern>>,
-    /// Where it may run. Nothing: anywhere.
+    /// Where it may be started, which it may then read. Nothing: in the directory of the pipeline, and wherever it may read.
     pub cwd: Option<PathCeiling>,
-    /// Variables that it may be given, those that hold a secret too.
+    /// Variables that it may be given, those that hold a secret or lead to one too.
     pub env: Vec<NamePattern>,
+    /// What it may read.
+    pub read: Vec<PathCeiling>,
+    /// What it may write, and read.
+    pub write: Vec<PathCeiling>,
+    /// Ports that it may connect to.
+    pub ports: Vec<u16>,
+    /// UNIX sockets that it may connect to.
+    pub sockets: Vec<PathCeiling>,
     /// The peer whose login it may be given.
     pub peer: Option<PlacePattern>,
     /// What the program's file must be. Nothing: anything.
@@ -196,7 +211,26 @@ impl ExecCeiling {
 
     /// What it does not allow of a rule; nothing where it allows all. `place` is that of the rule's peer.
     pub(super) fn forbids(&self, rule: &ExecRule, place: Option<&Place>, outside: &Outside) -> Option<String> {
-        let ExecRule { program, argv, cwd, env, peer, secret_env, sha256 } = rule;
+        let ExecRule {
+            program,
+            argv,
+            cwd,
+            env,
+            peer,
+            secret_env,
+            secret_file,
+            read,
+            write,
+            ports,
+            sockets,
+            limits: _,
+            sha256,
+        } = rule;
+        let held = |list: &[PathCeiling], path: &Path| list.iter().any(|ceiling| ceiling.holds(path, outside));
+        let reads = |path: &Path| held(&self.read, path) || held(&self.write, path);
+        let outside_of = |rules: &[PathRule], holds: &dyn Fn(&Path) -> bool| {
+            rules.iter().find(|rule| !holds(&rule.resolved)).map(|rule| rule.resolved.display().to_string())
+        };
         let unnamed = |name: &&String| !self.env.iter().any(|pattern| pattern.includes(name));
         if !self.names(program) {
             return Some("it does not name the program".to_owned());
@@ -204,12 +238,27 @@ impl ExecCeiling {
         if self.argv.as_ref().is_some_and(|wide| !includes_arguments(wide, argv)) {
             return Some("it does not allow these arguments".to_owned());
         }
-        if let Some(wide) = &self.cwd
-            && !wide.holds(cwd.as_ref().map_or(outside.base(), Path::new), outside)
-        {
+        let starts = |path: &Path| self.cwd.as_ref().is_some_and(|wide| wide.holds(path, outside));
+        let may_start = match cwd {
+            Some(cwd) => starts(Path::new(cwd)) || self.cwd.is_none() && reads(Path::new(cwd)),
+            None => self.cwd.is_none() || starts(outside.base()),
+        };
+        if !may_start {
             return Some("it does not allow this `cwd`".to_owned());
         }
-        if let Some(name) = env.keys().chain(secret_env.keys()).find(unnamed) {
+        if let Some(path) = outside_of(read, &reads) {
+            return Some(format!("it does not allow reading {path}"));
+        }
+        if let Some(path) = outside_of(write, &|path| held(&self.write, path)) {
+            return Some(format!("it does not allow writing {path}"));
+        }
+        if let Some(path) = outside_of(sockets, &|path| held(&self.sockets, path)) {
+            return Some(format!("it does not allow the socket {path}"));
+        }
+        if let Some(port) = ports.iter().find(|port| !self.ports.contains(port)) {
+            return Some(format!("it does not allow port {port}"));
+        }
+        if let Some(name) = env.keys().chain(secret_env.keys()).chain(secret_file.keys()).find(unnamed) {
             return Some(format!("it does not allow the variable `{name}`"));
         }
         if let Some(name) = peer

@@ -79,6 +79,12 @@ impl ArgumentPattern {
         !(glob.begins_with_star() && may_be_an_option) && glob.includes(narrow, |_| true)
     }
 
+    /// What it says of every argument that it matches, with `…` for what it leaves open: `--format=…`.
+    #[must_use]
+    pub fn outline(&self) -> String {
+        self.glob.as_ref().map_or_else(|| OPEN.to_owned(), |glob| glob.pieces().join(OPEN))
+    }
+
     /// Whether it matches one argument. That `**` takes any is for the rule to say: by itself it matches none.
     #[must_use]
     pub fn matches(&self, argument: &str) -> bool {
@@ -87,6 +93,9 @@ impl ArgumentPattern {
         })
     }
 }
+
+/// Stands for what a pattern leaves open.
+const OPEN: &str = "…";
 
 impl fmt::Display for ArgumentPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -50,6 +50,7 @@ fn programs_are_compared_as_written() {
 #[test]
 fn what_is_wrong_is_named() {
     let sound = || rule("npm", &["run"]);
+    let limited = |limits: ExecLimits| ExecRule { limits, ..sound() };
     let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
     assert!(sound().checked().is_ok());
     assert!(rule("/usr/bin/npm", &["**"]).checked().is_ok());
@@ -66,6 +67,19 @@ fn what_is_wrong_is_named() {
         (ExecRule { secret_env: map("A", "a b"), ..sound() }, "secret_env"),
         (ExecRule { env: map("A", "x"), secret_env: map("A", "s"), ..sound() }, "secret_env"),
         (ExecRule { peer: Some("Main".to_owned()), ..sound() }, "peer"),
+        (ExecRule { secret_file: map("", "s"), ..sound() }, "secret_file"),
+        (ExecRule { secret_file: map("A", "a b"), ..sound() }, "secret_file"),
+        (ExecRule { env: map("A", "x"), secret_file: map("A", "s"), ..sound() }, "secret_file"),
+        (ExecRule { secret_env: map("A", "s"), secret_file: map("A", "s"), ..sound() }, "secret_file"),
+        (ExecRule { read: vec![PathRule::new("", "/")], ..sound() }, "read"),
+        (ExecRule { write: vec![PathRule::new("a\0", "/a\0")], ..sound() }, "write"),
+        (ExecRule { sockets: vec![PathRule::new("", "/")], ..sound() }, "sockets"),
+        (ExecRule { ports: vec![443, 0], ..sound() }, "ports"),
+        (limited(ExecLimits { memory: Some((32 << 20) - 1), ..ExecLimits::default() }), "memory"),
+        (limited(ExecLimits { cpu: Some(Duration::from_millis(500)), ..ExecLimits::default() }), "cpu"),
+        (limited(ExecLimits { cpu: Some(Duration::from_millis(1500)), ..ExecLimits::default() }), "cpu"),
+        (limited(ExecLimits { open_files: Some(15), ..ExecLimits::default() }), "open_files"),
+        (limited(ExecLimits { open_files: Some((1 << 20) + 1), ..ExecLimits::default() }), "open_files"),
     ] {
         assert_eq!(broken.clone().checked().unwrap_err().field, Some(field), "{broken}");
     }
@@ -78,13 +92,21 @@ fn a_rule_prints_every_field() {
         env: BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "\"".to_owned())]),
         peer: Some("main".to_owned()),
         secret_env: BTreeMap::from([("TOKEN".to_owned(), "t".to_owned())]),
+        secret_file: BTreeMap::from([("KEY".to_owned(), "k".to_owned())]),
+        read: vec![PathRule::new("conf", "/srv/conf"), PathRule::new("/opt/x", "/opt/x")],
+        write: vec![PathRule::new("out", "/srv/out")],
+        ports: vec![443, 53],
+        sockets: vec![PathRule::new("/run/docker.sock", "/run/docker.sock")],
+        limits: ExecLimits { memory: Some(1536 << 20), cpu: Some(Duration::from_secs(90)), open_files: Some(256) },
         sha256: Some(Digest::from_bytes([0xab; 32])),
         ..rule("npm", &["run", r"\*", "**"])
     };
+    let printed: toml::Table = format!("rule = {full}").parse().unwrap();
+    assert_eq!(printed["rule"]["memory"].as_str().unwrap().parse(), Ok(ByteSize(1536 << 20)));
     assert_eq!(
         full.to_string(),
         format!(
-            r#"{{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = {{ A = "1", B = '"' }}, peer = "main", secret_env = {{ TOKEN = "t" }}, sha256 = "{}" }}"#,
+            r#"{{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = {{ A = "1", B = '"' }}, peer = "main", secret_env = {{ TOKEN = "t" }}, secret_file = {{ KEY = "k" }}, read = ["conf", "/opt/x"], write = ["out"], ports = [443, 53], sockets = ["/run/docker.sock"], memory = "1536MiB", cpu = "90s", open_files = 256, sha256 = "{}" }}"#,
             "ab".repeat(32)
         )
     );

@@ -2,7 +2,7 @@
 
 use super::{
     AddressRefused, ArtifactRule, Denial, EnvRule, ExecRule, Grant, HttpRequest, HttpRule, HttpTarget, InToml,
-    PathRequest, PathRule, SecretSlot, SlotTarget, SqlRule, Word, line,
+    MailRequest, PathRequest, PathRule, RevealRule, SecretSlot, SlotTarget, SqlRule, Word, line,
 };
 use crate::{path::is_resolved, sql::Access};
 
@@ -62,6 +62,24 @@ impl Grant {
             .with_hint(self.with(Word::Sql, SqlRule::parse(&asked).ok()))
     }
 
+    pub(super) fn mail_denied(&self, request: &MailRequest) -> Denial {
+        let (peer, from) = (request.peer(), request.from());
+        let sending = || self.mail.iter().filter(|rule| rule.sends(request));
+        let nearest = sending().min_by_key(|rule| rule.missing(request).count());
+        let reason = match nearest.and_then(|rule| rule.missing(request).next()) {
+            Some(address) if sending().any(|rule| rule.reaches(address)) => {
+                format!("no single rule covers every recipient: `{address}` stands in another")
+            }
+            Some(address) => format!("no rule of this sender covers `{address}`"),
+            None if self.mail.iter().any(|rule| rule.peer == peer) => {
+                format!("no rule lets `{from}` write through `{peer}`")
+            }
+            None => format!("no rule names the peer `{peer}`"),
+        };
+        Denial::new(Word::Mail, &request.to_string(), self.why(Word::Mail, reason))
+            .with_hint(self.with(Word::Mail, request.narrowest()))
+    }
+
     pub(super) fn path_denied(&self, word: Word, path: &PathRequest<'_>) -> Denial {
         if !is_resolved(path.resolved) {
             return Denial::new(word, path.shown, "the path is not a plain absolute one");
@@ -73,6 +91,21 @@ impl Grant {
         };
         let rule = path.narrowest().map(|written| PathRule::new(written, path.resolved));
         Denial::new(word, path.shown, self.why(word, reason)).with_hint(self.with(word, rule))
+    }
+
+    pub(super) fn name_denied(&self, path: &PathRequest<'_>) -> Denial {
+        if self.write.iter().all(|rule| !rule.covers(path.resolved)) || !is_resolved(path.resolved) {
+            let denial = self.path_denied(Word::Write, path);
+            return denial.with_hint(self.holder_line(path));
+        }
+        let reason = "the rule covers the file and not its name: making, removing and linking it are the directory's";
+        Denial::new(Word::Write, path.shown, reason).with_hint(self.holder_line(path))
+    }
+
+    /// The line that covers the directory which holds a path.
+    fn holder_line(&self, path: &PathRequest<'_>) -> Option<String> {
+        let holder = path.resolved.parent().filter(|_| is_resolved(path.resolved))?;
+        self.with(Word::Write, path.holder().map(|written| PathRule::new(written, holder)))
     }
 
     pub(super) fn env_denied(&self, name: &str) -> Denial {
@@ -93,6 +126,11 @@ impl Grant {
         };
         Denial::new(Word::Secrets, &format!("{name} to {to}"), self.why(Word::Secrets, reason))
             .with_hint(self.with(Word::Secrets, slot))
+    }
+
+    pub(super) fn reveal_denied(&self, name: &str) -> Denial {
+        Denial::new(Word::Reveal, name, self.why(Word::Reveal, "no rule names it"))
+            .with_hint(self.with(Word::Reveal, RevealRule::parse(name).ok()))
     }
 
     pub(super) fn exec_denied(&self, program: &str, arguments: &[String]) -> Denial {

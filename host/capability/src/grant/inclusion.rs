@@ -41,6 +41,8 @@ impl Grant {
                 Box::new(self.http.iter().enumerate().filter_map(beyond))
             }
             Word::Sql => beyond(&self.sql, ceiling.sql.iter(), crate::sql::SqlRule::includes),
+            Word::Mail => beyond(&self.mail, ceiling.mail.iter(), crate::mail::MailRule::includes),
+            Word::Reveal => beyond(&self.reveal, ceiling.reveal.iter(), crate::reveal::RevealRule::includes),
             // Whoever may write may read.
             Word::Read => beyond(&self.read, ceiling.read.iter().chain(&ceiling.write), PathRule::includes),
             Word::Write => beyond(&self.write, ceiling.write.iter(), PathRule::includes),

@@ -1,7 +1,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::exec::ArgumentPattern;
+use crate::{
+    exec::ArgumentPattern,
+    mail::{Address, Recipient},
+};
 
 fn http(rules: &[&str]) -> Grant {
     Grant { http: rules.iter().map(|text| HttpRule::parse(text).unwrap()).collect(), ..Grant::default() }
@@ -12,7 +15,12 @@ fn paths(rules: &[&str]) -> Vec<PathRule> {
 }
 
 fn asked(path: &str) -> PathRequest<'_> {
-    PathRequest { shown: path, resolved: Path::new(path), directory: false }
+    PathRequest { shown: path, resolved: Path::new(path) }
+}
+
+fn mail(to: &[&str]) -> MailRule {
+    let to = to.iter().map(|text| Recipient::parse(text).unwrap()).collect();
+    MailRule::new("smtp", Address::parse("pipe@h.example").unwrap(), to).unwrap()
 }
 
 /// A grant with every kind of rule.
@@ -32,6 +40,8 @@ fn full() -> Grant {
             ..ExecRule::default()
         }],
         artifacts: vec![ArtifactRule::Write, ArtifactRule::parse("read backup").unwrap()],
+        mail: vec![mail(&["ops@h.example", "*@ward.example"]), mail(&["it@h.example"])],
+        reveal: vec![RevealRule::parse("token").unwrap()],
     }
 }
 
@@ -77,12 +87,19 @@ fn every_denial_names_its_word() {
         (full().read(&asked("/etc/x")).unwrap_err(), "read /etc/x: no rule covers it"),
         (full().write(&asked("/srv/in/x")).unwrap_err(), "write /srv/in/x: it may be read only"),
         (full().disk(&asked("/srv/in/x")).unwrap_err(), "disk /srv/in/x: no rule covers it"),
+        (
+            full().write_name(&asked("/srv/out")).unwrap_err(),
+            "write /srv/out: the rule covers the file and not its name: making, removing and linking it are the directory's",
+        ),
+        (full().write_name(&asked("/srv/other/x")).unwrap_err(), "write /srv/other/x: no rule covers it"),
+        (full().write_name(&asked("/srv/in/x")).unwrap_err(), "write /srv/in/x: it may be read only"),
         (full().read(&asked("/srv/in/../x")).unwrap_err(), "read /srv/in/../x: the path is not a plain absolute one"),
         (full().env("home").unwrap_err(), "env home: no rule names it"),
         (full().secret("key", &to).unwrap_err(), "secrets key to argocd: the secret may go elsewhere, not there"),
         (full().secret("x", &to).unwrap_err(), "secrets x to argocd: no slot names the secret"),
         (full().exec("sh", &arguments).unwrap_err(), "exec sh run \"a b\": no rule names the program"),
         (bare.exec("npm", &arguments).unwrap_err(), "exec npm run \"a b\": no rule covers these arguments"),
+        (full().reveal("other").unwrap_err(), "reveal other: no rule names it"),
         (full().artifact_read("other").unwrap_err(), "artifacts read other: no rule names the step"),
         (Grant::default().artifact_write().unwrap_err(), "artifacts write: the step has no `allow.artifacts`"),
         (Grant::default().disk(&asked("/srv")).unwrap_err(), "disk /srv: the step has no `allow.disk`"),
@@ -98,11 +115,41 @@ fn every_denial_names_its_word() {
 }
 
 #[test]
+fn the_denial_of_a_message_names_the_address() {
+    let refused = |from: &str, to: &[&str], peer: &str| {
+        full().mail(&MailRequest::parse(peer, from, to.iter().copied()).unwrap()).unwrap_err()
+    };
+    for (from, to, peer, reason) in [
+        (
+            "pipe@h.example",
+            &["a@ward.example", "x@evil.example"][..],
+            "smtp",
+            "no rule of this sender covers `x@evil.example`",
+        ),
+        ("ceo@h.example", &["ops@h.example"], "smtp", "no rule lets `ceo@h.example` write through `smtp`"),
+        ("pipe@h.example", &["ops@h.example"], "other", "no rule names the peer `other`"),
+        (
+            "pipe@h.example",
+            &["ops@h.example", "it@h.example"],
+            "smtp",
+            "no single rule covers every recipient: `it@h.example` stands in another",
+        ),
+    ] {
+        assert_eq!(refused(from, to, peer).reason, reason);
+    }
+    let nothing = Grant::default().mail(&MailRequest::parse("smtp", "a@x", ["b@y", "c@y"]).unwrap()).unwrap_err();
+    assert_eq!(nothing.to_string(), "mail a@x to b@y, c@y via smtp: the step has no `allow.mail`");
+    let line = r#"allow.mail = [{ peer = "smtp", from = "a@x", to = ["b@y", "c@y"] }]"#;
+    assert_eq!(nothing.hint.as_deref(), Some(line));
+}
+
+#[test]
 fn writing_covers_reading_and_nothing_else_covers_another_word() {
     let grant = full();
     assert_eq!(grant.read(&asked("/srv/out/x")).unwrap().written, "out");
     assert_eq!(grant.read(&asked("/srv/both/x")).unwrap(), &grant.read[1]);
     assert!(grant.write(&asked("/srv/in/x")).is_err());
+    assert_eq!(grant.write_name(&asked("/srv/out/x")).unwrap().written, "out");
     assert!(grant.disk(&asked("/srv/out")).is_err());
     assert!(grant.read(&asked("/srv/data")).is_err());
     assert_eq!(grant.sql("main", Access::Read).unwrap().to_string(), "read main");
@@ -137,6 +184,8 @@ fn lines_are_those_of_the_file() {
             r#"allow.sql = ["read main"]"#,
             r#"allow.sql = ["write main"]"#,
             r#"allow.sql = ["write other"]"#,
+            r#"allow.mail = [{ peer = "smtp", from = "pipe@h.example", to = ["ops@h.example", "*@ward.example"] }]"#,
+            r#"allow.mail = [{ peer = "smtp", from = "pipe@h.example", to = ["it@h.example"] }]"#,
             r#"allow.read = ["in"]"#,
             r#"allow.read = ["both"]"#,
             r#"allow.write = ["out"]"#,
@@ -144,6 +193,7 @@ fn lines_are_those_of_the_file() {
             r#"allow.disk = ["data"]"#,
             r#"allow.env = ["HOME"]"#,
             r#"allow.secrets = [{ name = "key", to = "artifacts" }]"#,
+            r#"allow.reveal = ["token"]"#,
             r#"allow.exec = [{ program = "npm", argv = ["**"] }]"#,
             r#"allow.artifacts = ["write"]"#,
             r#"allow.artifacts = ["read backup"]"#,

@@ -1,19 +1,19 @@
-//! `pipe log export` and `pipe log verify`.
+//! `pipe log export`, `pipe log verify` and `pipe log prove`.
 
 use std::{
     fs::File,
-    io::{BufReader, ErrorKind},
+    io::{BufReader, ErrorKind, Read as _},
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Subcommand};
-use pipe_core::digest::Digest;
-use pipe_journal::{JournalError, Reader, Verified};
+use clap::{Args, Subcommand, ValueEnum};
+use pipe_core::{digest::Digest, event::EventKind};
+use pipe_journal::{JournalError, Reader, Recorded, RunFilter, Verified};
 
 use super::{loading, output_file};
 use crate::{exit::Exit, failure::Failure, printer::Printer};
 
-/// Export the audit log, or verify it
+/// Export the audit log, verify it, or find in it what it does not show
 ///
 /// Every entry holds the hash of the one before it: a changed, removed, added or moved entry is found. A tail that was cut
 /// off is found when a hash that was noted elsewhere is given with `--head`.
@@ -45,13 +45,35 @@ enum Verb {
         #[arg(long, value_name = "SHA256")]
         head: Option<Digest>,
     },
+    /// Find the uses of a text that the audit log leaves out: it is read from stdin
+    ///
+    /// Statements stand in the log without their literals, requests without their query, commands without what the grant leaves
+    /// open. Beside each stands a hash of the whole text under the key of the state directory. Whoever can read that key and knows
+    /// the text can show which entries are about it.
+    Prove {
+        /// What the text is: an SQL statement, a query without `?`, or the arguments of a program, each with a NUL behind it
+        #[arg(value_enum)]
+        word: Proven,
+    },
 }
 
-/// Exports or verifies.
+/// The words whose entries carry a proof.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Proven {
+    Sql,
+    Http,
+    Exec,
+}
+
+/// The longest text that can stand behind an entry, in bytes.
+const LONGEST_TEXT: u64 = 16 << 20;
+
+/// Exports, verifies or proves.
 pub(crate) fn log(arguments: &LogArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
     match &arguments.verb {
         Verb::Export { run, out } => export(run.as_deref(), out.as_deref(), state),
         Verb::Verify { file, head } => verify(file.as_deref(), *head, state, printer),
+        Verb::Prove { word } => prove(*word, state, printer),
     }
 }
 
@@ -83,7 +105,7 @@ fn verify(file: Option<&Path>, head: Option<Digest>, state: Option<&Path>, print
             pipe_journal::verify_lines(BufReader::new(open), head)
                 .map_err(|broken| Failure::new(Exit::Invalid, format!("{}: {broken}", path.display())))?
         }
-        None => Reader::open(&loading::reading_state(state, None)?)?.verify(head)?,
+        None => Reader::open(&loading::reading_state(state, None)?)?.verify(head).map_err(not_as_written)?,
     };
     if let (Some(path), 0) = (file, verified.entries) {
         return Err(Failure::new(Exit::Invalid, format!("{} holds no audit entry", path.display()))
@@ -96,6 +118,66 @@ fn verify(file: Option<&Path>, head: Option<Digest>, state: Option<&Path>, print
         }));
     } else {
         print(&verified, head.is_some(), printer);
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// A record that is not what was written is what this command looks for, however it came to be so.
+fn not_as_written(error: JournalError) -> Failure {
+    match Failure::from(error.clone()) {
+        Failure::Message { message, hint, .. } if matches!(error, JournalError::Damaged { .. }) => {
+            Failure::Message { exit: Exit::Invalid, message, hint }
+        }
+        failure => failure,
+    }
+}
+
+fn prove(word: Proven, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
+    let mut text = Vec::new();
+    std::io::stdin().lock().take(LONGEST_TEXT + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LONGEST_TEXT {
+        return Err(Failure::new(Exit::Usage, "the text is longer than any that was recorded"));
+    }
+    let word = match word {
+        Proven::Sql => {
+            text = text.trim_ascii_start().to_vec();
+            while text.last().is_some_and(|last| last.is_ascii_whitespace() || *last == b';') {
+                text.pop();
+            }
+            "sql"
+        }
+        Proven::Http => {
+            text = text.trim_ascii().to_vec();
+            "http"
+        }
+        Proven::Exec => "exec",
+    };
+    let reader = Reader::open(&loading::reading_state(state, None)?)?;
+    let proof = reader.proof_key()?.of(word, &text);
+    let mut found = 0_u64;
+    for run in reader.runs(&RunFilter::default())? {
+        for event in reader.events(&run.run)? {
+            let Recorded::Known(EventKind::Used { step, used }) = &event.event else { continue };
+            if used.proof != Some(proof) || used.word != word {
+                continue;
+            }
+            found += 1;
+            if printer.json() {
+                printer.value(&serde_json::json!({
+                    "schema": "pipe.proven/v1", "proof": proof, "seq": event.seq, "at": event.at, "run": event.run,
+                    "step": step, "use": used,
+                }));
+            } else {
+                let at = event.at.strftime("%Y-%m-%d %H:%M:%S");
+                printer.result(&format!(
+                    "entry {} of run {}, {at}, {step}: {word} {}",
+                    event.seq, event.run, used.subject
+                ));
+            }
+        }
+    }
+    if found == 0 {
+        printer.talk(&format!("no entry is about this text, whose proof is {proof}"));
     }
     Ok(Exit::Succeeded)
 }

@@ -38,7 +38,8 @@ pub(crate) fn take(state: &Path, pipeline: &Pipeline) -> Result<File, Failure> {
     }
 }
 
-/// Warns of a run before this one that did not end: what it started may still stand, and this run will not undo it.
+/// Warns of a run before this one that did not end: what it started may still stand, and this run will not undo it. What it
+/// left half written among its artifacts is removed: with the lock, nobody is writing it.
 pub(crate) fn warn_of_unfinished(state: &Path, pipeline: &Pipeline, printer: Printer) {
     let filter = RunFilter {
         pipeline: Some(pipeline.name.clone()),
@@ -47,6 +48,10 @@ pub(crate) fn warn_of_unfinished(state: &Path, pipeline: &Pipeline, printer: Pri
     };
     let last = Reader::open(state).and_then(|reader| reader.runs(&filter)).unwrap_or_default();
     if let Some(dead) = last.iter().find(|run| run.outcome.is_none()) {
+        let partial = pipe_effects::artifact::remove_partial(&state.join("artifacts").join(dead.run.as_str()));
+        if let Err(error) = partial {
+            printer.warning(&format!("what run {} left half written stays: {error}", dead.run));
+        }
         printer.warning(&format!(
             "run {0} was cut off: what it started still stands, and this run will not undo it; \
              `pipe show {0} --state {1}` says what that is",

@@ -10,7 +10,7 @@ use crate::{
     arguments::Selection,
     exit::Exit,
     failure::Failure,
-    printer::{Printer, QUIET, STRONG, styled},
+    printer::{CAREFUL, Printer, QUIET, STRONG, styled},
 };
 
 /// Say what a run would do: steps, plugins, grants and limits, and what is undone on failure
@@ -97,12 +97,23 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
     printer.result(&styled(
         QUIET,
         &format!(
-            "    at most {}, {} MiB{attempts}",
+            "    at most {}{attempts}",
             pipe_core::units::format_duration(std::time::Duration::from_millis(entry.timeout_ms)),
-            entry.memory_bytes >> 20
         ),
     ));
+    let limits: Vec<String> =
+        entry.limits.iter().map(|(limit, amount)| format!("{} {}", limit.word(), limit.shown(amount))).collect();
+    printer.result(&styled(QUIET, &format!("    limits {}", limits.join(", "))));
+    for secret in &planned.reveals {
+        printer.result(&format!("    {}", styled(CAREFUL, &format!("gets the plaintext of secret `{secret}`"))));
+    }
     for line in &planned.grant {
-        printer.result(&format!("    {line}"));
+        // The line can be copied as it stands.
+        let note = if line.starts_with("allow.exec = ") {
+            styled(QUIET, "  # native code").to_string()
+        } else {
+            String::new()
+        };
+        printer.result(&format!("    {line}{note}"));
     }
 }

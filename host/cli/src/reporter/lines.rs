@@ -13,8 +13,9 @@ use crate::printer::{ADVICE, BAD, CAREFUL, GOOD, QUIET, STRONG, styled};
 /// Nothing for what only programs care about, unless `verbose`.
 pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
     match kind {
-        EventKind::RunStarted { pipeline, environment, steps, actor, .. } => {
-            vec![format!("{} in {environment}, {} calls planned, by {actor}", styled(STRONG, pipeline), steps.len())]
+        EventKind::RunStarted { pipeline, environment, steps, further, actor, .. } => {
+            let calls = steps.len() as u64 + further;
+            vec![format!("{} in {environment}, {calls} calls planned, by {actor}", styled(STRONG, pipeline))]
         }
         EventKind::StepStarted { step, stage, plugin, .. } => {
             vec![format!(
@@ -42,7 +43,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             lines
         }
         EventKind::Used { used, .. } if verbose => {
-            vec![bar(&styled(QUIET, &format!("used {} {}", used.word, used.subject)))]
+            let fence = used.fence.iter().map(|fence| format!(" ({fence})")).collect::<String>();
+            vec![bar(&styled(QUIET, &format!("used {} {}{fence}", used.word, used.subject)))]
         }
         EventKind::Logged { level, message, fields, .. } => logged(*level, message, fields, verbose),
         EventKind::CheckpointSaved { summary, .. } => vec![bar(&styled(QUIET, &format!("to undo: {summary}")))],

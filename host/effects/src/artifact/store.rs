@@ -11,16 +11,18 @@ use std::{
     thread,
 };
 
-use pipe_core::{digest::Digest, event::Artifact};
+use pipe_core::{digest::Digest, event::Artifact, units::ByteSize};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    PARTIAL,
     key::Keys,
     pieces::{Neighbour, Piece, Pieces, receive},
+    problem,
 };
-use crate::blocking::go_on;
+use crate::{blocking::go_on, error::ErrorKind};
 
 /// zstd's own default.
 const LEVEL: i32 = 3;
@@ -38,6 +40,8 @@ pub(super) struct Destination {
     pub(super) rule: String,
     /// What it is encrypted with, if anything.
     pub(super) keys: Keys,
+    /// The most bytes of content.
+    pub(super) most: u64,
 }
 
 /// A partial file that holds everything. Removed when dropped.
@@ -56,7 +60,7 @@ pub(super) fn write(
     stop: &CancellationToken,
     produce: impl FnOnce(&mut Content<'_>) -> io::Result<()>,
 ) -> io::Result<Written> {
-    let mut file = tempfile::Builder::new().prefix(".partial-").rand_bytes(16).tempfile_in(&destination.directory)?;
+    let mut file = tempfile::Builder::new().prefix(PARTIAL).rand_bytes(16).tempfile_in(&destination.directory)?;
     let (to_compressor, for_compressor) = Pieces::channel();
     let (to_sealer, for_sealer) = Pieces::channel();
     let (stored, keys) = (file.as_file_mut(), &destination.keys);
@@ -64,7 +68,8 @@ pub(super) fn write(
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         let sealer = named("seal").spawn_scoped(scope, move || seal(&for_sealer, stored, keys))?;
         let compressor = named("compress").spawn_scoped(scope, move || compress(&for_compressor, to_sealer))?;
-        let mut content = Content { to: Pieces::new(to_compressor), hash: Sha256::new(), bytes: 0, stop };
+        let mut content =
+            Content { to: Pieces::new(to_compressor), hash: Sha256::new(), bytes: 0, most: destination.most, stop };
         let produced = produce(&mut content).and_then(|()| content.finish());
         io::Result::Ok((produced, joined(compressor.join()), joined(sealer.join())))
     })?;
@@ -138,6 +143,7 @@ pub(super) struct Content<'s> {
     to: Pieces,
     hash: Sha256,
     bytes: u64,
+    most: u64,
     stop: &'s CancellationToken,
 }
 
@@ -161,9 +167,19 @@ impl Content<'_> {
             }
             self.hash.update(&piece[..read]);
             self.to.advance(read)?;
-            self.bytes += read as u64;
+            self.grown(read)?;
             progress(self.bytes);
         }
+    }
+
+    /// Counts what was written. Content that is too large fails, and with it the partial file.
+    fn grown(&mut self, bytes: usize) -> io::Result<()> {
+        self.bytes += bytes as u64;
+        if self.bytes <= self.most {
+            return Ok(());
+        }
+        let what = format!("the artifact holds more than {} (`limits.artifact`)", ByteSize(self.most));
+        Err(problem(ErrorKind::Limit, what))
     }
 
     fn finish(self) -> io::Result<(Digest, u64)> {
@@ -178,7 +194,7 @@ impl Write for Content<'_> {
         go_on(self.stop)?;
         self.to.write_all(data)?;
         self.hash.update(data);
-        self.bytes += data.len() as u64;
+        self.grown(data.len())?;
         Ok(data.len())
     }
 

@@ -5,11 +5,15 @@ use std::{
     fs::File,
     io::{self, Write as _},
     os::fd::RawFd,
+    path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize};
 
-/// Read end of a pipe on which nothing is ever written. It closes when the host lets go of the program, or dies.
+use super::fence::Fence;
+
+/// Read end of a pipe. One byte comes when the program may begin; the pipe closes when the host lets go of the program, or
+/// dies.
 pub(crate) const LIFELINE: RawFd = 3;
 /// Write end of a pipe for [`Report`]s, one JSON text a line.
 pub(crate) const STATUS: RawFd = 4;
@@ -30,7 +34,41 @@ pub(crate) struct Specification {
     /// Its arguments.
     pub(crate) arguments: Vec<String>,
     /// The call's own temporary directory, to be removed at the end.
-    pub(crate) scratch: OsString,
+    pub(crate) scratch: PathBuf,
+    /// What the program may touch.
+    pub(crate) reach: Reach,
+    /// Namespaces that the supervisor was started in. Nothing: those of the host.
+    pub(crate) namespaces: Option<Namespaces>,
+    /// Whether the program runs even where the kernel cannot keep it within its reach.
+    pub(crate) unconfined: bool,
+}
+
+/// What a program may touch beside what every program may. Paths are absolute and free of links.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    /// What it may read and run.
+    pub(crate) read: Vec<PathBuf>,
+    /// What it may read, write and delete in.
+    pub(crate) write: Vec<PathBuf>,
+    /// Sockets that it may connect to.
+    pub(crate) sockets: Vec<PathBuf>,
+    /// Other names of the above: the name, and the path that it leads to.
+    pub(crate) aliases: Vec<(PathBuf, PathBuf)>,
+    /// TCP ports that it may connect to.
+    pub(crate) ports: Vec<u16>,
+    /// What a process may allocate, in bytes.
+    pub(crate) memory: Option<u64>,
+    /// Time on the processor of a process, in seconds.
+    pub(crate) cpu: Option<u64>,
+    /// Open descriptors of a process.
+    pub(crate) open_files: u64,
+}
+
+/// Which namespaces a supervisor has to itself, beside that of processes, in which it is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Namespaces {
+    /// A network in which there is nothing.
+    pub(crate) network: bool,
 }
 
 /// How a program ended.
@@ -47,17 +85,18 @@ pub(crate) enum End {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Report {
+    /// The fence stands. The program begins once the host says so.
+    Ready(Fence),
     /// The program runs.
-    Started {
-        /// Its process id.
-        pid: u32,
-    },
+    Started,
     /// The program has ended, and nothing of its tree is left.
     Ended(End),
     /// The program could not be started or watched.
     Failed {
         /// Why.
         message: String,
+        /// What would help.
+        hint: Option<String>,
     },
 }
 

@@ -33,7 +33,8 @@ pub(super) fn masked(
     head.extensions.clear();
     mask_headers(&mut head.headers, &session.world.redactor);
     let masker = Masker::new(session.world.redactor.clone());
-    let body = Answer::new(incoming, endpoint.clone(), masker, between, session.cancellation());
+    let body =
+        Answer::new(incoming, endpoint.clone(), masker, between, session.cancellation(), session.traffic.clone());
     Ok(http::Response::from_parts(head, body.boxed_unsync()))
 }
 

@@ -16,17 +16,19 @@ use super::{BoxBody, MOST_BODY_BYTES, answer, failure, masking::Masker};
 use crate::{
     egress::Endpoint,
     error::{EffectError, ErrorKind},
+    traffic::Traffic,
 };
 
 /// The body of a request, with an end.
 pub(super) struct Limited {
     inner: BoxBody,
     left: u64,
+    traffic: Traffic,
 }
 
 impl Limited {
-    pub(super) fn new(inner: BoxBody) -> Self {
-        Self { inner, left: MOST_BODY_BYTES }
+    pub(super) fn new(inner: BoxBody, traffic: Traffic) -> Self {
+        Self { inner, left: MOST_BODY_BYTES, traffic }
     }
 }
 
@@ -36,10 +38,13 @@ impl Body for Limited {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EffectError>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && !take(&mut self.left, frame)
-        {
-            return Poll::Ready(Some(Err(too_large("request"))));
+        if let Some(Ok(frame)) = &frame {
+            if !take(&mut self.left, frame) {
+                return Poll::Ready(Some(Err(too_large("request"))));
+            }
+            if let Err(error) = self.traffic.sent(size(frame)) {
+                return Poll::Ready(Some(Err(error)));
+            }
         }
         Poll::Ready(frame)
     }
@@ -55,13 +60,17 @@ impl Body for Limited {
 
 /// Takes the frame's bytes off what is left, and says whether there were enough.
 fn take(left: &mut u64, frame: &Frame<Bytes>) -> bool {
-    match left.checked_sub(frame.data_ref().map_or(0, |data| data.len() as u64)) {
+    match left.checked_sub(size(frame)) {
         Some(rest) => {
             *left = rest;
             true
         }
         None => false,
     }
+}
+
+fn size(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, |data| data.len() as u64)
 }
 
 pub(super) fn too_large(what: &str) -> EffectError {
@@ -82,6 +91,7 @@ pub(super) struct Answer {
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     trailers: Option<http::HeaderMap>,
     ended: bool,
+    traffic: Traffic,
 }
 
 impl Answer {
@@ -91,6 +101,7 @@ impl Answer {
         masker: Masker,
         between: Duration,
         cancellation: &CancellationToken,
+        traffic: Traffic,
     ) -> Self {
         let stalls = Box::pin(tokio::time::sleep(between));
         let cancelled = Box::pin(cancellation.clone().cancelled_owned());
@@ -105,6 +116,7 @@ impl Answer {
             cancelled,
             trailers: None,
             ended: false,
+            traffic,
         }
     }
 
@@ -122,7 +134,7 @@ impl Answer {
         self.waiting = false;
         Poll::Ready(frame.map(|frame| match frame {
             Ok(frame) if !take(&mut self.left, &frame) => Err(too_large("response")),
-            Ok(frame) => Ok(frame),
+            Ok(frame) => self.traffic.received(size(&frame)).map(|()| frame),
             Err(error) => Err(failure::hyper(&self.endpoint, &error)),
         }))
     }

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use http::{HeaderName, HeaderValue, header};
 use pipe_capability::{
     denial::Denial,
+    http::HttpRule,
     secret::{SecretSlot, SlotTarget},
     word::Word,
 };
@@ -22,6 +23,18 @@ pub(super) struct Filled<'g> {
     headers: Vec<(HeaderName, HeaderValue)>,
     path: Option<String>,
     slots: Vec<&'g SecretSlot>,
+    /// The peer's own login: name of the secret, and as what it goes where.
+    own: Vec<(&'g str, String)>,
+}
+
+/// A secret in a request, for the record.
+pub(super) struct SecretUse<'g> {
+    /// Its name.
+    pub(super) secret: &'g str,
+    /// Where it goes, and as what.
+    pub(super) for_what: String,
+    /// The line that led there.
+    pub(super) rule: String,
 }
 
 impl<'g> Filled<'g> {
@@ -40,9 +53,19 @@ impl<'g> Filled<'g> {
         self.path.as_deref()
     }
 
-    /// The slots of the grant that were filled.
-    pub(super) fn slots(&self) -> &[&'g SecretSlot] {
-        &self.slots
+    /// Every secret in the request. The peer's own login is there since `rule` grants the peer.
+    pub(super) fn uses(&self, rule: &HttpRule) -> impl Iterator<Item = SecretUse<'_>> {
+        let own = self.own.iter().map(|(secret, for_what)| SecretUse {
+            secret,
+            for_what: for_what.clone(),
+            rule: rule.to_string(),
+        });
+        let slots = self.slots.iter().map(|slot| SecretUse {
+            secret: &slot.name,
+            for_what: format!("to {}", slot.to),
+            rule: slot.to_string(),
+        });
+        own.chain(slots)
     }
 
     fn header(&mut self, peer: &Peer, secret: &str, name: HeaderName, value: &str) -> Result<(), EffectError> {
@@ -58,11 +81,11 @@ impl<'g> Filled<'g> {
 
 impl Session {
     /// The secrets of a request to `destination`, whose host has these `addresses`.
-    pub(super) async fn secrets_for(
-        &self,
-        destination: &Destination<'_>,
+    pub(super) async fn secrets_for<'s>(
+        &'s self,
+        destination: &Destination<'s>,
         addresses: &[SocketAddr],
-    ) -> Result<Filled<'_>, EffectError> {
+    ) -> Result<Filled<'s>, EffectError> {
         let Some(peer) = destination.peer else { return Ok(Filled::default()) };
         let to = SlotTarget::Peer(peer.name.clone());
         let granted: Vec<&SecretSlot> = self.grant.secrets.iter().filter(|slot| slot.to == to).collect();
@@ -77,6 +100,10 @@ impl Session {
         }
 
         let mut filled = Filled::default();
+        let login = [(&peer.password, "password"), (&peer.bearer, "bearer"), (&peer.secret_path, "secret_path")];
+        for (name, kind) in login {
+            filled.own.extend(name.as_deref().map(|name| (name, format!("to {to} ({kind})"))));
+        }
         if let Some(name) = &peer.password {
             let login = format!("{}:{}", peer.user()?.unwrap_or_default(), self.secret_value(name)?);
             let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));

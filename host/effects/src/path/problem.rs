@@ -1,9 +1,6 @@
 //! Why a path cannot be granted.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use pipe_capability::word::Word;
 
@@ -20,8 +17,16 @@ pub enum PathError {
         /// Where it points.
         path: PathBuf,
     },
-    /// The path is a single file, or something else that is no directory.
-    #[error("`{written}` is not a directory")]
+    /// The path is a device, a FIFO or a socket.
+    #[error("`{written}` is neither a file nor a directory")]
+    Special {
+        /// The word of the rule.
+        word: Word,
+        /// The rule as written.
+        written: String,
+    },
+    /// The path goes through something that is no directory.
+    #[error("`{written}` goes through a file as if it were a directory")]
     NotADirectory {
         /// The word of the rule.
         word: Word,
@@ -66,6 +71,7 @@ impl PathError {
     pub fn written(&self) -> &str {
         match self {
             Self::Missing { written, .. }
+            | Self::Special { written, .. }
             | Self::NotADirectory { written, .. }
             | Self::Protected { written, .. }
             | Self::System { written, .. }
@@ -78,6 +84,7 @@ impl PathError {
     pub const fn word(&self) -> Word {
         match self {
             Self::Missing { word, .. }
+            | Self::Special { word, .. }
             | Self::NotADirectory { word, .. }
             | Self::Protected { word, .. }
             | Self::System { word, .. }
@@ -92,21 +99,14 @@ impl PathError {
             Self::Missing { word: Word::Write, path, .. } => {
                 let parent = path.parent().unwrap_or(path);
                 Some(format!(
-                    "create {} first: only the last directory of a `write` grant is created",
+                    "create {} first: a step makes what its `write` names, and nothing before it",
                     parent.display()
                 ))
             }
             Self::Missing { path, .. } => Some(format!("nothing is at {}", path.display())),
-            Self::NotADirectory { written, .. } => {
-                let parent = match Path::new(written).parent() {
-                    Some(parent) if parent != Path::new("") => parent.display().to_string(),
-                    _ => ".".to_owned(),
-                };
-                Some(format!("grant the directory that holds it: `{parent}`"))
-            }
             Self::Protected { .. } => Some("grant a directory of its own to the step".to_owned()),
             Self::System { .. } => Some("grant the directory that the step needs".to_owned()),
-            Self::Io { .. } => None,
+            Self::Special { .. } | Self::NotADirectory { .. } | Self::Io { .. } => None,
         }
     }
 }

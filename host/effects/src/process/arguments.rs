@@ -1,5 +1,7 @@
 //! The arguments of a program: bounded, and shown for the record.
 
+use pipe_capability::exec::ExecRule;
+
 use super::Command;
 use crate::error::{EffectError, ErrorKind};
 
@@ -24,14 +26,22 @@ pub(super) fn check(command: &Command) -> Result<(), EffectError> {
     Ok(())
 }
 
-/// The command as a line of a shell would have it, for the record.
-pub(super) fn shown(command: &Command) -> String {
-    let words = std::iter::once(&command.program).chain(&command.arguments);
+/// The command as a line of a shell would have it, for the record: with `…` for what the rule leaves open, where a guest may
+/// have put anything. The rule covers the command.
+pub(super) fn shown(rule: &ExecRule, command: &Command) -> String {
+    let outline = rule.outline(&command.arguments);
+    let words = std::iter::once(&command.program).chain(&outline);
     words.map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
+/// All arguments as the text of a proof, where the rule leaves something open.
+pub(super) fn left_open(rule: &ExecRule, command: &Command) -> Option<Vec<u8>> {
+    (rule.outline(&command.arguments) != command.arguments)
+        .then(|| command.arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect())
+}
+
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+…".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
@@ -42,16 +52,45 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pipe_capability::exec::ArgumentPattern;
+
     use super::*;
+
+    fn command(arguments: &[&str]) -> Command {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Command { program: "pg_dump".into(), arguments }
+    }
+
+    fn rule(argv: &[&str]) -> ExecRule {
+        let argv = argv.iter().map(|text| ArgumentPattern::parse(text).unwrap()).collect();
+        ExecRule { program: "pg_dump".into(), argv, ..ExecRule::default() }
+    }
 
     #[test]
     fn a_command_is_shown_unambiguously() {
-        let command = |arguments: &[&str]| Command {
-            program: "pg_dump".into(),
-            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
-        };
-        assert_eq!(shown(&command(&["-F", "c", "--file=a/b"])), "pg_dump -F c --file=a/b");
-        assert_eq!(shown(&command(&["a b", "", "it's", "x\ny"])), "pg_dump 'a b' '' 'it'\\''s' 'x\\ny'");
+        for (arguments, expected) in [
+            (&["-F", "c", "--file=a/b"][..], "pg_dump -F c --file=a/b"),
+            (&["a b", "", "it's", "x\ny"], "pg_dump 'a b' '' 'it'\\''s' 'x\\ny'"),
+        ] {
+            assert_eq!(shown(&rule(arguments), &command(arguments)), expected);
+            assert_eq!(left_open(&rule(arguments), &command(arguments)), None);
+        }
+    }
+
+    #[test]
+    fn what_the_rule_leaves_open_is_not_shown() {
+        for (argv, arguments, expected) in [
+            (&["-F", "*"][..], &["-F", "c"][..], "pg_dump -F …"),
+            (&["--table=*.*", "x"], &["--table=clinic.visits", "x"], "pg_dump --table=….… x"),
+            (&["run", "**"], &["run", "Meier", "4711"], "pg_dump run … …"),
+            (&["**"], &["Meier"], "pg_dump …"),
+        ] {
+            assert!(rule(argv).covers("pg_dump", &command(arguments).arguments));
+            assert_eq!(shown(&rule(argv), &command(arguments)), expected);
+            let text: String = arguments.iter().map(|argument| format!("{argument}\0")).collect();
+            assert_eq!(left_open(&rule(argv), &command(arguments)), Some(text.into_bytes()));
+        }
+        assert_eq!(left_open(&rule(&["run", "**"]), &command(&["run"])), None, "nothing was put there");
     }
 
     #[test]

@@ -2,16 +2,19 @@
 
 use std::{
     ffi::OsString,
-    fs::OpenOptions,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use pipe_capability::{denial::Denial, word::Word};
 use secrecy::ExposeSecret as _;
 
+use super::environment::write_private;
 use crate::{
+    egress::Unresolved,
     error::{EffectError, ErrorKind},
+    session::Session,
     world::{Peer, TlsMode, World},
 };
 
@@ -24,21 +27,61 @@ const CONNECT_SECONDS: &str = "10";
 /// The longest application name that PostgreSQL keeps, in bytes.
 const LONGEST_APPLICATION_NAME: usize = 63;
 
-/// The variables that take a program to the peer `name`. The password goes into a file of its own in `scratch`.
+/// How long the address of a peer may be looked up.
+const LOOKUP: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// The addresses of a peer that a program is to be sent to: looked up and checked here, and by nobody again.
+    pub(super) async fn addresses_for_program(&self, name: &str) -> Result<Vec<SocketAddr>, EffectError> {
+        let peer = postgres(name, &self.world)?;
+        let addresses = match self.resolve(&peer.endpoint(POSTGRES)?, &peer.addresses, LOOKUP).await {
+            Ok(addresses) => addresses,
+            Err(Unresolved::Failed(error)) => return Err(error),
+            Err(Unresolved::Refused(refused)) => {
+                return Err(self.refuse(refused.at_peer(Word::Exec, &peer.name, &peer.addresses)).await);
+            }
+        };
+        let here = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
+        if let (TlsMode::Disable, Some(secret), false) = (peer.tls, &peer.password, here) {
+            let reason = "the peer says `tls = \"disable\"`, and the password would travel in the clear";
+            let subject = format!("{secret} to {}", peer.name);
+            return Err(self.refuse(Denial::new(Word::Secrets, &subject, reason)).await);
+        }
+        Ok(addresses)
+    }
+}
+
+/// The peer `name`, which must be one that programs can log in to.
+fn postgres<'w>(name: &str, world: &'w World) -> Result<&'w Peer, EffectError> {
+    let peer = world.peers.get(name).ok_or_else(|| invalid(format!("there is no peer `{name}`")))?;
+    if !matches!(peer.url.scheme(), "postgres" | "postgresql") {
+        return Err(invalid(format!("the peer `{name}` is not a PostgreSQL server: programs get no login for it")));
+    }
+    Ok(peer)
+}
+
+/// The port of PostgreSQL.
+const POSTGRES: u16 = 5432;
+
+/// The variables that take a program to the peer `name` at `addresses`. The password goes into a file of its own in
+/// `scratch`.
 pub(super) fn of_peer(
     name: &str,
     world: &World,
     step: &str,
     scratch: &Path,
+    addresses: &[SocketAddr],
 ) -> Result<Vec<(String, OsString)>, EffectError> {
-    let peer = world.peers.get(name).ok_or_else(|| invalid(format!("there is no peer `{name}`")))?;
-    if !matches!(peer.url.scheme(), "postgres" | "postgresql") {
-        return Err(invalid(format!("the peer `{name}` is not a PostgreSQL server: programs get no login for it")));
-    }
+    let peer = postgres(name, world)?;
     let login = Login::of(peer)?;
     let mut variables: Vec<(String, OsString)> = Vec::new();
     let mut set = |name: &str, value: OsString| variables.push((name.to_owned(), value));
-    set("PGHOST", login.host.clone().into());
+    // The name is for the certificate. libpq wants it once for each address, and tries one after the other.
+    set("PGHOST", vec![login.host.as_str(); addresses.len().max(1)].join(",").into());
+    let addresses: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    if !addresses.is_empty() {
+        set("PGHOSTADDR", addresses.join(",").into());
+    }
     set("PGPORT", login.port.to_string().into());
     if !login.user.is_empty() {
         set("PGUSER", login.user.clone().into());
@@ -88,7 +131,7 @@ impl Login {
         let host = if host.is_empty() { "localhost".to_owned() } else { decoded(host)? };
         Ok(Self {
             host,
-            port: url.port().unwrap_or(5432),
+            port: url.port().unwrap_or(POSTGRES),
             user: decoded(url.username())?,
             database: decoded(url.path().trim_start_matches('/'))?,
         })
@@ -126,8 +169,7 @@ fn write_password_file(path: &Path, login: &Login, password: &str) -> Result<(),
     let [host, port, user, password] = fields;
     // Without a user in the address, libpq takes the name of the operating system's: any.
     let user = if user.is_empty() { "*".to_owned() } else { user };
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| writeln!(file, "{host}:{port}:*:{user}:{password}")).map_err(|error| error.to_string())
+    write_private(path, &format!("{host}:{port}:*:{user}:{password}\n")).map_err(|error| error.to_string())
 }
 
 fn escaped(field: &str) -> String {

@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     net::unix::pipe,
     process::Child,
+    runtime::Handle,
     sync::oneshot,
 };
 
@@ -25,6 +26,8 @@ use super::{
 };
 use crate::{
     confine::{
+        fence::Fence,
+        namespaces,
         protocol::{End, LIFELINE, PROGRAM, Report, SPECIFICATION, STATUS},
         tree,
     },
@@ -43,6 +46,16 @@ const BETWEEN_ROUNDS: Duration = Duration::from_millis(20);
 /// The most bytes that a supervisor says.
 const MOST_STATUS_BYTES: u64 = 64 * 1024;
 
+/// What is said on the way to a running program.
+pub(super) struct Steps {
+    /// The fence stands.
+    pub(super) ready: oneshot::Sender<Fence>,
+    /// It is written down, and the program may begin.
+    pub(super) begin: oneshot::Receiver<()>,
+    /// The program runs, or cannot.
+    pub(super) started: oneshot::Sender<Result<(), EffectError>>,
+}
+
 /// From the start of the supervisor to its end, which this outlives whatever becomes of the caller. How the program ended
 /// is said once, and as soon as nothing is left of it.
 pub(super) async fn run(
@@ -50,30 +63,31 @@ pub(super) async fn run(
     prepared: Prepared,
     streams: Streams,
     stop: &Stop,
-    started: oneshot::Sender<Result<(), EffectError>>,
+    steps: Steps,
     say: impl Fn(Result<Exit, EffectError>),
 ) {
     if let Err(error) = stop.check() {
         return say(Err(error));
     }
-    // A fork of a large process takes its time.
-    let launching = tokio::task::spawn_blocking(move || launch(&supervisor, prepared, streams));
-    let launched = launching.await.unwrap_or_else(|lost| Err(io::Error::other(lost)));
+    let launched = in_thread(move || launch(&supervisor, prepared, streams)).await;
     let Launched { mut supervisor, lifeline, status, scratch } = match launched {
         Ok(launched) => launched,
         Err(error) => {
             let error = EffectError::new(ErrorKind::Unavailable, format!("no supervisor: {error}"));
-            let _ = started.send(Err(error.clone()));
+            let _ = steps.started.send(Err(error.clone()));
             return say(Err(error));
         }
     };
     let heard = tokio::select! {
         biased;
         () = stop.stopped() => Heard::Nothing,
-        heard = listen(status, started) => heard,
+        heard = listen(status, &lifeline, steps) => heard,
     };
     drop(lifeline);
     if let Heard::Ended(exit) = heard {
+        // The supervisor has emptied it. A directory that it has mounted is not its own to remove.
+        let path = scratch.path().to_owned();
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await;
         say(Ok(exit));
     }
     let ended = tokio::time::timeout(ENDING, supervisor.wait()).await;
@@ -106,14 +120,29 @@ struct Launched {
     scratch: TempDir,
 }
 
-fn launch(supervisor: &[OsString], prepared: Prepared, streams: Streams) -> io::Result<Launched> {
+/// Does `work` in a thread of its own, which may leave what it shares with the others.
+async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    let (say, done) = oneshot::channel();
+    let runtime = Handle::current();
+    std::thread::Builder::new().name("launch".to_owned()).spawn(move || {
+        let _here = runtime.enter();
+        let _ = say.send(work());
+    })?;
+    done.await.unwrap_or_else(|_| Err(io::Error::other("its thread was lost")))
+}
+
+fn launch(supervisor: &[OsString], mut prepared: Prepared, streams: Streams) -> io::Result<Launched> {
     let (program, arguments) =
         supervisor.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "none was set up"))?;
     // These are open at the start of the supervisor, so the numbers below are taken and none of them can be the one that
     // `Command` itself uses between fork and exec.
     let (lifeline_end, lifeline) = io::pipe()?;
     let (status, status_end) = io::pipe()?;
+    // Opened out here: what is open for writing within could not be made read-only there.
     let mut specification = tempfile::tempfile_in(prepared.scratch.path())?;
+    let alone = prepared.specification.reach.ports.is_empty();
+    // Where this is not allowed, the supervisor has another way to try.
+    prepared.specification.namespaces = namespaces::leave(alone).ok();
     specification.write_all(&serde_json::to_vec(&prepared.specification)?)?;
 
     let map = |parent_fd: OwnedFd, child_fd| FdMapping { parent_fd, child_fd };
@@ -147,21 +176,29 @@ enum Heard {
     Nothing,
 }
 
-async fn listen(status: pipe::Receiver, started: oneshot::Sender<Result<(), EffectError>>) -> Heard {
+async fn listen(status: pipe::Receiver, mut lifeline: &PipeWriter, steps: Steps) -> Heard {
+    let Steps { ready, begin, started } = steps;
+    let (mut ready, mut begin, mut started) = (Some(ready), Some(begin), Some(started));
     let mut lines = BufReader::new(status.take(MOST_STATUS_BYTES)).lines();
-    let mut started = Some(started);
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line) {
-            Ok(Report::Started { pid }) => {
-                tracing::debug!(pid, "program started");
+            Ok(Report::Ready(fence)) => {
+                let (Some(ready), Some(begin)) = (ready.take(), begin.take()) else { return Heard::Nothing };
+                let _ = ready.send(fence);
+                // Not a word where it could not be written down.
+                if begin.await.is_err() || lifeline.write_all(b"\n").is_err() {
+                    return Heard::Nothing;
+                }
+            }
+            Ok(Report::Started) => {
                 if let Some(started) = started.take() {
                     let _ = started.send(Ok(()));
                 }
             }
             Ok(Report::Ended(End::Code(code))) => return Heard::Ended(Exit::Code(code)),
             Ok(Report::Ended(End::Signal(signal))) => return Heard::Ended(Exit::Signal(signal)),
-            Ok(Report::Failed { message }) => {
-                let error = EffectError::new(ErrorKind::Unavailable, message);
+            Ok(Report::Failed { message, hint }) => {
+                let error = EffectError { hint, ..EffectError::new(ErrorKind::Unavailable, message) };
                 if let Some(started) = started.take() {
                     let _ = started.send(Err(error.clone()));
                 }

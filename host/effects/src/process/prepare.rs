@@ -2,13 +2,14 @@
 
 use std::{
     ffi::OsString,
-    fs::{File, Permissions},
+    fs::{self, File, Permissions},
     io,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-use pipe_capability::exec::ExecRule;
+use pipe_capability::{exec::ExecRule, path::PathRule};
 use tempfile::TempDir;
 
 use super::{
@@ -17,10 +18,14 @@ use super::{
     program,
 };
 use crate::{
-    confine::protocol::Specification,
+    confine::{
+        limits,
+        protocol::{Reach, Specification},
+    },
     error::{EffectError, ErrorKind},
     path::resolve,
     session::Session,
+    world::World,
 };
 
 /// Everything that is known before the start.
@@ -42,7 +47,14 @@ pub(super) struct Prepared {
 }
 
 /// Finds the program and its surroundings, and puts the login of its peer into its own directory.
-pub(super) fn prepare(session: &Session, rule: ExecRule, command: &Command) -> io::Result<Prepared> {
+///
+/// `addresses` are those of the peer.
+pub(super) fn prepare(
+    session: &Session,
+    rule: ExecRule,
+    command: &Command,
+    addresses: &[SocketAddr],
+) -> io::Result<Prepared> {
     let world = &session.world;
     let path = program::find(&command.program, &search_path(&rule)).map_err(io::Error::other)?;
     let directory = rule.cwd.as_ref().map_or_else(|| world.base.clone(), |cwd| resolve(&world.base, cwd));
@@ -72,13 +84,16 @@ pub(super) fn prepare(session: &Session, rule: ExecRule, command: &Command) -> i
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(world.artifacts.parent().unwrap_or(&world.artifacts))?;
     let Environment { variables, secrets } =
-        environment(&rule, world, &session.step.to_string(), scratch.path()).map_err(io::Error::other)?;
+        environment(&rule, world, &session.step.to_string(), scratch.path(), addresses).map_err(io::Error::other)?;
     let specification = Specification {
         program: path.into(),
         pinned: pinned.is_some(),
         name: command.program.clone(),
         arguments: command.arguments.clone(),
         scratch: scratch.path().into(),
+        reach: reach(&rule, world, &directory, addresses)?,
+        namespaces: None,
+        unconfined: world.unconfined,
     };
     Ok(Prepared {
         specification,
@@ -88,5 +103,30 @@ pub(super) fn prepare(session: &Session, rule: ExecRule, command: &Command) -> i
         secrets,
         directory,
         scratch,
+    })
+}
+
+/// What the program may touch by its rule: what the rule names, the directory that it starts in where the rule names one, and
+/// what the login of its peer takes.
+fn reach(rule: &ExecRule, world: &World, directory: &Path, addresses: &[SocketAddr]) -> io::Result<Reach> {
+    let resolved = |rules: &[PathRule]| rules.iter().map(|rule| rule.resolved.clone()).collect::<Vec<_>>();
+    let mut read = resolved(&rule.read);
+    read.extend(rule.cwd.as_ref().map(|_| directory.to_owned()));
+    let ca = rule.peer.as_ref().and_then(|peer| world.peers.get(peer)?.ca.as_ref());
+    read.extend(ca.map(fs::canonicalize).transpose()?);
+    let mut ports: Vec<u16> = rule.ports.iter().copied().chain(addresses.iter().map(SocketAddr::port)).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let named = rule.read.iter().chain(&rule.write).chain(&rule.sockets);
+    let aliases = named.map(|rule| (world.base.join(&rule.written), rule.resolved.clone()));
+    Ok(Reach {
+        read,
+        write: resolved(&rule.write),
+        sockets: resolved(&rule.sockets),
+        aliases: aliases.filter(|(name, path)| name != path).collect(),
+        ports,
+        memory: rule.limits.memory,
+        cpu: rule.limits.cpu.map(|cpu| cpu.as_secs()),
+        open_files: rule.limits.open_files.unwrap_or(limits::OPEN_FILES),
     })
 }

@@ -33,10 +33,40 @@ pub(crate) fn read(text: &str, dialect: Dialect) -> Result<(), Fence> {
         Dialect::Sqlite => ["SELECT", "WITH", "VALUES", "EXPLAIN", "PRAGMA"].as_slice(),
     };
     match leading.split_first() {
-        Some((first, _)) if reads.iter().any(|keyword| first.is(keyword)) => Ok(()),
-        Some((first, rest)) if first.is("EXPLAIN") => explain(rest),
-        _ => Err(Fence::NeedsWrite(format!("{} does not only read", named(&statement)))),
+        Some((first, _)) if reads.iter().any(|keyword| first.is(keyword)) => {}
+        Some((first, rest)) if first.is("EXPLAIN") => explain(rest)?,
+        _ => return Err(Fence::NeedsWrite(format!("{} does not only read", named(&statement)))),
     }
+    match dialect {
+        Dialect::Postgresql => reaching(&statement),
+        Dialect::Sqlite => Ok(()),
+    }
+}
+
+/// Functions of PostgreSQL that do more than read although no transaction keeps them from it, and those that run a text, in
+/// which such a function could hide. A name that begins with one of these counts as well: `dblink_exec`.
+const REACHING: [(&str, &str); 8] = [
+    ("pg_terminate_backend", "ends sessions of others"),
+    ("pg_cancel_backend", "ends statements of others"),
+    ("dblink", "connects to other servers"),
+    ("query_to_xml", "runs a text as a statement"),
+    ("cursor_to_xml", "runs a text as a statement"),
+    ("ts_stat", "runs a text as a statement"),
+    ("ts_rewrite", "runs a text as a statement"),
+    ("pg_logical_emit_message", "writes a message into the log of changes"),
+];
+
+/// The outer half of a fence whose inner half is the login's rights: a function of somebody's own may do the same.
+fn reaching(statement: &Statement<'_>) -> Result<(), Fence> {
+    for name in statement.names() {
+        if name.starts_with("U&") || name.starts_with("u&") {
+            return Err(Fence::NeedsWrite("a name with escapes could be that of any function".to_owned()));
+        }
+        if let Some((function, does)) = REACHING.iter().find(|(function, _)| name.starts_with(function)) {
+            return Err(Fence::NeedsWrite(format!("`{function}` {does}")));
+        }
+    }
+    Ok(())
 }
 
 /// Lets one statement pass that does not touch the transaction or the files of the server.
@@ -216,6 +246,29 @@ mod tests {
             ["TABLE t", "SHOW x", "INSERT INTO t VALUES (1)", "VACUUM INTO 'x'", "ATTACH 'x' AS y", "REPLACE INTO t"]
         {
             assert!(matches!(read(text, Dialect::Sqlite), Err(Fence::NeedsWrite(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn functions_that_reach_further_need_writing_however_they_are_written() {
+        for text in [
+            "SELECT pg_terminate_backend(1)",
+            "SELECT PG_Terminate_Backend(1)",
+            "SELECT pg_catalog . \"pg_cancel_backend\" (1)",
+            "SELECT * FROM dblink('host=x', 'SELECT 1') AS t (a int)",
+            "SELECT dblink_exec('x')",
+            "SELECT U&\"\\0070g_cancel_backend\"(1)",
+            "VALUES (query_to_xml_and_xmlschema('DELETE FROM t', true, true, ''))",
+            "EXPLAIN ANALYZE SELECT ts_stat('SELECT pg_terminate_backend(1)')",
+            "WITH a AS (SELECT pg_logical_emit_message(false, 'a', 'b')) SELECT 1",
+        ] {
+            assert!(matches!(read(text, Dialect::Postgresql), Err(Fence::NeedsWrite(_))), "{text}");
+            assert_eq!(write(text, Dialect::Postgresql), Ok(()), "{text}");
+        }
+        for text in
+            ["SELECT 'pg_terminate_backend(1)'", "SELECT a AS terminated -- dblink\n FROM t", "SELECT $$dblink$$"]
+        {
+            assert_eq!(read(text, Dialect::Postgresql), Ok(()), "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! SQLite: the connection lives on a thread of its own, opened for what the grant says, behind an authorizer.
 
 mod authorizer;
+mod functions;
 mod place;
 mod value;
 
@@ -29,11 +30,21 @@ use crate::{
 /// How long to wait for a lock that another process holds.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The most bytes of one value.
-const MOST_VALUE_BYTES: i32 = 64 * 1024 * 1024;
+/// How long between two looks at such a lock, and at the cancellation.
+const BUSY_STEP: Duration = Duration::from_millis(10);
 
-/// How many instructions of SQLite's machine run between two looks at the cancellation.
-const INSTRUCTIONS: i32 = 2_000;
+/// The most bytes of one value or row.
+const MOST_VALUE_BYTES: i32 = 16 * 1024 * 1024;
+
+/// The longest pattern of LIKE and GLOB, in bytes. Comparing takes the length of the pattern times that of the value.
+const LONGEST_PATTERN: i32 = 200;
+
+/// The most arguments of a function. Each may cost a copy of the value.
+const MOST_ARGUMENTS: i32 = 100;
+
+/// How many instructions of SQLite's machine run between two looks at the cancellation. Each may be a function that takes as
+/// long as a value of [`MOST_VALUE_BYTES`] does.
+const INSTRUCTIONS: i32 = 100;
 
 /// Opens the file of a peer.
 pub(super) async fn open(
@@ -45,11 +56,12 @@ pub(super) async fn open(
     let (requests, receiver) = mpsc::channel(1);
     let (ready, opened) = oneshot::channel();
     let (path, protected, name) = (peer.path()?, session.world.protected.clone(), peer.name.clone());
+    let pinned = peer.pinned.clone();
     let (token, runtime) = (session.cancellation().clone(), Handle::current());
     let redactor = session.world.redactor.clone();
     session.operations().spawn_blocking(move || {
         let _permit = permit;
-        let worker = Place::find(&path, access, &protected);
+        let worker = Place::find(&path, access, &protected).and_then(|place| place.still(pinned.as_deref()));
         match worker.and_then(|place| Ok(Worker::open(&place, access, token, name, redactor)?)) {
             Ok(worker) => {
                 if ready.send(Ok(())).is_ok() {
@@ -94,8 +106,9 @@ impl Worker {
         let authorizer = Authorizer::new(access);
         let set_up = || {
             let mut connection = Connection::open_with_flags(&place.file, flags)?;
+            let (looked_at, waiting) = (token.clone(), token.clone());
+            connection.busy_handler(Some(move |times| wait(times, &waiting)))?;
             set_up(&connection, access)?;
-            let looked_at = token.clone();
             connection.progress_handler(INSTRUCTIONS, Some(move || looked_at.is_cancelled()))?;
             connection.authorizer(Some(authorizer.hook()))?;
             Ok(connection)
@@ -258,6 +271,7 @@ impl Worker {
             ffi::SQLITE_READONLY if self.access == Access::Read => return Failure::Refused { reason: message, code },
             ffi::SQLITE_INTERRUPT if self.token.is_cancelled() => return EffectError::cancelled().into(),
             ffi::SQLITE_INTERRUPT => (ErrorKind::TimedOut, message, None),
+            ffi::SQLITE_BUSY if self.token.is_cancelled() => return EffectError::cancelled().into(),
             ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => {
                 let hint = format!("waited {} seconds for it", BUSY.as_secs());
                 (ErrorKind::Unavailable, "the database is locked by another process".to_owned(), Some(hint))
@@ -270,8 +284,18 @@ impl Worker {
     }
 }
 
+/// Whether SQLite should look at the lock of another process once more.
+fn wait(times: i32, token: &CancellationToken) -> bool {
+    let waited = BUSY_STEP * u32::try_from(times).unwrap_or(u32::MAX);
+    if waited >= BUSY || token.is_cancelled() {
+        return false;
+    }
+    std::thread::sleep(BUSY_STEP);
+    true
+}
+
 fn set_up(connection: &Connection, access: Access) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY)?;
+    functions::replace_slow_ones(connection)?;
     // No way to write beside the tables, and no function call that hides in a schema.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -280,6 +304,8 @@ fn set_up(connection: &Connection, access: Access) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MOST_VALUE_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LONGEST_PATTERN)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_FUNCTION_ARG, MOST_ARGUMENTS)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
     connection.pragma_update(None, "query_only", access == Access::Read)?;

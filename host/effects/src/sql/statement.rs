@@ -6,7 +6,7 @@ use super::{
 };
 
 /// The longest statement that is shown, in characters.
-const LONGEST_SHOWN: usize = 400;
+const LONGEST_SHOWN: usize = 1_000;
 
 /// How many tokens of a statement say what it is. `EXPLAIN` with all its options needs the most.
 const LEADING: usize = 64;
@@ -47,6 +47,24 @@ impl<'t> Statement<'t> {
         self.significant().next().is_none()
     }
 
+    /// From its first token to its last, without comments around it and semicolons.
+    pub(crate) fn bare(&self) -> &'t str {
+        let (mut at, mut bare) = (0, None::<(usize, usize)>);
+        for token in tokens(self.text, self.dialect) {
+            let end = at + token.text.len();
+            if token.is_significant() && token.kind != Kind::Semicolon {
+                bare = Some((bare.map_or(at, |(begin, _)| begin), end));
+            }
+            at = end;
+        }
+        bare.and_then(|(begin, end)| self.text.get(begin..end)).unwrap_or_default()
+    }
+
+    /// See [`shown`].
+    pub(crate) fn shown(&self) -> String {
+        shown(self.bare(), self.dialect)
+    }
+
     /// Whether its text holds a parameter.
     pub(crate) fn has_parameters(&self) -> bool {
         self.significant().any(|token| token.kind == Kind::Parameter)
@@ -55,6 +73,15 @@ impl<'t> Statement<'t> {
     /// The tokens that say what it is, without the parentheses that may open it.
     pub(crate) fn leading(&self) -> Vec<Token<'t>> {
         self.significant().skip_while(|token| token.text == "(").take(LEADING).collect()
+    }
+
+    /// Every name in it as the server reads it: words in lower case, quoted names without their quotes.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> + use<'t> {
+        self.significant().filter_map(|token| match token.kind {
+            Kind::Word => Some(token.text.to_ascii_lowercase()),
+            Kind::Name => Some(token.text.trim_matches('"').replace("\"\"", "\"")),
+            _ => None,
+        })
     }
 
     /// The keyword that says what it does, in capitals: of `WITH` the one behind the common tables.
@@ -166,7 +193,7 @@ impl Shape {
     }
 }
 
-/// `text` on one line, with `?` for every literal and without comments, cut where it is long.
+/// `text` on one line, with `?` for every literal and without comments. Where it is long it is cut, and says so.
 pub(crate) fn shown(text: &str, dialect: Dialect) -> String {
     let (mut line, mut length) = (String::new(), 0_usize);
     let (mut space, mut in_number) = (false, false);
@@ -187,7 +214,7 @@ pub(crate) fn shown(text: &str, dialect: Dialect) -> String {
         let gap = usize::from(std::mem::take(&mut space) && !line.is_empty());
         length += gap + piece.chars().count();
         if length > LONGEST_SHOWN {
-            line.push('…');
+            line.push_str(&format!("… (cut: {} bytes in all)", text.len()));
             break;
         }
         line.extend(std::iter::repeat_n(' ', gap));

@@ -12,6 +12,7 @@ use pipe_core::{
     digest::Digest,
     event::{Artifact, LogLevel, Refusal, Use, Verification},
     id::StepId,
+    proof::ProofKey,
 };
 use pipe_effects::{
     ledger::{KnownArtifact, Ledger, LedgerError},
@@ -43,6 +44,14 @@ impl Recorded {
 #[async_trait]
 impl Ledger for Recorded {
     async fn used(&self, used: Use) -> Result<(), LedgerError> {
+        self.used_at_once(used)
+    }
+
+    async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
+        uses.into_iter().try_for_each(|used| self.used_at_once(used))
+    }
+
+    fn used_at_once(&self, used: Use) -> Result<(), LedgerError> {
         if *self.broken.lock().unwrap() {
             return Err(LedgerError("the disk is full".to_owned()));
         }
@@ -87,6 +96,7 @@ pub(crate) fn peer(name: &str, url: &str) -> Peer {
         tls: TlsMode::VerifyFull,
         ca: None,
         addresses: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        pinned: None,
     }
 }
 
@@ -98,8 +108,16 @@ pub(crate) struct Outside {
 
 impl Default for Outside {
     fn default() -> Self {
-        Self { world: World::empty(), grant: Grant::default() }
+        Self { world: World { proofs: Some(ProofKey::new(&PROOF_KEY)), ..World::empty() }, grant: Grant::default() }
     }
+}
+
+/// The key of every test's record.
+pub(crate) const PROOF_KEY: [u8; 32] = [7; 32];
+
+/// What the record proves of a text.
+pub(crate) fn proof(word: &str, text: &str) -> Option<Digest> {
+    Some(ProofKey::new(&PROOF_KEY).of(word, text.as_bytes()))
 }
 
 impl Outside {

@@ -65,6 +65,16 @@ impl Ledger for RecordingLedger {
         Ok(())
     }
 
+    async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
+        self.records().uses.extend(uses);
+        Ok(())
+    }
+
+    fn used_at_once(&self, used: Use) -> Result<(), LedgerError> {
+        self.records().uses.push(used);
+        Ok(())
+    }
+
     async fn denied(&self, refusal: Refusal) {
         self.records().refusals.push(refusal);
     }

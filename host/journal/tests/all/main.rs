@@ -7,6 +7,7 @@ mod cost;
 mod damage;
 mod export;
 mod history;
+mod key;
 mod kill;
 mod open;
 mod receipts;

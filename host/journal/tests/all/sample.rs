@@ -31,7 +31,9 @@ pub(crate) fn started(pipeline: &str, environment: &str) -> EventKind {
         actor: "ada@host".into(),
         inputs: BTreeMap::from([("version".into(), "1.2.3".into())]),
         policies: Vec::new(),
+        boot: None,
         steps: Vec::new(),
+        further: 0,
     }
 }
 
@@ -41,7 +43,7 @@ pub(crate) fn finished(outcome: Outcome, reason: Option<&str>) -> EventKind {
 
 pub(crate) fn used(number: u64) -> EventKind {
     let subject = format!("GET k8s:/version/{number}");
-    let used = Use { word: "http".into(), subject, rule: "GET k8s:/version/*".into(), effect: false };
+    let used = Use { word: "http".into(), subject, rule: "GET k8s:/version/*".into(), ..Use::default() };
     EventKind::Used { step: StepId::new("preflight"), used }
 }
 

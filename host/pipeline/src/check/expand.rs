@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, path::Path, time::Duration};
 
-use pipe_core::{diagnostic::Diagnostic, id::StepId, stage::Stage};
+use pipe_core::{diagnostic::Diagnostic, id::StepId, limits::Limits, stage::Stage};
 
 use crate::{
     check::{Called, Size, plugin_file},
@@ -70,6 +70,8 @@ impl Expander<'_> {
             let defaults = &self.document.defaults;
             let usual = if notification { NOTIFICATION_TIMEOUT } else { TIMEOUT };
             let timeout = spec.timeout.or(check.and_then(|check| check.timeout)).or(defaults.timeout);
+            let of_check = |limits| check.map_or(limits, |check| check.limits.over(limits));
+            let limits = spec.limits.over(of_check(self.document.limits.over(Limits::default())));
             let retry = spec.retry.or(check.and_then(|check| check.retry)).or(defaults.retry);
             self.grown(spec, binder.weight + call.allow.weight())?;
             Some(Step {
@@ -79,6 +81,7 @@ impl Expander<'_> {
                 timeout: timeout.unwrap_or(usual),
                 retry: retry.unwrap_or(RETRY),
                 irreversible: spec.irreversible,
+                limits,
                 grant,
                 rules,
                 settings,

@@ -1,8 +1,8 @@
 //! `allow`: what a step may touch, as written. The rules themselves are read once their references are resolved.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
-use pipe_capability::word::Word;
+use pipe_capability::{exec::ExecLimits, word::Word};
 use pipe_core::digest::Digest;
 
 use crate::{
@@ -14,10 +14,14 @@ use crate::{
     report::Report,
 };
 
+/// The most time on the processor that a process of a program may be given.
+const LONGEST_CPU: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// The rules of a step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AllowSpec {
     pub(crate) http: Vec<HttpSpec>,
+    pub(crate) mail: Vec<MailSpec>,
     pub(crate) secrets: Vec<SlotSpec>,
     pub(crate) exec: Vec<ExecSpec>,
     /// The words whose rules are single strings.
@@ -29,6 +33,15 @@ pub(crate) struct AllowSpec {
 pub(crate) struct HttpSpec {
     pub(crate) rule: Template,
     pub(crate) addresses: Vec<Template>,
+}
+
+/// `{ peer = "smtp", from = "deploy@hospital.example", to = ["*@hospital.example"] }`.
+#[derive(Clone, Debug)]
+pub(crate) struct MailSpec {
+    pub(crate) span: Range<usize>,
+    pub(crate) peer: Template,
+    pub(crate) from: Template,
+    pub(crate) to: Vec<Template>,
 }
 
 /// `{ name = "k8s", to = "argocd", header = "Authorization", format = "Token {}" }`.
@@ -51,6 +64,12 @@ pub(crate) struct ExecSpec {
     pub(crate) env: Vec<(Located<String>, Template)>,
     pub(crate) peer: Option<Template>,
     pub(crate) secret_env: Vec<(Located<String>, Template)>,
+    pub(crate) secret_file: Vec<(Located<String>, Template)>,
+    pub(crate) read: Vec<Template>,
+    pub(crate) write: Vec<Template>,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) sockets: Vec<Template>,
+    pub(crate) limits: ExecLimits,
     pub(crate) sha256: Option<Digest>,
 }
 
@@ -65,11 +84,15 @@ impl AllowSpec {
             64 + pieces.sum::<usize>()
         };
         let exec = |spec: &ExecSpec| {
-            let variables = spec.env.iter().chain(&spec.secret_env).map(|(name, value)| name.value.len() + text(value));
-            text(&spec.program) + spec.argv.iter().map(text).sum::<usize>() + variables.sum::<usize>()
+            let variables = spec.env.iter().chain(&spec.secret_env).chain(&spec.secret_file);
+            let variables = variables.map(|(name, value)| name.value.len() + text(value));
+            let texts = [&spec.argv, &spec.read, &spec.write, &spec.sockets].into_iter().flatten().map(text);
+            text(&spec.program) + texts.sum::<usize>() + variables.sum::<usize>()
         };
+        let mail = |spec: &MailSpec| text(&spec.peer) + text(&spec.from) + spec.to.iter().map(text).sum::<usize>();
         let http = |spec: &HttpSpec| text(&spec.rule) + 64 * spec.addresses.len();
         self.http.iter().map(http).sum::<usize>()
+            + self.mail.iter().map(mail).sum::<usize>()
             + self.texts.iter().map(|(_, template)| text(template)).sum::<usize>()
             + self.exec.iter().map(exec).sum::<usize>()
             + 256 * self.secrets.len()
@@ -83,9 +106,10 @@ pub(super) fn read(report: &Report, node: &Node) -> Option<AllowSpec> {
         for rule in fields.array(word.as_str()) {
             match word {
                 Word::Http => allow.http.extend(http(report, rule)),
+                Word::Mail => allow.mail.extend(mail(report, rule)),
                 Word::Secrets => allow.secrets.extend(slot(report, rule)),
                 Word::Exec => allow.exec.extend(exec(report, rule)),
-                Word::Sql | Word::Read | Word::Write | Word::Disk | Word::Env | Word::Artifacts => {
+                Word::Sql | Word::Read | Word::Write | Word::Disk | Word::Env | Word::Reveal | Word::Artifacts => {
                     allow.texts.extend(template(report, rule).map(|rule| (word, rule)));
                 }
             }
@@ -125,6 +149,17 @@ fn http(report: &Report, node: &Node) -> Option<HttpSpec> {
     Some(spec)
 }
 
+fn mail(report: &Report, node: &Node) -> Option<MailSpec> {
+    let fields = Fields::of(report, node, keys::MAIL)?;
+    let read = |text: Located<String>| Template::read(report, &text);
+    let peer =
+        fields.required("peer", "`peer = \"…\"`: a peer whose `url` is `smtp://…` or `smtps://…`").and_then(read);
+    let from = fields.required("from", "`from = \"deploy@hospital.example\"`").and_then(read);
+    fields.needs("to", "`to = [\"ops@hospital.example\"]`, or `[\"*@hospital.example\"]` for anybody there");
+    let to = templates(report, fields.array("to"));
+    Some(MailSpec { span: node.span.clone(), peer: peer?, from: from?, to })
+}
+
 fn slot(report: &Report, node: &Node) -> Option<SlotSpec> {
     let fields = Fields::of(report, node, keys::SLOT)?;
     let read = |text: Located<String>| Template::read(report, &text);
@@ -158,9 +193,27 @@ fn exec(report: &Report, node: &Node) -> Option<ExecSpec> {
         env: variables(report, &fields, "env"),
         peer: fields.string("peer").and_then(read),
         secret_env: variables(report, &fields, "secret_env"),
+        secret_file: variables(report, &fields, "secret_file"),
+        read: templates(report, fields.array("read")),
+        write: templates(report, fields.array("write")),
+        ports: fields.array("ports").iter().filter_map(|node| port(report, node)).collect(),
+        sockets: templates(report, fields.array("sockets")),
+        limits: ExecLimits {
+            memory: fields.bytes("memory"),
+            cpu: fields.duration("cpu", LONGEST_CPU),
+            open_files: fields.count("open_files"),
+        },
         sha256,
         program: program?,
     })
+}
+
+pub(crate) fn port(report: &Report, node: &Node) -> Option<u16> {
+    let port = fields::number(report, node).and_then(|number| u16::try_from(number).ok());
+    if port.is_none() && matches!(node.value, Value::Integer(_)) {
+        report.advise("bad-value", "this is no port", node.span.clone(), "ports are 1 to 65535");
+    }
+    port
 }
 
 fn variables(report: &Report, fields: &Fields<'_>, key: &str) -> Vec<(Located<String>, Template)> {

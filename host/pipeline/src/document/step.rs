@@ -2,7 +2,11 @@
 
 use std::{ops::Range, time::Duration};
 
-use pipe_core::{diagnostic::Diagnostic, stage::Stage};
+use pipe_core::{
+    diagnostic::Diagnostic,
+    limits::{Limit, Limits},
+    stage::Stage,
+};
 
 use crate::{
     document::{
@@ -34,6 +38,18 @@ pub(crate) struct StepSpec {
     pub(crate) retry: Option<Retry>,
     pub(crate) for_each: Option<Located<String>>,
     pub(crate) irreversible: bool,
+    pub(crate) limits: LimitSpec,
+}
+
+/// The limits that a table names, in its order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LimitSpec(Vec<(Limit, u64)>);
+
+impl LimitSpec {
+    /// `limits` with what this one says in its place.
+    pub(crate) fn over(&self, limits: Limits) -> Limits {
+        self.0.iter().fold(limits, |limits, (limit, amount)| limits.with(*limit, *amount))
+    }
 }
 
 /// What a step calls.
@@ -78,6 +94,14 @@ pub(super) fn defaults(report: &Report, file: &Fields<'_>) -> Defaults {
         timeout: fields.duration("timeout", LONGEST_TIMEOUT),
         retry: retry(report, &fields),
     })
+}
+
+/// `[limits]` of the file, or `limits` of a step.
+pub(super) fn limits(report: &Report, fields: &Fields<'_>) -> LimitSpec {
+    let table = fields.get("limits").and_then(|entry| Fields::of(report, &entry.node, keys::LIMITS));
+    let Some(table) = table else { return LimitSpec::default() };
+    let amounts = Limit::ALL.into_iter().filter_map(|limit| Some((limit, table.limit(limit)?)));
+    LimitSpec(amounts.collect())
 }
 
 pub(super) fn steps(report: &Report, nodes: &[Node]) -> Vec<StepSpec> {
@@ -218,7 +242,8 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let timeout = fields.duration("timeout", LONGEST_TIMEOUT);
     let retry = retry(report, fields);
     let irreversible = fields.boolean("irreversible").unwrap_or(false);
-    Some(StepSpec { name: name?, body: body?, timeout, retry, for_each, irreversible })
+    let limits = limits(report, fields);
+    Some(StepSpec { name: name?, body: body?, timeout, retry, for_each, irreversible, limits })
 }
 
 fn retry(report: &Report, fields: &Fields<'_>) -> Option<Retry> {

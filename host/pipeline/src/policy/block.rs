@@ -2,10 +2,11 @@
 
 use pipe_capability::{
     ceiling::{
-        ArtifactCeiling, Block, ExecCeiling, HttpCeiling, HttpCeilingTarget, NamePattern, PathCeiling, PlacePattern,
-        PluginPattern, SecretCeiling, SecretDestination, SourcePattern, SqlCeiling,
+        ArtifactCeiling, Block, ExecCeiling, HttpCeiling, HttpCeilingTarget, MailCeiling, NamePattern, PathCeiling,
+        PlacePattern, PluginPattern, SecretCeiling, SecretDestination, SourcePattern, SqlCeiling,
     },
     exec::ArgumentPattern,
+    mail::Recipient,
     rule::RuleError,
     sql::{Access, SqlRule},
     word::Word,
@@ -17,7 +18,7 @@ use super::{
     named::{Kind, Named, networks, refused, rule},
 };
 use crate::{
-    document::digest,
+    document::{digest, port},
     fields::{self, Fields, Located},
     keys,
     node::{Node, Value},
@@ -100,6 +101,11 @@ impl Reader<'_> {
         match word {
             Word::Http => block.http.push(self.http(node)?),
             Word::Sql => block.sql.push(self.text(node, |text| self.sql(text))?),
+            Word::Mail => block.mail.push(self.mail(node)?),
+            Word::Reveal => {
+                let fields = Fields::of(self.report, node, keys::POLICY_REVEAL)?;
+                block.reveal.push(self.source(&fields)?);
+            }
             Word::Read => block.read.push(self.text(node, PathCeiling::parse)?),
             Word::Write => block.write.push(self.text(node, PathCeiling::parse)?),
             Word::Disk => block.disk.push(self.text(node, PathCeiling::parse)?),
@@ -147,10 +153,10 @@ impl Reader<'_> {
         Ok(SqlCeiling { access, place: self.named.peer(&peer, Kind::Sql)? })
     }
 
-    fn secret(&self, node: &Node) -> Option<SecretCeiling> {
-        let fields = Fields::of(self.report, node, keys::POLICY_SECRET)?;
+    /// Where a secret comes from.
+    fn source(&self, fields: &Fields<'_>) -> Option<SourcePattern> {
         fields.exclude("env", &["file"]);
-        let source = match (fields.string("env"), fields.string("file")) {
+        match (fields.string("env"), fields.string("file")) {
             (Some(text), _) => rule(self.report, &text, NamePattern::parse).map(SourcePattern::Env),
             (None, Some(text)) => rule(self.report, &text, PathCeiling::parse).map(SourcePattern::File),
             (None, None) => {
@@ -158,11 +164,32 @@ impl Reader<'_> {
                     let hint =
                         "`env = \"NAME\"` or `file = \"/run/secrets/name\"`: names of secrets are the pipeline's own";
                     let message = "it says not where the secret comes from";
-                    self.report.advise("missing-key", message, node.span.clone(), hint);
+                    self.report.advise("missing-key", message, fields.span.clone(), hint);
                 }
                 None
             }
+        }
+    }
+
+    /// Through which server, as whom, to whom.
+    fn mail(&self, node: &Node) -> Option<MailCeiling> {
+        let fields = Fields::of(self.report, node, keys::POLICY_MAIL)?;
+        let peer = fields.required("peer", "`peer = \"…\"`: a peer of this policy, or `*`")?;
+        let place = rule(self.report, &peer, |name| match name {
+            "*" => Ok(PlacePattern::Any),
+            name => self.named.peer(name, Kind::Mail),
+        });
+        let list = |key: &str| match fields.get(key) {
+            Some(entry) => self.all(fields::array(self.report, &entry.node), Recipient::parse).map(Some),
+            None => Some(None),
         };
+        let (from, to) = (list("from"), list("to"));
+        Some(MailCeiling { place: place?, from: from?, to: to? })
+    }
+
+    fn secret(&self, node: &Node) -> Option<SecretCeiling> {
+        let fields = Fields::of(self.report, node, keys::POLICY_SECRET)?;
+        let source = self.source(&fields);
         let to = fields.required("to", "`to = \"…\"`: a peer of this policy, `artifacts`, `programs` or `*`")?;
         let to = rule(self.report, &to, |text| match text {
             "*" => Ok(SecretDestination::Any),
@@ -201,8 +228,20 @@ impl Reader<'_> {
             Some(text) => Some(digest(self.report, &text)?),
             None => None,
         };
-        let env = self.all(fields.array("env"), NamePattern::parse)?;
-        Some(ExecCeiling { program: program.value, argv, cwd, env, peer, sha256 })
+        let paths = |key: &str| self.all(fields.array(key), PathCeiling::parse);
+        let ports: Vec<Option<u16>> = fields.array("ports").iter().map(|node| port(self.report, node)).collect();
+        Some(ExecCeiling {
+            program: program.value,
+            argv,
+            cwd,
+            env: self.all(fields.array("env"), NamePattern::parse)?,
+            peer,
+            read: paths("read")?,
+            write: paths("write")?,
+            ports: ports.into_iter().collect::<Option<_>>()?,
+            sockets: paths("sockets")?,
+            sha256,
+        })
     }
 
     /// Every text of an array; nothing where one of them is wrong.

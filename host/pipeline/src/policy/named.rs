@@ -17,6 +17,7 @@ use crate::{
 /// Schemes of peers, and the words that may name one.
 const HTTP: [&str; 2] = ["https", "http"];
 const SQL: [&str; 2] = ["postgres", "sqlite"];
+const MAIL: [&str; 2] = ["smtp", "smtps"];
 
 /// The names of a policy.
 pub(super) struct Named {
@@ -30,6 +31,7 @@ pub(super) struct Named {
 pub(super) enum Kind {
     Http,
     Sql,
+    Mail,
     Any,
 }
 
@@ -67,6 +69,7 @@ impl Named {
         let fits = match kind {
             Kind::Http => place.scheme().is_some_and(|scheme| HTTP.contains(&scheme)),
             Kind::Sql => place.scheme().is_some_and(|scheme| SQL.contains(&scheme)),
+            Kind::Mail => place.scheme().is_some_and(|scheme| MAIL.contains(&scheme)),
             Kind::Any => true,
         };
         if fits { Ok(place.clone()) } else { Err(RuleError::new(format!("`{name}` is a peer of another kind"))) }
@@ -93,10 +96,9 @@ fn place(report: &Report, entry: &Entry) -> Option<PlacePattern> {
     let url = fields.required("url", "`url = \"https://kube.example:6443\"`")?;
     let networks = networks(report, fields.array("addresses"))?;
     let place = rule(report, &url, PlacePattern::parse)?;
-    let known = place.scheme().is_some_and(|scheme| HTTP.contains(&scheme) || SQL.contains(&scheme));
-    if !known {
-        let schemes: Vec<&str> = HTTP.into_iter().chain(SQL).collect();
-        let scheme = place.scheme().unwrap_or_default();
+    let schemes: Vec<&str> = HTTP.into_iter().chain(SQL).chain(MAIL).collect();
+    let scheme = place.scheme().unwrap_or_default();
+    if !schemes.contains(&scheme) {
         let message = format!("a peer cannot be `{scheme}`");
         report.unknown("bad-peer", message, scheme, schemes, url.span);
         return None;

@@ -57,6 +57,11 @@ fn allow() -> Value {
                 })),
             ] } },
             "sql": texts("read PEER or write PEER; * for any."),
+            "mail": { "type": "array", "items": table("Messages.", &["peer"], json!({
+                "peer": text("A peer, or *."),
+                "from": texts("Who may write: an address, or *@domain. Default: anybody."),
+                "to": texts("Who may be written to: addresses, or *@domain. Default: anybody."),
+            })) },
             "read": texts("Directories and files: absolute, or ./ from the directory of the pipeline."),
             "write": texts("The same, for writing and deleting; includes reading."),
             "disk": texts("Paths whose free space may be seen."),
@@ -66,10 +71,18 @@ fn allow() -> Value {
                 "file": text("The file that it comes from, or a directory."),
                 "to": text("A peer, artifacts, programs, or *."),
             })) },
+            "reveal": { "type": "array", "items": table("A secret that a plugin may be told, by its source.", &[], json!({
+                "env": text("Variables that it comes from; * within a name."),
+                "file": text("The file that it comes from, or a directory."),
+            })) },
             "exec": { "type": "array", "items": table("A program.", &["program"], json!({
                 "program": text("Name or absolute path; * for any."),
                 "argv": texts("One pattern for each argument; ** at the end for any further ones. Default: any."),
-                "cwd": text("Where it may run. Default: anywhere."),
+                "cwd": text("Where it may be started, which it may then read. Default: the pipeline's directory, and wherever it may read."),
+                "read": texts("What it may read. Default: nothing."),
+                "write": texts("What it may write and read. Default: nothing."),
+                "ports": { "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 65535 }, "description": "Ports that it may connect to. Default: none." },
+                "sockets": texts("UNIX sockets that it may connect to. Default: none."),
                 "env": texts("Variables that it may be given, those with secrets too; * within a name. Default: none."),
                 "peer": text("The peer whose login it may be given; * for any. Default: none."),
                 "sha256": text("Digest of the program. Default: any."),
@@ -85,9 +98,14 @@ fn require() -> Value {
         "What must hold whatever is allowed.",
         &[],
         json!({
+            "reveal": flag("false: no plugin is told a secret, whatever is allowed."),
             "https_only": flag("Nothing goes over HTTP without TLS."),
             "programs": texts("Only these programs may be run."),
             "pinned_plugins": flag("Every plugin that is not part of pipe is pinned by sha256."),
+            "unconfined_programs": {
+                "enum": ["refuse", "report"],
+                "description": "Where the kernel cannot confine programs: do not run them, the default, or run them and say so.",
+            },
             "encrypted_backup_before_migrate": flag("A migration waits for a backup of the same run that is encrypted and verified."),
         }),
     )
@@ -116,6 +134,8 @@ mod tests {
             ("/properties/allow/items", keys::POLICY_ALLOW),
             ("/properties/allow/items/properties/http/items/anyOf/1", keys::HTTP),
             ("/properties/allow/items/properties/secrets/items", keys::POLICY_SECRET),
+            ("/properties/allow/items/properties/mail/items", keys::POLICY_MAIL),
+            ("/properties/allow/items/properties/reveal/items", keys::POLICY_REVEAL),
             ("/properties/allow/items/properties/exec/items", keys::POLICY_EXEC),
             ("/properties/require", keys::POLICY_REQUIRE),
         ] {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use pipe_capability::{
-    artifact::ArtifactRule, exec::ExecRule, grant::Grant, http::HttpTarget, secret::SlotTarget, sql::Access,
+    artifact::ArtifactRule, exec::ExecRule, grant::Grant, http::HttpTarget, path::PathRule, secret::SlotTarget,
+    sql::Access,
 };
 use pipe_pipeline::{PeerSpec, Pipeline, Step};
 
@@ -55,7 +56,7 @@ fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
     };
     // Where it is, for what is no peer.
     let plain = |what: &str, how: String, changes: bool| Reached { address: None, ..thing(what, how, changes) };
-    let Grant { http, sql, read, write, disk, env, secrets, exec, artifacts } = &step.grant;
+    let Grant { http, sql, mail, read, write, disk, env, secrets, reveal, exec, artifacts } = &step.grant;
     let mut touched = Vec::new();
     for rule in http {
         let text = rule.to_string();
@@ -80,7 +81,32 @@ fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
             touched.push(("files", Reached { how, ..plain(&what, String::new(), changes) }));
         }
     }
-    touched.extend(exec.iter().map(|rule| ("programs", plain(&rule.program, arguments(rule), true))));
+    for rule in mail {
+        let to = rule.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        touched.push(("network", thing(&rule.peer, format!("mail from {} to {to}", rule.from), true)));
+    }
+    for rule in exec {
+        touched.push(("programs", plain(&rule.program, arguments(rule), true)));
+        let by = |how: &str| format!("{how} by the program {}", rule.program);
+        for (paths, how) in [(&rule.read, "read"), (&rule.write, "changed")] {
+            let file =
+                |path: &PathRule| plain(&shown(pipeline, &path.written, &path.resolved), by(how), how == "changed");
+            touched.extend(paths.iter().map(|path| ("files", file(path))));
+        }
+        if let Some(cwd) = &rule.cwd {
+            touched.push(("files", plain(cwd, by("read"), false)));
+        }
+        if let Some(peer) = &rule.peer {
+            touched.push((
+                if is_database(pipeline, peer) { "databases" } else { "network" },
+                thing(peer, by("used"), true),
+            ));
+        }
+        for port in &rule.ports {
+            touched.push(("network", plain(&format!("port {port} of any address"), by("used"), true)));
+        }
+        touched.extend(rule.sockets.iter().map(|path| ("network", plain(&path.written, by("used"), true))));
+    }
     for slot in secrets {
         let how = match &slot.to {
             SlotTarget::Peer(peer) => format!("put into requests to {peer}"),
@@ -88,8 +114,9 @@ fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
         };
         touched.push(("secrets", plain(&slot.name, how, false)));
     }
+    touched.extend(reveal.iter().map(|rule| ("secrets", plain(rule.name(), "shown to the plugin".to_owned(), false))));
     for rule in exec {
-        for (variable, secret) in &rule.secret_env {
+        for (variable, secret) in rule.secret_env.iter().chain(&rule.secret_file) {
             touched.push((
                 "secrets",
                 plain(secret, format!("given to the program {} as {variable}", rule.program), false),
@@ -135,9 +162,14 @@ fn peers_of<'p>(pipeline: &'p Pipeline, step: &'p Step) -> impl Iterator<Item = 
     pipeline.peers.iter().filter(|(name, _)| names_peer(&step.grant, name))
 }
 
+fn is_database(pipeline: &Pipeline, peer: &str) -> bool {
+    pipeline.peers.get(peer).is_some_and(|peer| matches!(peer.url.scheme(), "postgres" | "postgresql" | "sqlite"))
+}
+
 fn names_peer(grant: &Grant, name: &str) -> bool {
     grant.http.iter().any(|rule| matches!(rule.target(), HttpTarget::Peer(peer) if peer == name))
         || grant.sql.iter().any(|rule| rule.peer == name)
+        || grant.mail.iter().any(|rule| rule.peer == name)
         || grant.exec.iter().any(|rule| rule.peer.as_deref() == Some(name))
         || grant.secrets.iter().any(|slot| matches!(&slot.to, SlotTarget::Peer(peer) if peer == name))
 }

@@ -1,7 +1,11 @@
 //! The functions of `wasi:filesystem`, each one decided by the fence and then done by wasmtime.
 
+use std::fs::File;
+
+use pipe_effects::files::{self, How, Opened};
 use wasmtime::component::Resource;
 use wasmtime_wasi::{
+    FsPerms, OpenMode,
     filesystem::Descriptor,
     p2::{
         DynInputStream, DynOutputStream, FsError, FsResult,
@@ -16,39 +20,33 @@ use wasmtime_wasi::{
     },
 };
 
-use super::{Access, Admitted, FenceView, Place};
+use super::{
+    Access, Admitted, FenceView, Links, Place,
+    door::directory_of,
+    stream::{FileReader, FileWriter},
+};
 
-/// Does `$operation` where the fence says; where a link led out of the directory, once more where it leads to.
+/// Does `$operation` where the fence says.
 macro_rules! fenced {
-    ($view:ident, $directory:expr, $path:expr, $access:expr, |$d:ident, $p:ident| $operation:expr) => {{
-        let admitted = $view.admit(&$directory, &$path, $access).await?;
-        let first = {
-            let ($d, $p) = (Resource::new_borrow(admitted.directory), admitted.path.clone());
-            $operation.await
-        };
-        match first {
-            Ok(done) => Ok((done, admitted)),
-            Err(error) => {
-                let admitted = $view.after_escape(&admitted, $access, error).await?;
-                let ($d, $p) = (Resource::new_borrow(admitted.directory), admitted.path.clone());
-                $operation.await.map(|done| (done, admitted))
-            }
-        }
+    ($view:ident, $directory:expr, $path:expr, $access:expr, $links:expr, |$admitted:ident| $operation:expr) => {{
+        let $admitted = $view.admit(&$directory, &$path, $access, $links).await?;
+        $operation.await
     }};
 }
 
 impl preopens::Host for FenceView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let directories = preopens::Host::get_directories(&mut self.inner)?;
-        for (descriptor, name) in &directories {
-            let place = match self.fence.doors.iter_mut().find(|door| door.guest == *name) {
-                Some(door) => {
-                    door.handle = Some(descriptor.rep());
-                    Place::Granted { host: door.host.clone(), writable: door.writable }
-                }
-                None => Place::Nowhere,
-            };
-            self.fence.places.insert(descriptor.rep(), place);
+        let nowhere = directory_of(File::open(&self.fence.nowhere)?, false);
+        let nowhere = (Descriptor::Dir(nowhere), "/".to_owned(), Place::Nowhere);
+        let doors = self.fence.doors.iter().filter_map(|door| {
+            let place = Place::Granted { host: door.host.clone(), writable: door.writable };
+            Some((door.preopened()?, door.guest.clone(), place))
+        });
+        let mut directories = Vec::new();
+        for (descriptor, name, place) in std::iter::once(nowhere).chain(doors) {
+            let handle = self.inner.table.push(descriptor)?;
+            self.fence.places.insert(handle.rep(), place);
+            directories.push((handle, name));
         }
         Ok(directories)
     }
@@ -76,33 +74,22 @@ impl HostDescriptor for FenceView<'_> {
         let changes = flags.intersects(DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY)
             || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
         let access = if changes { Access::Write } else { Access::Read };
-        let admitted = self.admit(&directory, &path, access).await?;
-        let (opened, admitted) = match self.open_admitted(&admitted, path_flags, open_flags, flags).await {
-            Ok(opened) => (opened, admitted),
-            Err(error) => {
-                let admitted = self.after_escape(&admitted, access, error).await?;
-                (self.open_admitted(&admitted, path_flags, open_flags, flags).await?, admitted)
-            }
-        };
-        let writable =
-            matches!(self.fence.places.get(&admitted.directory), Some(Place::Granted { writable: true, .. }));
-        self.fence.places.insert(opened.rep(), Place::Granted { host: admitted.host, writable });
+        let admitted = self.admit(&directory, &path, access, path_flags.into()).await?;
+        let opened = self.open_admitted(&admitted, path_flags, open_flags, flags).await?;
+        let place = Place::Granted { host: admitted.host, writable: admitted.writable };
+        self.fence.places.insert(opened.rep(), place);
         Ok(opened)
     }
 
     fn drop(&mut self, descriptor: Resource<Descriptor>) -> wasmtime::Result<()> {
-        let handle = descriptor.rep();
-        self.fence.places.remove(&handle);
-        for door in &mut self.fence.doors {
-            if door.handle == Some(handle) {
-                door.handle = None;
-            }
-        }
+        self.fence.places.remove(&descriptor.rep());
         HostDescriptor::drop(&mut self.inner, descriptor)
     }
 
     async fn create_directory_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        fenced!(self, directory, path, Access::Write, |d, p| self.inner.create_directory_at(d, p)).map(|_| ())
+        fenced!(self, directory, path, Access::Write, Links::Kept, |to| {
+            self.inner.create_directory_at(to.directory(), to.path)
+        })
     }
 
     async fn stat_at(
@@ -111,7 +98,9 @@ impl HostDescriptor for FenceView<'_> {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<DescriptorStat> {
-        fenced!(self, directory, path, Access::Read, |d, p| self.inner.stat_at(d, path_flags, p)).map(|(stat, _)| stat)
+        fenced!(self, directory, path, Access::Read, path_flags.into(), |to| {
+            self.inner.stat_at(to.directory(), to.flags(path_flags), to.path)
+        })
     }
 
     async fn set_times_at(
@@ -122,26 +111,31 @@ impl HostDescriptor for FenceView<'_> {
         access_time: NewTimestamp,
         change_time: NewTimestamp,
     ) -> FsResult<()> {
-        fenced!(self, directory, path, Access::Write, |d, p| {
-            self.inner.set_times_at(d, path_flags, p, access_time, change_time)
+        fenced!(self, directory, path, Access::Write, path_flags.into(), |to| {
+            self.inner.set_times_at(to.directory(), to.flags(path_flags), to.path, access_time, change_time)
         })
-        .map(|_| ())
     }
 
     async fn readlink_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<String> {
-        fenced!(self, directory, path, Access::Read, |d, p| self.inner.readlink_at(d, p)).map(|(target, _)| target)
+        fenced!(self, directory, path, Access::Read, Links::Kept, |to| self.inner.readlink_at(to.directory(), to.path))
     }
 
     async fn remove_directory_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        fenced!(self, directory, path, Access::Write, |d, p| self.inner.remove_directory_at(d, p)).map(|_| ())
+        fenced!(self, directory, path, Access::Name, Links::Kept, |to| {
+            self.inner.remove_directory_at(to.directory(), to.path)
+        })
     }
 
     async fn unlink_file_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        fenced!(self, directory, path, Access::Write, |d, p| self.inner.unlink_file_at(d, p)).map(|_| ())
+        fenced!(self, directory, path, Access::Name, Links::Kept, |to| self
+            .inner
+            .unlink_file_at(to.directory(), to.path))
     }
 
     async fn symlink_at(&mut self, directory: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
-        fenced!(self, directory, path, Access::Write, |d, p| self.inner.symlink_at(d, target.clone(), p)).map(|_| ())
+        fenced!(self, directory, path, Access::Name, Links::Kept, |to| {
+            self.inner.symlink_at(to.directory(), target, to.path)
+        })
     }
 
     async fn link_at(
@@ -153,10 +147,9 @@ impl HostDescriptor for FenceView<'_> {
         new_path: String,
     ) -> FsResult<()> {
         // A hard link would carry a file that may only be read into a directory that may be written.
-        let old = self.admit(&directory, &old_path, Access::Write).await?;
-        let new = self.admit(&new_directory, &new_path, Access::Write).await?;
-        let (from, to) = (Resource::new_borrow(old.directory), Resource::new_borrow(new.directory));
-        self.inner.link_at(from, path_flags, old.path, to, new.path).await
+        let old = self.admit(&directory, &old_path, Access::Name, Links::Kept).await?;
+        let new = self.admit(&new_directory, &new_path, Access::Name, Links::Kept).await?;
+        self.inner.link_at(old.directory(), path_flags, old.path, Resource::new_borrow(new.directory), new.path).await
     }
 
     async fn rename_at(
@@ -166,10 +159,9 @@ impl HostDescriptor for FenceView<'_> {
         new_directory: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
-        let old = self.admit(&directory, &old_path, Access::Write).await?;
-        let new = self.admit(&new_directory, &new_path, Access::Write).await?;
-        let (from, to) = (Resource::new_borrow(old.directory), Resource::new_borrow(new.directory));
-        self.inner.rename_at(from, old.path, to, new.path).await
+        let old = self.admit(&directory, &old_path, Access::Name, Links::Kept).await?;
+        let new = self.admit(&new_directory, &new_path, Access::Name, Links::Kept).await?;
+        self.inner.rename_at(old.directory(), old.path, Resource::new_borrow(new.directory), new.path).await
     }
 
     async fn metadata_hash_at(
@@ -178,8 +170,9 @@ impl HostDescriptor for FenceView<'_> {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<MetadataHashValue> {
-        fenced!(self, directory, path, Access::Read, |d, p| self.inner.metadata_hash_at(d, path_flags, p))
-            .map(|(hash, _)| hash)
+        fenced!(self, directory, path, Access::Read, path_flags.into(), |to| {
+            self.inner.metadata_hash_at(to.directory(), to.flags(path_flags), to.path)
+        })
     }
 
     // What follows acts on a handle that was admitted when it was opened.
@@ -216,6 +209,13 @@ impl HostDescriptor for FenceView<'_> {
         access: NewTimestamp,
         change: NewTimestamp,
     ) -> FsResult<()> {
+        // A directory is opened for looking at it, whatever is done with it then.
+        if let (Ok(Descriptor::Dir(_)), Some(Place::Granted { host, .. })) =
+            (self.inner.table.get(&file), self.fence.places.get(&file.rep()))
+        {
+            let host = host.clone();
+            self.decide(&host, Access::Write).await?;
+        }
         self.inner.set_times(file, access, change).await
     }
 
@@ -225,10 +225,13 @@ impl HostDescriptor for FenceView<'_> {
         length: Filesize,
         offset: Filesize,
     ) -> FsResult<(Vec<u8>, bool)> {
-        self.inner.read(file, length, offset).await
+        let (bytes, ended) = self.inner.read(file, length, offset).await?;
+        self.fence.session.received(bytes.len() as u64).map_err(|_| ErrorCode::Io)?;
+        Ok((bytes, ended))
     }
 
     async fn write(&mut self, file: Resource<Descriptor>, buffer: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
+        self.fence.session.sent(buffer.len() as u64).map_err(|_| ErrorCode::Io)?;
         self.inner.write(file, buffer, offset).await
     }
 
@@ -245,7 +248,9 @@ impl HostDescriptor for FenceView<'_> {
     }
 
     fn read_via_stream(&mut self, file: Resource<Descriptor>, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
-        self.inner.read_via_stream(file, offset)
+        let Descriptor::File(file) = self.inner.table.get(&file)? else { return Err(ErrorCode::IsDirectory.into()) };
+        let reader: DynInputStream = Box::new(FileReader::new(file, offset, &self.fence.session));
+        Ok(self.inner.table.push(reader)?)
     }
 
     fn write_via_stream(
@@ -253,11 +258,11 @@ impl HostDescriptor for FenceView<'_> {
         file: Resource<Descriptor>,
         offset: Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
-        self.inner.write_via_stream(file, offset)
+        self.writer(&file, Some(offset))
     }
 
     fn append_via_stream(&mut self, file: Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>> {
-        self.inner.append_via_stream(file)
+        self.writer(&file, None)
     }
 
     async fn is_same_object(
@@ -287,6 +292,16 @@ impl HostDirectoryEntryStream for FenceView<'_> {
 }
 
 impl FenceView<'_> {
+    /// A stream that writes from a place on, or always at the end.
+    fn writer(&mut self, file: &Resource<Descriptor>, from: Option<Filesize>) -> FsResult<Resource<DynOutputStream>> {
+        let Descriptor::File(file) = self.inner.table.get(file)? else { return Err(ErrorCode::BadDescriptor.into()) };
+        if file.perms.write_not_permitted() {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        let writer: DynOutputStream = Box::new(FileWriter::new(file, from, &self.fence.session));
+        Ok(self.inner.table.push(writer)?)
+    }
+
     async fn open_admitted(
         &mut self,
         admitted: &Admitted,
@@ -294,8 +309,52 @@ impl FenceView<'_> {
         open_flags: OpenFlags,
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
-        self.refuse_special(admitted, path_flags.contains(PathFlags::SYMLINK_FOLLOW)).await?;
-        let directory = Resource::new_borrow(admitted.directory);
-        self.inner.open_at(directory, path_flags, admitted.path.clone(), open_flags, flags).await
+        let asks_to_sync = DescriptorFlags::FILE_INTEGRITY_SYNC
+            | DescriptorFlags::DATA_INTEGRITY_SYNC
+            | DescriptorFlags::REQUESTED_WRITE_SYNC;
+        if flags.intersects(asks_to_sync) {
+            return Err(ErrorCode::Unsupported.into());
+        }
+        let directory = open_flags.contains(OpenFlags::DIRECTORY);
+        if directory && open_flags.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE) {
+            return Err(ErrorCode::Invalid.into());
+        }
+        let flagged = admitted.flags(path_flags);
+        self.refuse_special(admitted, flagged).await?;
+        let (create, truncate) = (open_flags.contains(OpenFlags::CREATE), open_flags.contains(OpenFlags::TRUNCATE));
+        let write = flags.contains(DescriptorFlags::WRITE) || create || truncate;
+        let how = How {
+            // What is not opened for writing is opened for reading, so that it can be looked at.
+            read: flags.contains(DescriptorFlags::READ) || !flags.contains(DescriptorFlags::WRITE),
+            write,
+            create,
+            exclusive: open_flags.contains(OpenFlags::EXCLUSIVE),
+            truncate,
+            directory,
+            follow: flagged.contains(PathFlags::SYMLINK_FOLLOW),
+        };
+        let Descriptor::Dir(parent) = self.inner.table.get(&admitted.directory())? else {
+            return Err(ErrorCode::NotDirectory.into());
+        };
+        let place = if admitted.single {
+            files::Place::Name(&parent.dir, &admitted.path)
+        } else {
+            files::Place::Below(&parent.dir, &admitted.path)
+        };
+        let mut mode = OpenMode::empty();
+        mode.set(OpenMode::READ, how.read);
+        mode.set(OpenMode::WRITE, how.write);
+        let opened = match files::open(place, how, &self.fence.session.world.protected)? {
+            Opened::Directory(directory) => {
+                let mut directory = directory_of(directory, admitted.writable);
+                directory.open_mode = mode;
+                Descriptor::Dir(directory)
+            }
+            Opened::File(file) => {
+                let perms = if write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+                Descriptor::File(wasmtime_wasi::filesystem::File::new(file, perms, mode, true))
+            }
+        };
+        Ok(self.inner.table.push(opened)?)
     }
 }

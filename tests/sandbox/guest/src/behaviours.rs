@@ -41,10 +41,28 @@ behaviours! {
     LinkFile = "link-file",
     /// Makes a symbolic link, and reads through it.
     ReadThroughOwnLink = "read-through-own-link",
-    /// Sends a request.
+    /// Makes a symbolic link.
+    MakeLink = "make-link",
+    /// Makes a directory.
+    MakeDirectory = "make-directory",
+    /// Adds to the end of a file.
+    AppendFile = "append-file",
+    /// Removes a file or a directory, and puts a symbolic link in its place.
+    ReplaceByLink = "replace-by-link",
+    /// Puts a link to another database in the place of a peer's, and reads the peer.
+    ReplaceDatabase = "replace-database",
+    /// Reads and writes a file after somebody has put something else in its place.
+    UseAfterSwap = "use-after-swap",
+    /// Opens a path as it stands, without libc.
+    OpenAsItStands = "open-as-it-stands",
+    /// Sends a request, with a body where there is something to say.
     Request = "request",
     /// Opens a TCP connection without the host's HTTP.
     Connect = "connect",
+    /// Reads a database.
+    ReadDatabase = "read-database",
+    /// Sends a message by mail.
+    SendMail = "send-mail",
     /// Opens a database for writing, and writes.
     WriteDatabase = "write-database",
     /// Opens a database for reading, and writes.
@@ -55,6 +73,16 @@ behaviours! {
     ReadVariable = "read-variable",
     /// Reads every variable that WASI shows.
     ListVariables = "list-variables",
+    /// Asks for the plaintext of a secret.
+    RevealSecret = "reveal-secret",
+    /// Asks how much time it has left, twice with a sleep in between.
+    AskTime = "ask-time",
+    /// Sends a statement to a database that is open for reading.
+    ReadStatement = "read-statement",
+    /// Sends a statement to a database that is open for writing.
+    WriteStatement = "write-statement",
+    /// Sends a script to a database.
+    SendScript = "send-script",
     /// Asks for free space.
     AskDisk = "ask-disk",
     /// Stores an artifact, encrypted where a key is named.
@@ -97,6 +125,10 @@ behaviours! {
     FloodRefusals = "flood-refusals",
     /// Uses what it was granted, again and again.
     FloodUses = "flood-uses",
+    /// Says a secret that it was told wherever something can be said.
+    EchoSecret = "echo-secret",
+    /// Says a secret that it was told in a failure.
+    EchoSecretAndFail = "echo-secret-and-fail",
     /// Says a text in the log, and names a field by it.
     SayInLog = "say-in-log",
     /// Writes a text to standard output and standard error.

@@ -4,8 +4,10 @@
 mod behaviours;
 mod flood;
 mod forever;
+mod names;
 mod reach;
 mod report;
+mod secrets;
 
 use behaviours::Behaviour;
 use pipe_sdk::verify::{Report, Verify};
@@ -31,10 +33,10 @@ struct Settings {
     /// Method of a request.
     #[serde(default)]
     method: String,
-    /// Program and arguments.
+    /// Program and arguments, or recipients.
     #[serde(default)]
     argv: Vec<String>,
-    /// A variable, a secret or a digest.
+    /// A variable, a secret, a digest or a sender.
     #[serde(default)]
     name: String,
     /// Something to say.
@@ -72,14 +74,30 @@ impl Verify for Hostile {
             Behaviour::RemoveFile => reach::remove_file(path),
             Behaviour::RenameFile => reach::rename_file(path, &settings.to),
             Behaviour::LinkFile => reach::link_file(path, &settings.to),
-            Behaviour::ReadThroughOwnLink => reach::read_through_own_link(path, &settings.to),
-            Behaviour::Request => reach::request(&settings.method, &settings.peer, path),
+            Behaviour::ReadThroughOwnLink => names::read_through_own_link(path, &settings.to),
+            Behaviour::MakeLink => names::make_link(path, &settings.to),
+            Behaviour::MakeDirectory => names::make_directory(path),
+            Behaviour::AppendFile => names::append_file(path, text),
+            Behaviour::ReplaceByLink => names::replace_by_link(path, &settings.to),
+            Behaviour::ReplaceDatabase => names::replace_database(path, &settings.to, &settings.peer),
+            Behaviour::UseAfterSwap => names::use_after_swap(path),
+            Behaviour::OpenAsItStands => names::open_as_it_stands(path),
+            Behaviour::Request => reach::request(&settings.method, &settings.peer, path, text),
             Behaviour::Connect => reach::connect(&settings.name),
+            Behaviour::ReadDatabase => reach::read_database(&settings.peer),
+            Behaviour::SendMail => reach::send_mail(&settings.peer, &settings.name, &settings.argv, text),
             Behaviour::WriteDatabase => reach::write_database(&settings.peer),
             Behaviour::WriteThroughReading => reach::write_through_reading(&settings.peer),
             Behaviour::RunProgram => reach::run_program(&settings.argv),
             Behaviour::ReadVariable => reach::read_variable(&settings.name),
             Behaviour::ListVariables => reach::list_variables(),
+            Behaviour::RevealSecret => secrets::reveal(&settings.name),
+            Behaviour::EchoSecret => secrets::echo(&settings.name),
+            Behaviour::EchoSecretAndFail => secrets::echo_and_fail(&settings.name),
+            Behaviour::AskTime => reach::ask_time(),
+            Behaviour::ReadStatement => reach::read_statement(&settings.peer, text),
+            Behaviour::WriteStatement => reach::write_statement(&settings.peer, text),
+            Behaviour::SendScript => reach::send_script(&settings.peer, text),
             Behaviour::AskDisk => reach::ask_disk(path),
             Behaviour::StoreArtifact => reach::store_artifact(path, &settings.name),
             Behaviour::ReadArtifact => reach::read_artifact(&settings.name),

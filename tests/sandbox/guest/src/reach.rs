@@ -5,10 +5,11 @@ use std::net::TcpStream;
 
 use pipe_sdk::artifact::{self, Storing};
 use pipe_sdk::http::{Method, Request, peer};
+use pipe_sdk::mail::{self, Message};
 use pipe_sdk::process::Command;
 use pipe_sdk::sql::Connection;
 use pipe_sdk::verify::Report;
-use pipe_sdk::{Failure, disk, env, files};
+use pipe_sdk::{Failure, disk, env, files, run};
 
 use crate::done;
 
@@ -56,29 +57,27 @@ pub(crate) fn link_file(path: &str, to: &str) -> Attempt {
     done("linked")
 }
 
-/// `to` is where the link leads, from where it lies. `std` makes no links, so WASI is asked: at the directory that is
-/// granted as the first part of `path`.
-pub(crate) fn read_through_own_link(path: &str, to: &str) -> Attempt {
-    let (directory, name) = path.split_once('/').ok_or_else(|| Failure::settings("a path in a directory"))?;
-    let doors = wasip2::filesystem::preopens::get_directories();
-    let door = doors.iter().find(|(_, known)| known == directory);
-    let (door, _) = door.ok_or_else(|| Failure::denied(format!("{directory} is not granted")))?;
-    door.symlink_at(to, name).map_err(|code| Failure::denied(format!("no link to {to}: {code}")))?;
-    read_file(path)
-}
-
-pub(crate) fn request(method: &str, name: &str, path: &str) -> Attempt {
+pub(crate) fn request(method: &str, name: &str, path: &str, body: &str) -> Attempt {
     let methods = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete];
     let method = methods.into_iter().find(|known| known.as_str() == method);
     let method = method.ok_or_else(|| Failure::settings("no such method"))?;
     let url = if path.contains("://") { path.to_owned() } else { peer(name, path) };
-    let response = Request::new(method, url).send()?;
+    let request = Request::new(method, url);
+    let response = if body.is_empty() { request.send()? } else { request.body(body).send()? };
     done(format!("{} {}", response.status, response.text()))
 }
 
 pub(crate) fn connect(address: &str) -> Attempt {
     TcpStream::connect(address)?;
     done("connected")
+}
+
+pub(crate) fn read_database(peer: &str) -> Attempt {
+    done(format!("{:?}", Connection::read(peer)?.query("SELECT who FROM visits", &[])?))
+}
+
+pub(crate) fn send_mail(peer: &str, from: &str, to: &[String], subject: &str) -> Attempt {
+    done(mail::send(peer, &Message::new(from, to, subject, "hostile"))?.answer)
 }
 
 pub(crate) fn write_database(peer: &str) -> Attempt {
@@ -91,6 +90,26 @@ pub(crate) fn write_through_reading(peer: &str) -> Attempt {
     let connection = Connection::read(peer)?;
     connection.query("INSERT INTO visits VALUES ('hostile')", &[])?;
     done("written")
+}
+
+pub(crate) fn read_statement(peer: &str, statement: &str) -> Attempt {
+    done(Connection::read(peer)?.query(statement, &[])?.rows.len())
+}
+
+pub(crate) fn write_statement(peer: &str, statement: &str) -> Attempt {
+    done(Connection::write(peer)?.query(statement, &[])?.affected)
+}
+
+pub(crate) fn send_script(peer: &str, script: &str) -> Attempt {
+    Connection::write(peer)?.script(script)?;
+    done("written")
+}
+
+/// The time that was left before and after half a second, in milliseconds.
+pub(crate) fn ask_time() -> Attempt {
+    let before = run::remaining();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    done(format!("{} {}", before.as_millis(), run::remaining().as_millis()))
 }
 
 pub(crate) fn run_program(argv: &[String]) -> Attempt {

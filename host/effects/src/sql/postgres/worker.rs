@@ -141,7 +141,7 @@ impl Worker {
     }
 
     /// One statement in a read-only transaction that is always rolled back. The first statement takes the snapshot, after
-    /// which the server itself refuses to make the transaction a writing one.
+    /// which the server itself refuses to make the transaction a writing one. Locks that would outlive it are given back.
     async fn read(&mut self, text: &str, parameters: Vec<SqlValue>) -> Result<SqlRows, Failure> {
         self.batch("BEGIN READ ONLY; SELECT 1", Stake::Nothing).await?;
         let result = match self.prepare(text, &parameters, Stake::Nothing).await {
@@ -149,7 +149,7 @@ impl Worker {
             Err(error) => Err(error),
         };
         if !self.lost {
-            self.batch("ROLLBACK", Stake::Nothing).await?;
+            self.batch("ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()", Stake::Nothing).await?;
         }
         result.map(|rows| SqlRows { affected: 0, ..rows })
     }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::super::Access;
+use super::{super::Access, functions::UNBOUNDED};
 
 /// Pragmas that tell something, whatever argument they are given.
 const TELLING: [&str; 14] = [
@@ -109,6 +109,11 @@ fn decide(access: Access, own: bool, action: &AuthAction<'_>) -> Result<(), Stri
     match action {
         AuthAction::Function { function_name } if function_name.eq_ignore_ascii_case("load_extension") => {
             Err("extensions are never loaded".to_owned())
+        }
+        AuthAction::Function { function_name }
+            if UNBOUNDED.iter().any(|one| one.eq_ignore_ascii_case(function_name)) =>
+        {
+            Err(format!("`{function_name}` may take longer than the step: its time has no bound"))
         }
         AuthAction::Function { .. } => Ok(()),
         AuthAction::Pragma { pragma_name, pragma_value } => pragma(access, pragma_name, *pragma_value),

@@ -53,6 +53,17 @@ impl Place {
         }
         Ok(Self { file })
     }
+
+    /// Refuses a place that is not the `pinned` one: somebody has put a link there since the run began.
+    pub(super) fn still(self, pinned: Option<&Path>) -> Result<Self, Failure> {
+        match pinned {
+            Some(pinned) if pinned != self.file => {
+                let reason = format!("{} leads elsewhere than when the run began", pinned.display());
+                Err(Failure::Refused { reason, code: None })
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 /// The path of a file that does not exist, in a directory that does.

@@ -143,7 +143,53 @@ fn literals_are_not_shown() {
         assert_eq!(shown(text, Dialect::Postgresql), expected);
     }
     let long = shown(&format!("SELECT {}", "a, ".repeat(1000)), Dialect::Sqlite);
-    assert!(long.ends_with('…') && long.chars().count() <= LONGEST_SHOWN + 1, "{long}");
+    assert!(long.ends_with("a,… (cut: 3007 bytes in all)") && long.chars().count() <= LONGEST_SHOWN + 30, "{long}");
+}
+
+#[test]
+fn a_statement_alone_has_nothing_around_it() {
+    let text = "-- why\n ; SELECT /* in */ 1 /* out */ ; -- end\n INSERT INTO t VALUES ('a;b') ;";
+    for dialect in BOTH {
+        let statements: Vec<_> = split(text, dialect).into_iter().filter(|statement| !statement.is_blank()).collect();
+        let bare: Vec<&str> = statements.iter().map(Statement::bare).collect();
+        assert_eq!(bare, ["SELECT /* in */ 1", "INSERT INTO t VALUES ('a;b')"]);
+        let shown: Vec<String> = statements.iter().map(Statement::shown).collect();
+        assert_eq!(shown, ["SELECT ?", "INSERT INTO t VALUES (?)"]);
+        assert_eq!(Statement { text: "-- nothing", dialect }.bare(), "");
+    }
+}
+
+/// Whatever literal is written, and however: what it holds never reaches the record.
+#[test]
+fn no_literal_of_either_dialect_is_shown() {
+    for (dialect, literals) in [
+        (
+            Dialect::Postgresql,
+            &[
+                "'Meier'",
+                "E'Mei\\'er'",
+                "U&'Meier'",
+                "$$Meier$$",
+                "$q$Meier$q$",
+                "B'0101'",
+                "X'4D65'",
+                "'Mei'\n'er'",
+                "N'Meier'",
+                "4711",
+                "4711.5e3",
+                "0x1267",
+                "4_711",
+                "-4711",
+            ][..],
+        ),
+        (Dialect::Sqlite, &["'Meier'", "'Mei''er'", "x'4D656965'", "4711", "4711.5e3", "0x1267", "-4711", ".4711"]),
+    ] {
+        for literal in literals {
+            let line = shown(&format!("UPDATE t SET a = {literal} WHERE \"b\" = $1"), dialect);
+            assert!(line.starts_with("UPDATE t SET a = ") && line.ends_with(" WHERE \"b\" = $1"), "{line}");
+            assert!(!line.contains("ei") && !line.contains("47") && !line.contains("12"), "{literal}: {line}");
+        }
+    }
 }
 
 fn sql() -> impl Strategy<Value = String> {
