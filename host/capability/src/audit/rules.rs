@@ -131,7 +131,8 @@ fn exec(base: &Path, about: &About, rule: &ExecRule) -> Vec<Verdict> {
     }
     if !rule.ports.is_empty() {
         let ports = rule.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        wide(format!("`{program}` may connect to the ports {ports} of any address"));
+        let port = if rule.ports.len() == 1 { "port" } else { "ports" };
+        wide(format!("`{program}` may connect to {port} {ports} of any address"));
     }
     for socket in &rule.sockets {
         wide(format!("`{program}` may do whatever the one who listens at `{}` lets it", socket.written));

@@ -177,7 +177,7 @@ fn grouped(reach: &Reach) -> Vec<(Vec<&str>, &Reached)> {
     for thing in &reach.things {
         let alike = |other: &Reached| {
             let addressless = other.address.is_none() && thing.address.is_none();
-            addressless && other.how == thing.how && other.steps == thing.steps && other.changes == thing.changes
+            addressless && other.how == thing.how && other.steps == thing.steps && other.flag == thing.flag
         };
         match groups.iter_mut().find(|(_, other)| alike(other)) {
             Some((names, _)) => names.push(&thing.what),
@@ -185,6 +185,14 @@ fn grouped(reach: &Reach) -> Vec<(Vec<&str>, &Reached)> {
         }
     }
     groups
+}
+
+/// The words that a plugin's imports are good for, each once. Files are not told from imports.
+fn imported(plugin: &AuditedPlugin) -> Vec<&str> {
+    let mut words: Vec<&str> = plugin.imports.iter().filter_map(|import| import.word).collect();
+    words.sort_unstable();
+    words.dedup();
+    words
 }
 
 /// The words that a plugin says it will ask for, each once.

@@ -187,7 +187,8 @@ pub(super) fn peers(pipeline: &Pipeline, findings: &mut Findings<'_>) -> Vec<Aud
             name: name.clone(),
             url: spec.url.to_string(),
             tls: match (spec.tls, &spec.database) {
-                (_, Some(_)) | (Tls::Disable, _) => "none",
+                (_, Some(_)) => "a file",
+                (Tls::Disable, None) => "none",
                 (Tls::VerifyFull, None) => "verify-full",
             },
             login: reach::login(spec).map(str::to_owned).collect(),

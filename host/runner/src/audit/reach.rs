@@ -13,6 +13,9 @@ use super::report::{Reach, Reached};
 /// The areas, in the order in which they are shown.
 const AREAS: [&str; 7] = ["network", "databases", "files", "programs", "secrets", "variables", "artifacts"];
 
+/// The flag of what may be changed.
+const CHANGE: &str = "may change";
+
 /// What the deployment may touch. Areas of which it may touch nothing are left out.
 pub(super) fn of(pipeline: &Pipeline) -> Vec<Reach> {
     let mut reach = AREAS.map(|area| Reach { area, things: Vec::new() });
@@ -22,8 +25,8 @@ pub(super) fn of(pipeline: &Pipeline) -> Vec<Reach> {
         }
     }
     for reach in &mut reach {
-        // What may be changed comes first, else the order of the file.
-        reach.things.sort_by_key(|thing| !thing.changes);
+        // What wants a second look comes first, else the order of the file.
+        reach.things.sort_by_key(|thing| thing.flag.is_none());
     }
     reach.into_iter().filter(|reach| !reach.things.is_empty()).collect()
 }
@@ -34,7 +37,7 @@ fn add(things: &mut Vec<Reached>, thing: Reached) {
         things.push(thing);
         return;
     };
-    known.changes |= thing.changes;
+    known.flag = known.flag.or(thing.flag);
     let Reached { how, steps, .. } = thing;
     for (list, more) in [(&mut known.how, how), (&mut known.steps, steps)] {
         for one in more {
@@ -47,92 +50,94 @@ fn add(things: &mut Vec<Reached>, thing: Reached) {
 
 /// Everything that one call may touch.
 fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
-    let thing = |what: &str, how: String, changes: bool| Reached {
+    let thing = |what: &str, how: String, flag: Option<&'static str>| Reached {
         what: what.to_owned(),
         address: pipeline.peers.get(what).map(|peer| peer.url.to_string()),
         how: vec![how],
-        changes,
+        flag,
         steps: vec![step.id.name.clone()],
     };
-    // Where it is, for what is no peer.
-    let plain = |what: &str, how: String, changes: bool| Reached { address: None, ..thing(what, how, changes) };
+    // For what is no peer, whatever it is called.
+    let plain = |what: &str, how: String, flag| Reached { address: None, ..thing(what, how, flag) };
+    let changes = |yes: bool| yes.then_some(CHANGE);
     let Grant { http, sql, mail, read, write, disk, env, secrets, reveal, exec, artifacts } = &step.grant;
     let mut touched = Vec::new();
     for rule in http {
         let text = rule.to_string();
-        let changes = rule.methods().iter().any(|method| !method.is_safe());
+        let flag = changes(rule.methods().iter().any(|method| !method.is_safe()));
         let how = format!("{} {}", rule.methods(), path_of(&text));
         touched.push((
             "network",
             match rule.target() {
-                HttpTarget::Peer(name) => thing(name, how, changes),
-                origin @ HttpTarget::Origin { .. } => plain(&origin.to_string(), how, changes),
+                HttpTarget::Peer(name) => thing(name, how, flag),
+                origin @ HttpTarget::Origin { .. } => plain(&origin.to_string(), how, flag),
             },
         ));
     }
     for rule in sql {
-        touched.push(("databases", thing(&rule.peer, rule.access.to_string(), rule.access == Access::Write)));
+        touched.push(("databases", thing(&rule.peer, rule.access.to_string(), changes(rule.access == Access::Write))));
     }
     for (rules, how) in [(read, &["read"][..]), (write, &["read", "change", "delete"]), (disk, &["free space"])] {
         for rule in rules {
             let what = shown(pipeline, &rule.written, &rule.resolved);
             let how: Vec<String> = how.iter().map(|how| (*how).to_owned()).collect();
-            let changes = how.len() > 1;
-            touched.push(("files", Reached { how, ..plain(&what, String::new(), changes) }));
+            let flag = changes(how.len() > 1);
+            touched.push(("files", Reached { how, ..plain(&what, String::new(), flag) }));
         }
     }
     for rule in mail {
         let to = rule.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        touched.push(("network", thing(&rule.peer, format!("mail from {} to {to}", rule.from), true)));
+        touched.push(("network", thing(&rule.peer, format!("mail from {} to {to}", rule.from), Some(CHANGE))));
     }
     for rule in exec {
-        touched.push(("programs", plain(&rule.program, arguments(rule), true)));
+        touched.push(("programs", plain(&rule.program, arguments(rule), Some("native code"))));
         let by = |how: &str| format!("{how} by the program {}", rule.program);
         for (paths, how) in [(&rule.read, "read"), (&rule.write, "changed")] {
-            let file =
-                |path: &PathRule| plain(&shown(pipeline, &path.written, &path.resolved), by(how), how == "changed");
+            let file = |path: &PathRule| {
+                plain(&shown(pipeline, &path.written, &path.resolved), by(how), changes(how == "changed"))
+            };
             touched.extend(paths.iter().map(|path| ("files", file(path))));
         }
         if let Some(cwd) = &rule.cwd {
-            touched.push(("files", plain(cwd, by("read"), false)));
+            touched.push(("files", plain(cwd, by("read"), None)));
         }
         if let Some(peer) = &rule.peer {
             touched.push((
                 if is_database(pipeline, peer) { "databases" } else { "network" },
-                thing(peer, by("used"), true),
+                thing(peer, by("used"), Some(CHANGE)),
             ));
         }
         for port in &rule.ports {
-            touched.push(("network", plain(&format!("port {port} of any address"), by("used"), true)));
+            touched.push(("network", plain(&format!("port {port} of any address"), by("used"), Some(CHANGE))));
         }
-        touched.extend(rule.sockets.iter().map(|path| ("network", plain(&path.written, by("used"), true))));
+        touched.extend(rule.sockets.iter().map(|path| ("network", plain(&path.written, by("used"), Some(CHANGE)))));
     }
     for slot in secrets {
         let how = match &slot.to {
             SlotTarget::Peer(peer) => format!("put into requests to {peer}"),
             SlotTarget::Artifacts => "encrypts artifacts".to_owned(),
         };
-        touched.push(("secrets", plain(&slot.name, how, false)));
+        touched.push(("secrets", plain(&slot.name, how, None)));
     }
-    touched.extend(reveal.iter().map(|rule| ("secrets", plain(rule.name(), "shown to the plugin".to_owned(), false))));
+    touched.extend(
+        reveal.iter().map(|rule| ("secrets", plain(rule.name(), "shown to the plugin".to_owned(), Some("plaintext")))),
+    );
     for rule in exec {
         for (variable, secret) in rule.secret_env.iter().chain(&rule.secret_file) {
-            touched.push((
-                "secrets",
-                plain(secret, format!("given to the program {} as {variable}", rule.program), false),
-            ));
+            touched
+                .push(("secrets", plain(secret, format!("given to the program {} as {variable}", rule.program), None)));
         }
     }
     for (name, peer) in peers_of(pipeline, step) {
-        touched.extend(login(peer).map(|secret| ("secrets", plain(secret, format!("login of {name}"), false))));
+        touched.extend(login(peer).map(|secret| ("secrets", plain(secret, format!("login of {name}"), None))));
     }
-    touched.extend(env.iter().map(|rule| ("variables", plain(rule.name(), "read".to_owned(), false))));
+    touched.extend(env.iter().map(|rule| ("variables", plain(rule.name(), "read".to_owned(), None))));
     for rule in artifacts {
         touched.push((
             "artifacts",
             match rule {
-                ArtifactRule::Write => plain("of this run", "store".to_owned(), true),
-                ArtifactRule::Read(step) => plain(&format!("of the step {step}"), "read".to_owned(), false),
+                ArtifactRule::Write => plain("of this run", "store".to_owned(), Some(CHANGE)),
+                ArtifactRule::Read(step) => plain(&format!("of the step {step}"), "read".to_owned(), None),
             },
         ));
     }

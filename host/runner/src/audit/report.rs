@@ -86,8 +86,8 @@ pub struct Reached {
     pub address: Option<String>,
     /// In which ways: `GET /health`, `write`.
     pub how: Vec<String>,
-    /// Whether it may be changed there.
-    pub changes: bool,
+    /// What wants a second look: `may change`, `native code`, `plaintext`.
+    pub flag: Option<&'static str>,
     /// The steps that may, by name.
     pub steps: Vec<String>,
 }
@@ -247,7 +247,7 @@ pub struct AuditedPeer {
     pub name: String,
     /// Its address, without a password.
     pub url: String,
-    /// `verify-full`, or `none`.
+    /// `verify-full`, `none`, or `a file`.
     pub tls: &'static str,
     /// The secrets that the host logs in with, by name.
     pub login: Vec<String>,

@@ -61,9 +61,13 @@ impl<'p> Findings<'p> {
                 places.push(shown);
                 continue;
             }
-            let parts =
-                [verdict.check.id(), &step.id.name, word.as_deref().unwrap_or(""), rule.as_deref().unwrap_or("")];
-            let parts = if rule.is_some() { parts.to_vec() } else { [&parts[..2], &[&verdict.message]].concat() };
+            // Not the message where there is a rule: it may tell of runs, and they go on.
+            let subject = rule.as_deref().unwrap_or(&verdict.message);
+            let alike = |known: &Finding| {
+                known.check == verdict.check.id() && known.rule == rule && known.steps.first() == Some(&name)
+            };
+            let before = self.found.iter().filter(|(known, _)| alike(known)).count().to_string();
+            let parts = [verdict.check.id(), &name, word.as_deref().unwrap_or_default(), subject, &before];
             let finding = Finding {
                 fingerprint: fingerprint(&parts),
                 check: verdict.check.id(),

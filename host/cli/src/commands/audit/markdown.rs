@@ -2,7 +2,7 @@
 
 use pipe_runner::{Audit, AuditedCall, Finding, Severity};
 
-use super::{count, grouped, policies, some_steps, visible};
+use super::{asked, count, grouped, imported, policies, some_steps, visible};
 
 /// The report.
 pub(super) fn report(audit: &Audit) -> String {
@@ -78,9 +78,9 @@ fn reach(audit: &Audit) -> Vec<String> {
         for (names, thing) in grouped(reach) {
             let address = thing.address.as_ref().map_or_else(String::new, |address| format!(" ({})", code(address)));
             let how: Vec<String> = thing.how.iter().map(|how| code(how)).collect();
-            let change = if thing.changes { "**may change:** " } else { "" };
+            let flag = thing.flag.map_or_else(String::new, |flag| format!("**{flag}:** "));
             lines.push(format!(
-                "| {} | {}{address} | {change}{} | {} |",
+                "| {} | {}{address} | {flag}{} | {} |",
                 reach.area,
                 names.iter().map(|name| code(name)).collect::<Vec<_>>().join(", "),
                 how.join(", "),
@@ -124,7 +124,10 @@ fn succeeded(call: &AuditedCall) -> bool {
 }
 
 fn plugins(audit: &Audit) -> Vec<String> {
-    let mut lines = vec!["| plugin | version | sha256 | used by |".to_owned(), "|---|---|---|---|".to_owned()];
+    let mut lines = vec![
+        "| plugin | version | sha256 | can use | asks for | used by |".to_owned(),
+        "|---|---|---|---|---|---|".to_owned(),
+    ];
     let mut told: Vec<&str> = Vec::new();
     for plugin in audit.calls.iter().map(|call| &call.plugin) {
         if told.contains(&plugin.name.as_str()) {
@@ -135,10 +138,12 @@ fn plugins(audit: &Audit) -> Vec<String> {
         let mut steps: Vec<String> = calls.map(|call| call.step.name.clone()).collect();
         steps.dedup();
         lines.push(format!(
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             code(&plugin.name),
             code(&plugin.version),
             code(&plugin.sha256.to_string()),
+            code(&imported(plugin).join(", ")),
+            code(&asked(plugin).join(", ")),
             code(&some_steps(&steps)),
         ));
     }

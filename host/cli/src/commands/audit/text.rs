@@ -12,7 +12,7 @@ const BESIDE: usize = 42;
 /// The report.
 pub(super) fn report(audit: &Audit) -> String {
     let mut lines = head(audit);
-    lines.push(format!("\n{}", styled(STRONG, "May touch (! may change it)")));
+    lines.push(format!("\n{}", styled(STRONG, "May touch (! wants a second look)")));
     for reach in &audit.reach {
         lines.extend(reached(reach));
     }
@@ -73,11 +73,11 @@ fn reached(reach: &Reach) -> Vec<String> {
     for (index, (names, thing)) in grouped(reach).into_iter().enumerate() {
         let area = if index == 0 { reach.area } else { "" };
         let address = thing.address.as_ref().map_or_else(String::new, |address| format!(" ({})", visible(address)));
-        let change = if thing.changes { "!" } else { " " };
+        let mark = if thing.flag.is_some() { "!" } else { " " };
         let names = visible(&names.join(", "));
         let (how, steps) = (visible(&thing.how.join(", ")), some_steps(&thing.steps));
         let text = format!("{names}{address}: {how}, by {steps}");
-        lines.extend(wrapped(&format!("  {area:<10} {change} "), &" ".repeat(15), &text));
+        lines.extend(wrapped(&format!("  {area:<10} {mark} "), &" ".repeat(15), &text));
     }
     lines
 }
@@ -163,7 +163,12 @@ fn standing(audit: &Audit, call: &AuditedCall, rule: &AuditedRule) -> String {
         None => {}
     }
     let mut text = styled(QUIET, &about.join(", "));
+    let mut told: Vec<&str> = Vec::new();
     for finding in rule.findings.iter().filter_map(|index| audit.findings.get(*index)) {
+        if told.contains(&finding.check) {
+            continue;
+        }
+        told.push(finding.check);
         match finding.severity {
             Severity::Error => text.push_str(&format!("  {}", styled(BAD, finding.check))),
             Severity::Warning => text.push_str(&format!("  {}", styled(CAREFUL, finding.check))),

@@ -42,7 +42,10 @@ pub(super) fn header(page: &mut Page, audit: &Audit) {
     fact("file", &audit.file.display().to_string());
     fact("sha256", &audit.file_digest.to_string());
     fact("audited", &audit.made.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
-    fact("policy", policies(audit).trim_start_matches("policy "));
+    match policies(audit).strip_prefix("policy ") {
+        Some(files) => fact("policy", files),
+        None => fact("policy", "none"),
+    }
     match &audit.record {
         None => fact("runs looked at", "no finished run in this state directory"),
         Some(seen) => {
@@ -98,9 +101,8 @@ fn area(page: &mut Page, reach: &Reach) {
     page.raw("<article class=\"area\"><h3>").text(reach.area).raw("</h3><ul>");
     for (names, thing) in grouped(reach) {
         page.raw("<li>");
-        if thing.changes {
-            let label = if reach.area == "programs" { "native code" } else { "may change" };
-            page.raw("<span class=\"changes\">").raw(label).raw("</span> ");
+        if let Some(flag) = thing.flag {
+            page.raw("<span class=\"changes\">").raw(flag).raw("</span> ");
         }
         for (index, name) in names.into_iter().enumerate() {
             page.raw(if index == 0 { "<strong>" } else { ", <strong>" }).text(name).raw("</strong>");
