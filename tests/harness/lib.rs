@@ -5,6 +5,7 @@
 pub mod browser;
 pub mod guest;
 pub mod normalise;
+pub mod tls;
 
 use std::{
     fmt, fs,

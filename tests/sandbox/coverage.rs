@@ -1,8 +1,8 @@
 //! No behaviour without a test: the match below has no arm for the rest.
 
 use crate::{
-    Behaviour, artifacts, bad_plugins, cache, databases, endless, files, floods, limits, mail, network, others, places,
-    programs, record, reports, secrets, single_files, terminal, too_much,
+    Behaviour, artifacts, bad_plugins, cache, databases, endless, files, floods, handshakes, limits, mail, network,
+    others, places, programs, record, reports, secrets, single_files, sockets, terminal, too_much,
 };
 
 /// The tests that call the guest with a behaviour.
@@ -95,7 +95,31 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             record::the_login_of_a_peer_is_recorded_by_name,
             endless::a_wait_for_a_server_that_never_answers_ends,
         ],
-        Behaviour::Connect => &[network::there_is_no_socket_beside_the_host],
+        Behaviour::Connect => &[
+            network::a_grant_for_requests_is_none_for_connections,
+            sockets::a_granted_name_is_connected_to_however_it_is_spelt,
+            sockets::a_granted_address_is_connected_to_by_its_number,
+            sockets::another_port_of_a_granted_name_is_refused,
+            sockets::an_address_counts_only_once_its_name_led_there,
+            sockets::a_rule_for_a_private_address_needs_addresses,
+        ],
+        Behaviour::ConnectThroughStd => &[sockets::the_standard_library_connects_to_what_is_granted],
+        Behaviour::LookUp => &[
+            sockets::a_name_that_is_not_granted_is_not_looked_up,
+            sockets::an_odd_spelling_of_an_address_is_no_name,
+            sockets::a_granted_name_that_leads_to_a_private_address_is_refused,
+        ],
+        Behaviour::ConnectElsewhere => &[sockets::an_address_that_was_never_an_answer_is_refused],
+        Behaviour::Bind | Behaviour::Listen | Behaviour::SendDatagram => {
+            &[sockets::nothing_binds_listens_or_sends_datagrams]
+        }
+        Behaviour::ShakeHands => &[
+            handshakes::a_peer_shows_what_it_has_where_that_is_granted,
+            handshakes::a_server_that_nobody_trusts_still_shows_what_it_has,
+            handshakes::another_server_is_refused,
+            handshakes::an_odd_spelling_is_refused_for_ever,
+            handshakes::requests_and_connections_are_no_handshakes,
+        ],
         Behaviour::SendMail => &[
             mail::a_message_is_not_sent_without_a_grant,
             mail::another_sender_is_refused,
@@ -177,6 +201,9 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         Behaviour::Recurse => &[too_much::recursion_without_end],
         Behaviour::KeepHandles => &[too_much::handles_without_end, limits::handles],
         Behaviour::KeepConnections => &[too_much::connections_without_end],
+        Behaviour::KeepSockets => &[sockets::sockets_without_end],
+        Behaviour::FloodSocket => &[sockets::bytes_without_end],
+        Behaviour::WaitOnSocket => &[sockets::a_connection_ends_with_its_step],
         Behaviour::Panic => &[too_much::a_panic_has_its_words_in_the_log, terminal::panics],
         Behaviour::Exit => &[too_much::an_exit_is_no_success],
         Behaviour::FloodLog => &[floods::a_flood_of_lines, limits::log_lines, limits::log_bytes],

@@ -70,6 +70,10 @@ fn hazard_6_no_pattern_stands_for_a_host() {
         let ended = Scene::new(Behaviour::Request).allow(&format!("allow.http = [\"{rule}\"]")).refused_at_start();
         assert!(ended.stderr.contains("error["), "{rule}: {ended}");
     }
+    for line in ["allow.tcp = [\"*.example.com:443\"]", "allow.tcp = [\"*:53\"]", "allow.tls = [\"*:443\"]"] {
+        let ended = Scene::new(Behaviour::Connect).with("name", "localhost:53").allow(line).refused_at_start();
+        assert!(ended.stderr.contains("error[bad-rule]"), "{line}: {ended}");
+    }
 }
 
 /// No word grants what a plugin's next version might want.

@@ -16,6 +16,7 @@ mod databases;
 mod endless;
 mod files;
 mod floods;
+mod handshakes;
 mod hazards;
 mod limits;
 mod mail;
@@ -29,6 +30,7 @@ mod scene;
 mod secrets;
 mod servers;
 mod single_files;
+mod sockets;
 mod terminal;
 mod too_much;
 

@@ -1,4 +1,4 @@
-//! Requests: other hosts, methods and paths; secrets on the way; and sockets without the host.
+//! Requests: other hosts, methods and paths; secrets on the way; and no other way to where a request may go.
 
 use crate::{Behaviour, Scene, servers::Server};
 
@@ -83,16 +83,13 @@ pub(crate) fn a_secret_goes_only_where_a_slot_says_and_never_to_the_guest() {
 }
 
 #[test]
-pub(crate) fn there_is_no_socket_beside_the_host() {
+pub(crate) fn a_grant_for_requests_is_none_for_connections() {
     let server = Server::start();
-    let connect = |host: &str| {
+    for host in ["127.0.0.1", "[::1]", "localhost"] {
         let scene = Scene::new(Behaviour::Connect).with("name", &format!("{host}:{}", server.port));
-        scene.head(&server.peer("records")).allow(r#"allow.http = ["* records:/**"]"#).run()
-    };
-    for address in ["127.0.0.1", "[::1]"] {
-        connect(address).refused_for_ever();
+        let seen = scene.head(&server.peer("records")).allow(r#"allow.http = ["* records:/**"]"#).run();
+        seen.fails("denied", "not granted");
+        assert_eq!(seen.refusals().next().unwrap()["reason"], "the step has no `allow.tcp`");
     }
     assert!(server.heads().is_empty());
-    // A name would tell a name server something, so it is not even looked up.
-    connect("localhost").fails("other", "failed to lookup address information");
 }

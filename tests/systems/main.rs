@@ -8,6 +8,7 @@ mod https;
 mod mail;
 mod mail_server;
 mod medical_system;
+mod network_checks;
 mod postgres;
 mod programs;
 mod secrets;

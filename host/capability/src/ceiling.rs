@@ -57,6 +57,10 @@ pub struct Block {
     pub any: Vec<Word>,
     /// Requests.
     pub http: Vec<HttpCeiling>,
+    /// Connections. The scheme of each is `tcp`.
+    pub tcp: Vec<PlacePattern>,
+    /// Handshakes. The scheme of each is `tls`, that of peers too.
+    pub tls: Vec<PlacePattern>,
     /// Databases.
     pub sql: Vec<SqlCeiling>,
     /// Messages.
@@ -208,6 +212,8 @@ impl Block {
     fn rules(&self, word: Word) -> usize {
         match word {
             Word::Http => self.http.len(),
+            Word::Tcp => self.tcp.len(),
+            Word::Tls => self.tls.len(),
             Word::Sql => self.sql.len(),
             Word::Mail => self.mail.len(),
             Word::Read => self.read.len(),

@@ -2,6 +2,7 @@
 
 mod hint;
 mod inclusion;
+mod network;
 
 use crate::{
     address::AddressRefused,
@@ -17,14 +18,19 @@ use crate::{
     rule::InToml,
     secret::{SecretSlot, SlotTarget},
     sql::{Access, SqlRule},
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
     word::Word,
 };
+
+pub use self::network::TcpName;
 
 /// What one step may touch.
 ///
 /// Everything that no rule names is denied. The default has no rules, and so:
 ///
 /// - no HTTP request is sent, to peers neither,
+/// - no name is looked up, no connection opened, no handshake made,
 /// - no database is opened,
 /// - no message is sent,
 /// - no file is read, written, listed or looked at,
@@ -37,6 +43,10 @@ use crate::{
 pub struct Grant {
     /// Requests that may be sent.
     pub http: Vec<HttpRule>,
+    /// Hosts and ports that may be connected to.
+    pub tcp: Vec<TcpRule>,
+    /// Servers that may be shaken hands with.
+    pub tls: Vec<TlsRule>,
     /// Databases that may be used.
     pub sql: Vec<SqlRule>,
     /// Messages that may be sent.
@@ -202,8 +212,9 @@ impl Grant {
         Word::ALL.into_iter().flat_map(rules).collect()
     }
 
-    /// The grant cut down to reading, for a preview: requests with GET and HEAD, databases and directories for reading alone,
-    /// free space and variables. No messages, secrets, programs or artifacts.
+    /// The grant cut down to reading, for a preview: requests with GET and HEAD, handshakes, databases and directories for reading
+    /// alone, free space and variables. No connections, since anything can be sent through one; no messages, secrets, programs
+    /// or artifacts.
     #[must_use]
     pub fn reading(&self) -> Self {
         let mut sql: Vec<SqlRule> = Vec::new();
@@ -217,6 +228,7 @@ impl Grant {
         read.extend(self.write.iter().filter(|rule| !self.read.contains(rule)).cloned());
         Self {
             http: self.http.iter().filter_map(HttpRule::reading).collect(),
+            tls: self.tls.clone(),
             sql,
             read,
             disk: self.disk.clone(),
@@ -230,6 +242,8 @@ impl Grant {
     pub const fn count(&self, word: Word) -> usize {
         match word {
             Word::Http => self.http.len(),
+            Word::Tcp => self.tcp.len(),
+            Word::Tls => self.tls.len(),
             Word::Sql => self.sql.len(),
             Word::Mail => self.mail.len(),
             Word::Read => self.read.len(),
@@ -251,6 +265,8 @@ impl Grant {
         }
         match word {
             Word::Http => all(&self.http),
+            Word::Tcp => all(&self.tcp),
+            Word::Tls => all(&self.tls),
             Word::Sql => all(&self.sql),
             Word::Mail => all(&self.mail),
             Word::Read => all(&self.read),

@@ -216,7 +216,7 @@ fn origin(scheme_text: &str, after: &str) -> Result<(HttpTarget, usize), RuleErr
 }
 
 /// Refuses a reference that should have been resolved before.
-fn check_resolved(text: &str) -> Result<(), RuleError> {
+pub(crate) fn check_resolved(text: &str) -> Result<(), RuleError> {
     let mut characters = text.char_indices();
     while let Some((at, c)) = characters.next() {
         if c == '\\' {

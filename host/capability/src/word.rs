@@ -7,6 +7,10 @@ use std::{fmt, str::FromStr};
 pub enum Word {
     /// HTTP requests, by method, peer or origin, and path.
     Http,
+    /// Connections, by host and port.
+    Tcp,
+    /// TLS handshakes, by peer or by host and port.
+    Tls,
     /// Databases, by peer.
     Sql,
     /// Messages, by peer, sender and recipients.
@@ -31,8 +35,10 @@ pub enum Word {
 
 impl Word {
     /// All of them, in the order in which they are printed.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Http,
+        Self::Tcp,
+        Self::Tls,
         Self::Sql,
         Self::Mail,
         Self::Read,
@@ -50,6 +56,8 @@ impl Word {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
             Self::Sql => "sql",
             Self::Mail => "mail",
             Self::Read => "read",
@@ -92,7 +100,7 @@ mod tests {
         for word in Word::ALL {
             assert_eq!(word.to_string().parse(), Ok(word));
         }
-        for text in ["", "Http", "http ", "secret", "revealed", "tcp"] {
+        for text in ["", "Http", "http ", "secret", "revealed", "udp"] {
             assert_eq!(text.parse::<Word>(), Err(UnknownWord(text.to_owned())));
         }
     }

@@ -17,6 +17,8 @@ use pipe_capability::{
     reveal::RevealRule,
     secret::{SecretSlot, SlotTarget},
     sql::{Access, SqlRule},
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
     word::Word,
 };
 use pipe_core::units::{ByteSize, parse_duration};
@@ -28,6 +30,8 @@ const BASE: &str = "/srv/hms";
 /// A step that has rules already.
 const STEP: &str = r#"
     allow.http = ["GET k8s:/version", "GET|HEAD prom:/api/{v1,v2}/*", { rule = "GET https://x.example/y", addresses = ["10.0.0.0/8", "fd00::/8"] }]
+    allow.tcp = ["cache:6379", { rule = "db.example:5432", addresses = ["10.0.0.0/8"] }]
+    allow.tls = ["k8s", "lb.example:443"]
     allow.sql = ["read main"]
     allow.mail = [{ peer = "smtp", from = "deploy@h.example", to = ["o'brien@h.example", "*@ward.example"] }]
     allow.read = ["database/rollback"]
@@ -48,6 +52,8 @@ fn paste(grant: &mut Grant, text: &str) {
         let texts = || rules.iter().map(|rule| rule.as_str().unwrap());
         match word.parse().unwrap() {
             Word::Http => grant.http = rules.iter().map(http).collect(),
+            Word::Tcp => grant.tcp = rules.iter().map(tcp).collect(),
+            Word::Tls => grant.tls = rules.iter().map(tls).collect(),
             Word::Sql => grant.sql = texts().map(|text| SqlRule::parse(text).unwrap()).collect(),
             Word::Mail => grant.mail = rules.iter().map(mail).collect(),
             Word::Read => grant.read = texts().map(path).collect(),
@@ -62,13 +68,14 @@ fn paste(grant: &mut Grant, text: &str) {
     }
 }
 
-fn http(rule: &Value) -> HttpRule {
+/// The text of a rule and the addresses that its host may have.
+fn addressed(rule: &Value) -> (&str, Vec<ipnet::IpNet>) {
     match rule {
-        Value::String(text) => HttpRule::parse(text).unwrap(),
+        Value::String(text) => (text, Vec::new()),
         table => {
             let addresses = table["addresses"].as_array().unwrap().iter();
             let addresses = addresses.map(|net| net.as_str().unwrap().parse().unwrap()).collect();
-            HttpRule::parse(table["rule"].as_str().unwrap()).unwrap().with_addresses(addresses).unwrap()
+            (table["rule"].as_str().unwrap(), addresses)
         }
     }
 }
@@ -77,6 +84,21 @@ fn mail(rule: &Value) -> MailRule {
     let to = rule["to"].as_array().unwrap().iter().map(|text| Recipient::parse(text.as_str().unwrap()).unwrap());
     let from = Address::parse(rule["from"].as_str().unwrap()).unwrap();
     MailRule::new(rule["peer"].as_str().unwrap(), from, to.collect()).unwrap()
+}
+
+fn http(rule: &Value) -> HttpRule {
+    let (text, addresses) = addressed(rule);
+    HttpRule::parse(text).unwrap().with_addresses(addresses).unwrap()
+}
+
+fn tcp(rule: &Value) -> TcpRule {
+    let (text, addresses) = addressed(rule);
+    TcpRule::parse(text).unwrap().with_addresses(addresses)
+}
+
+fn tls(rule: &Value) -> TlsRule {
+    let (text, addresses) = addressed(rule);
+    TlsRule::parse(text).unwrap().with_addresses(addresses).unwrap()
 }
 
 fn path(written: &str) -> PathRule {
@@ -224,6 +246,20 @@ proptest! {
     #[test]
     fn http_hints(request in requests()) {
         check(|grant| grant.http(&request).map(ToString::to_string))?;
+    }
+
+    #[test]
+    fn tcp_hints(address in any::<std::net::IpAddr>(), port in 1_u16.., names in proptest::collection::vec("[a-z]{1,8}(\\.example)?", 0..3)) {
+        let names: Vec<url::Host> = names.into_iter().map(url::Host::Domain).collect();
+        let to = std::net::SocketAddr::new(address, port);
+        check(|grant| grant.tcp(to, &names).map(ToString::to_string))?;
+    }
+
+    #[test]
+    fn tls_hints(server in "[a-z]{1,8}|[A-Z]?[a-z]{1,8}\\.example\\.?:[1-9][0-9]{0,3}|10\\.0\\.0\\.[1-9]:443|\\[::1\\]:443") {
+        prop_assume!(server != "artifacts");
+        let target = TlsTarget::parse(&server).unwrap();
+        check(|grant| grant.tls(&target).map(ToString::to_string))?;
     }
 
     #[test]

@@ -17,6 +17,8 @@ use pipe_capability::{
     reveal::RevealRule,
     secret::SecretSlot,
     sql::{Access, SqlRule},
+    tcp::TcpRule,
+    tls::TlsRule,
     word::Word,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -256,6 +258,14 @@ proptest! {
     }
 }
 
+fn tcp(text: &str) -> TcpRule {
+    TcpRule::parse(text).unwrap()
+}
+
+fn tls(text: &str) -> TlsRule {
+    TlsRule::parse(text).unwrap()
+}
+
 #[test]
 fn inclusion_of_requests_is_as_one_would_expect() {
     for (wide, narrow, included) in [
@@ -358,6 +368,8 @@ fn what_lies_beyond_is_named_by_word_and_rule() {
     };
     let ceiling = Grant {
         http: rules(&["GET k8s:/**", "POST k8s:/a"]),
+        tcp: vec![tcp("db.prod:5432"), tcp("10.0.0.1:5432")],
+        tls: vec![tls("api"), tls("lb.example:443")],
         sql: vec![sql("write main")],
         mail: vec![mail(&["*@h.example"])],
         reveal: vec![RevealRule::parse("token").unwrap()],
@@ -372,6 +384,8 @@ fn what_lies_beyond_is_named_by_word_and_rule() {
     let grant = Grant {
         // The two methods are allowed by two rules.
         http: rules(&["GET|POST k8s:/a", "POST k8s:/b"]),
+        tcp: vec![tcp("DB.prod.:5432"), tcp("db.prod:5433"), tcp("10.0.0.1:5432")],
+        tls: vec![tls("api"), tls("api.example:443"), tls("LB.example:443")],
         sql: vec![sql("read main"), sql("write main"), sql("read other")],
         mail: vec![mail(&["a@h.example", "*@H.example"]), mail(&["a@h.example", "a@evil.example"])],
         reveal: vec![RevealRule::parse("token").unwrap(), RevealRule::parse("tokens").unwrap()],
@@ -389,6 +403,8 @@ fn what_lies_beyond_is_named_by_word_and_rule() {
         shown,
         [
             r#"http "POST k8s:/b""#,
+            r#"tcp "db.prod:5433""#,
+            r#"tls "api.example:443""#,
             r#"sql "read other""#,
             r#"mail { peer = "smtp", from = "deploy@h.example", to = ["a@h.example", "a@evil.example"] }"#,
             r#"read "in/../etc""#,

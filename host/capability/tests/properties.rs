@@ -4,6 +4,7 @@
 
 use pipe_capability::{
     artifact::ArtifactRule,
+    endpoint::Endpoint,
     env::EnvRule,
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
@@ -14,6 +15,7 @@ use pipe_capability::{
     rule::RuleError,
     secret::SlotTarget,
     sql::{Access, SqlRule},
+    tcp::TcpRule,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -282,5 +284,38 @@ proptest! {
         prop_assert!(grant.artifact_write().is_err() && grant.artifact_read(&text).is_err());
         prop_assert!(grant.secret(&text, &SlotTarget::Artifacts).is_err());
         prop_assert!(grant.lines().is_empty());
+    }
+}
+
+proptest! {
+    /// However a host is written, it is the same one; and no other host, port or address is covered.
+    #[test]
+    fn an_endpoint_has_one_spelling(
+        labels in proptest::collection::vec("[a-z][a-z0-9-]{0,6}[a-z0-9]", 1..4), port in 1_u16..u16::MAX,
+        dot in any::<bool>(), upper in any::<bool>(), address in any::<std::net::Ipv4Addr>(),
+    ) {
+        prop_assume!(labels.last().is_some_and(|label| label != "peer"));
+        let host = labels.join(".");
+        let spelled = if upper { host.to_uppercase() } else { host.clone() } + if dot { "." } else { "" };
+        let rule = TcpRule::parse(&format!("{spelled}:{port}")).unwrap().with_addresses(vec!["0.0.0.0/0".parse().unwrap()]);
+        prop_assert_eq!(rule.endpoint().to_string(), format!("{host}:{port}"));
+        prop_assert_eq!(Endpoint::parse(&rule.endpoint().to_string()).as_ref(), Ok(rule.endpoint()));
+        let grant = Grant { tcp: vec![rule], ..Grant::default() };
+        let name = grant.tcp_name(&host).unwrap().host;
+        prop_assert_eq!(&grant.tcp_name(&format!("{}.", host.to_uppercase())).unwrap().host, &name);
+        prop_assert!(grant.tcp_name(&format!("x{host}")).is_err() && grant.tcp_name(&format!("x.{host}")).is_err());
+        let to = |port| std::net::SocketAddr::from((address, port));
+        prop_assert!(grant.tcp(to(port), std::slice::from_ref(&name)).is_ok());
+        prop_assert!(grant.tcp(to(port + 1), std::slice::from_ref(&name)).is_err());
+        prop_assert!(grant.tcp(to(port), &[]).is_err());
+    }
+
+    /// What is read as an endpoint has one host and one port, and errors show a place in the text.
+    #[test]
+    fn anything_may_stand_for_an_endpoint(text in "[-a-zA-Z0-9.:@/*{}$%\\[\\]äß ]{0,24}") {
+        match Endpoint::parse(&text) {
+            Ok(endpoint) => prop_assert_eq!(Endpoint::parse(&endpoint.to_string()), Ok(endpoint)),
+            Err(error) => prop_assert!(span_is_sound(&text, &error)),
+        }
     }
 }

@@ -15,6 +15,8 @@ use pipe_capability::{
     reveal::RevealRule,
     secret::{SecretSlot, SlotTarget},
     sql::{Access, SqlRule},
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
 };
 
 /// A grant with a dozen rules of each word, the last of which covers.
@@ -26,6 +28,8 @@ fn grant() -> Grant {
             .clone()
             .map(|i| HttpRule::parse(&format!("GET|POST {}:/api/{{v1,v2}}/*/x-*/**", name(i))).unwrap())
             .collect(),
+        tcp: all.clone().map(|i| TcpRule::parse(&format!("{}.example:5432", name(i))).unwrap()).collect(),
+        tls: all.clone().map(|i| TlsRule::parse(&name(i)).unwrap()).collect(),
         sql: all.clone().map(|i| SqlRule::parse(&format!("write {}", name(i))).unwrap()).collect(),
         mail: all.clone().map(|i| mail(&name(i))).collect(),
         reveal: all.clone().map(|i| RevealRule::parse(&name(i)).unwrap()).collect(),
@@ -68,7 +72,11 @@ fn decisions() -> Vec<(&'static str, Decision)> {
     let arguments: Vec<String> = ["-F", "c", "--file=a.sql", "x", "y"].map(str::to_owned).to_vec();
     let to = ["ops11@h.example", "a@ward.example", "b@ward.example"];
     let message = MailRequest::parse("peer11", "deploy@h.example", to).unwrap();
+    let names = vec![url::Host::Domain("peer11.example".to_owned())];
+    let address = "93.184.216.34:5432".parse().unwrap();
     vec![
+        ("tcp", decision(names, move |grant, names| grant.tcp(address, names).is_ok())),
+        ("tls", decision(TlsTarget::Peer("peer11".to_owned()), |grant, target| grant.tls(target).is_ok())),
         ("http", decision(http, |grant, request| grant.http(request).is_ok())),
         ("sql", decision("peer11", |grant, peer| grant.sql(peer, Access::Read).is_ok())),
         ("read", decision(path("/srv/out/peer11/a/b.sql"), |grant, path| grant.read(path).is_ok())),

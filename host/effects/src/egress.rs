@@ -1,28 +1,36 @@
 //! The one way out to the network: resolve once, check every address, connect to nothing else.
 //!
-//! HTTP, SQL and mail all come through here. **A name is resolved once a session**, so that no answer can change between the check
+//! HTTP, TCP, TLS, SQL and mail all come through here. **A name is resolved once a session**, so that no answer can change
+//! between the check
 //! and the connection, or between two requests of one call.
 
 pub(crate) mod failure;
 
 use std::{
     collections::HashMap,
+    io,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 
+use async_trait::async_trait;
 use ipnet::IpNet;
 use pipe_capability::address::{self, AddressRefused};
-use rustls::ClientConfig;
 use tokio::{
     net::TcpStream,
     sync::{OnceCell, Semaphore},
     time::{Instant, timeout},
 };
 
-use crate::{error::EffectError, http::MOST_REQUESTS, session::Session, sql::MOST_CONNECTIONS};
+use crate::{
+    error::EffectError,
+    http::MOST_REQUESTS,
+    session::Session,
+    sql::MOST_CONNECTIONS,
+    tcp::Answers,
+    tls::{Trust, Trusted},
+};
 
 /// The most addresses of one name that are looked at.
 const MOST_ADDRESSES: usize = 64;
@@ -36,8 +44,12 @@ pub(crate) struct Egress {
     pub(crate) databases: Arc<Semaphore>,
     /// Messages that were sent.
     pub(crate) messages: AtomicU32,
-    /// By PEM file.
-    pub(crate) roots: tokio::sync::Mutex<HashMap<PathBuf, Arc<ClientConfig>>>,
+    /// Certificate authorities and client certificates that were read.
+    pub(crate) trusted: tokio::sync::Mutex<HashMap<Trust, Arc<Trusted>>>,
+    /// what lookups of the guest led to.
+    pub(crate) answers: Answers,
+    /// Who knows the addresses of names.
+    pub(crate) resolver: Box<dyn Resolver>,
 }
 
 impl Default for Egress {
@@ -47,8 +59,26 @@ impl Default for Egress {
             requests: Arc::new(Semaphore::new(MOST_REQUESTS)),
             databases: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             messages: AtomicU32::new(0),
-            roots: tokio::sync::Mutex::default(),
+            trusted: tokio::sync::Mutex::default(),
+            answers: Answers::default(),
+            resolver: Box::new(System),
         }
+    }
+}
+
+/// Knows the addresses of names. Tests have one that changes its mind.
+#[async_trait]
+pub(crate) trait Resolver: Send + Sync {
+    async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The resolver of this machine.
+struct System;
+
+#[async_trait]
+impl Resolver for System {
+    async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
     }
 }
 
@@ -106,7 +136,7 @@ impl Session {
             let mut pins = self.egress.pins.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(pins.entry(endpoint.host.clone()).or_default())
         };
-        let asked = self.until_cancelled(async { pin.get_or_try_init(|| lookup(endpoint, limit)).await });
+        let asked = self.until_cancelled(async { pin.get_or_try_init(|| self.lookup(endpoint, limit)).await });
         let addresses = asked.await.map_err(Unresolved::Failed)?;
         let mut refused = None;
         let mut passed = Vec::new();
@@ -121,21 +151,21 @@ impl Session {
             _ => Ok(passed),
         }
     }
-}
 
-async fn lookup(endpoint: &Endpoint, limit: Duration) -> Result<Vec<IpAddr>, EffectError> {
-    if let Ok(address) = endpoint.host.parse::<IpAddr>() {
-        return Ok(vec![address]);
-    }
-    let asked = timeout(limit, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
-    let found = asked.map_err(|_| failure::lookup_timed_out(endpoint, limit))?;
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in found.map_err(|error| failure::not_found(endpoint, &error))?.take(MOST_ADDRESSES) {
-        if !addresses.contains(&address.ip()) {
-            addresses.push(address.ip());
+    async fn lookup(&self, endpoint: &Endpoint, limit: Duration) -> Result<Vec<IpAddr>, EffectError> {
+        if let Ok(address) = endpoint.host.parse::<IpAddr>() {
+            return Ok(vec![address]);
         }
+        let asked = timeout(limit, self.egress.resolver.addresses(&endpoint.host)).await;
+        let found = asked.map_err(|_| failure::lookup_timed_out(endpoint, limit))?;
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in found.map_err(|error| failure::not_found(endpoint, &error))?.into_iter().take(MOST_ADDRESSES) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() { Err(failure::no_address(endpoint)) } else { Ok(addresses) }
     }
-    if addresses.is_empty() { Err(failure::no_address(endpoint)) } else { Ok(addresses) }
 }
 
 /// Connects to the first of `addresses` that answers. Each has its share of `limit`.

@@ -166,7 +166,7 @@ impl Exchange<'_> {
     ) -> Result<http::Response<hyper::body::Incoming>, EffectError> {
         let (endpoint, limit) = (&self.destination.endpoint, self.timeouts.connect);
         let config = match self.destination.secure {
-            true => Some(self.session.tls_config(self.destination.ca.as_deref()).await?),
+            true => Some(self.session.tls_config(&self.destination.trust).await?),
             false => None,
         };
         let connected = timeout(limit, async {

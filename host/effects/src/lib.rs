@@ -1,4 +1,4 @@
-//! What the host does on behalf of a guest: HTTP, SQL, mail, programs, artifacts, free space, variables, receipts.
+//! What the host does on behalf of a guest: HTTP, TCP, TLS, SQL, mail, programs, artifacts, free space, variables, receipts.
 //!
 //! Every method of [`session::Session`] asks `capability` first, writes the use or the refusal into the
 //! [`ledger::Ledger`], and only then acts. Knows no wasmtime and no terminal.
@@ -19,7 +19,8 @@ pub mod process;
 mod reveal;
 pub mod session;
 pub mod sql;
-mod tls;
+pub mod tcp;
+pub mod tls;
 mod traffic;
 pub mod variable;
 pub mod world;

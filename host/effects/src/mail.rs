@@ -123,7 +123,7 @@ impl Session {
         self.sent(letter.bytes.len() as u64)?;
         self.used("mail", asked.to_string(), rule.clone(), true).await?;
         if let Some(login) = &login {
-            self.used("secrets", format!("{} to {}", login.secret, peer.name), rule, false).await?;
+            self.secret_used(&login.secret, &format!("to {}", peer.name), &rule).await?;
         }
         if self.egress.messages.fetch_add(1, Ordering::Relaxed) >= MOST_MESSAGES {
             return Err(EffectError::new(ErrorKind::Limit, format!("more than {MOST_MESSAGES} messages in one call")));
@@ -198,7 +198,7 @@ impl Delivery<'_> {
     async fn run(&self, addresses: &[SocketAddr]) -> Result<Posted, EffectError> {
         let config = match self.security {
             Security::Disabled => None,
-            Security::Implicit | Security::Starttls => Some(self.session.tls_config(self.peer.ca.as_deref()).await?),
+            Security::Implicit | Security::Starttls => Some(self.session.tls_config(&self.peer.trust()).await?),
         };
         let stream = egress::connect(&self.endpoint, addresses, CONNECT).await?;
         let name = own_name(&stream);

@@ -92,6 +92,7 @@ mod tests {
             secret_path: None,
             tls: TlsMode::VerifyFull,
             ca: None,
+            client: None,
             addresses: Vec::new(),
             pinned: None,
         }

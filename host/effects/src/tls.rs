@@ -1,15 +1,28 @@
 //! TLS for everything that leaves the host: rustls with ring, the system's authorities or the peer's own, names always checked.
 
+mod certificate;
+mod facts;
+mod identity;
+
 use std::{
     io::{self, Read as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
+pub use self::{
+    certificate::CertificateFacts,
+    facts::{TlsFacts, TlsVersion},
+    identity::check_identity,
+};
+
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion, WantsVerifier,
+    client::Resumption,
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -21,34 +34,85 @@ use crate::{
     egress::{Endpoint, failure},
     error::{EffectError, ErrorKind},
     session::Session,
+    world::{ClientIdentity, Peer},
 };
 
-/// The largest file of certificate authorities that is read, in bytes. All of Mozilla's fit five times.
-const LARGEST_CA_FILE: u64 = 1024 * 1024;
+/// The largest file of certificates that is read, in bytes. All of Mozilla's authorities fit five times.
+const LARGEST_PEM_FILE: u64 = 1024 * 1024;
+
+/// Whom a connection trusts, and who it says it is. By name: the files are read once a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Trust {
+    /// PEM file of the authorities, instead of the system's.
+    ca: Option<PathBuf>,
+    client: Option<ClientIdentity>,
+}
+
+/// What [`Trust`] names, read.
+pub(crate) struct Trusted {
+    roots: Arc<RootCertStore>,
+    client: Option<Arc<CertifiedKey>>,
+    config: Arc<ClientConfig>,
+}
+
+impl Peer {
+    /// Whom a connection to the peer trusts, and who it says it is.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust { ca: self.ca.clone(), client: self.client.clone() }
+    }
+}
 
 impl Session {
-    /// The configuration that trusts the authorities in `ca`, or the system's. A file is read once a session.
-    pub(crate) async fn tls_config(&self, ca: Option<&Path>) -> Result<Arc<ClientConfig>, EffectError> {
-        let Some(file) = ca else { return self.system_config().await };
-        let mut roots = self.egress.roots.lock().await;
-        if let Some(config) = roots.get(file) {
-            return Ok(Arc::clone(config));
-        }
-        let path = file.to_owned();
-        let read = self.blocking(move |_| Ok(config_from(&path))).await;
-        let config = Arc::new(read.map_err(|_| EffectError::cancelled())??);
-        roots.insert(file.to_owned(), Arc::clone(&config));
-        Ok(config)
+    /// The configuration of connections with this trust.
+    pub(crate) async fn tls_config(&self, trust: &Trust) -> Result<Arc<ClientConfig>, EffectError> {
+        self.trusted(trust).await.map(|trusted| Arc::clone(&trusted.config))
     }
 
-    async fn system_config(&self) -> Result<Arc<ClientConfig>, EffectError> {
-        static SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-        if let Some(config) = SYSTEM.get() {
-            return Ok(Arc::clone(config));
+    async fn trusted(&self, trust: &Trust) -> Result<Arc<Trusted>, EffectError> {
+        let mut known = self.egress.trusted.lock().await;
+        if let Some(trusted) = known.get(trust) {
+            return Ok(Arc::clone(trusted));
         }
-        let read = self.blocking(|_| Ok(system_config())).await;
-        let config = Arc::new(read.map_err(|_| EffectError::cancelled())??);
-        Ok(Arc::clone(SYSTEM.get_or_init(|| config)))
+        let roots = match trust.ca.clone() {
+            Some(file) => self.read(move || roots_from(&file).map(Arc::new)).await?,
+            None => self.system_roots().await?,
+        };
+        let client = match trust.client.clone() {
+            Some(identity) => {
+                let key = identity::key(&identity, &self.world.secrets)?;
+                Some(Arc::new(self.read(move || identity::certified(&identity, key)).await?))
+            }
+            None => None,
+        };
+        let config = builder(rustls::DEFAULT_VERSIONS)?.with_root_certificates(Arc::clone(&roots));
+        let config = Arc::new(match &client {
+            Some(client) => {
+                let mut config = config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(client))));
+                // A resumed session would keep whom it was opened as.
+                config.resumption = Resumption::disabled();
+                config
+            }
+            None => config.with_no_client_auth(),
+        });
+        let trusted = Arc::new(Trusted { roots, client, config });
+        known.insert(trust.clone(), Arc::clone(&trusted));
+        Ok(trusted)
+    }
+
+    async fn system_roots(&self) -> Result<Arc<RootCertStore>, EffectError> {
+        static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+        if let Some(roots) = SYSTEM.get() {
+            return Ok(Arc::clone(roots));
+        }
+        let roots = Arc::new(self.read(system_roots).await?);
+        Ok(Arc::clone(SYSTEM.get_or_init(|| roots)))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, EffectError> + Send + 'static,
+    ) -> Result<T, EffectError> {
+        self.blocking(|_| Ok(read())).await.map_err(|_| EffectError::cancelled())?
     }
 }
 
@@ -70,25 +134,13 @@ pub(crate) fn server_name(endpoint: &Endpoint) -> Result<ServerName<'static>, Ef
     })
 }
 
-fn config_from(file: &Path) -> Result<ClientConfig, EffectError> {
-    let shown = file.display();
+fn roots_from(file: &Path) -> Result<RootCertStore, EffectError> {
     let failed = |what: String| {
+        let shown = file.display();
         EffectError::new(ErrorKind::Unavailable, format!("cannot read the certificate authorities in {shown}: {what}"))
     };
-    let mut pem = Vec::new();
-    let opened = std::fs::File::open(file).and_then(|open| {
-        if !open.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
-        open.take(LARGEST_CA_FILE + 1).read_to_end(&mut pem)
-    });
-    opened.map_err(|error| failed(error.to_string()))?;
-    if pem.len() as u64 > LARGEST_CA_FILE {
-        return Err(failed(format!("it is larger than {LARGEST_CA_FILE} bytes")));
-    }
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| failed(format!("it is not PEM ({error})")))?;
+    for certificate in certificates_in(file).map_err(failed)? {
         roots.add(certificate).map_err(|error| failed(format!("a certificate in it is malformed ({error})")))?;
     }
     if roots.is_empty() {
@@ -96,10 +148,26 @@ fn config_from(file: &Path) -> Result<ClientConfig, EffectError> {
             failed("it holds no certificate".to_owned()).with_hint("it must hold `-----BEGIN CERTIFICATE-----`")
         );
     }
-    config(roots)
+    Ok(roots)
 }
 
-fn system_config() -> Result<ClientConfig, EffectError> {
+/// All certificates of a PEM file, or what is wrong with it.
+fn certificates_in(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut pem = Vec::new();
+    let opened = std::fs::File::open(file).and_then(|open| {
+        if !open.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        open.take(LARGEST_PEM_FILE + 1).read_to_end(&mut pem)
+    });
+    opened.map_err(|error| error.to_string())?;
+    if pem.len() as u64 > LARGEST_PEM_FILE {
+        return Err(format!("it is larger than {LARGEST_PEM_FILE} bytes"));
+    }
+    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| format!("it is not PEM ({error})"))
+}
+
+fn system_roots() -> Result<RootCertStore, EffectError> {
     let mut roots = RootCertStore::empty();
     // Some of the system's certificates are always odd; the others count.
     let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -107,14 +175,21 @@ fn system_config() -> Result<ClientConfig, EffectError> {
         return Err(EffectError::new(ErrorKind::Unavailable, "this machine has no certificate authorities")
             .with_hint("install ca-certificates, or give the peer its own `ca`"));
     }
-    config(roots)
+    Ok(roots)
 }
 
-fn config(roots: RootCertStore) -> Result<ClientConfig, EffectError> {
-    // Never the process-wide provider: whichever crate is linked, this one is used.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| EffectError::new(ErrorKind::Failed, format!("cannot set up TLS: {error}")))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// Never the process-wide provider: whichever crate is linked, this one is used.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+}
+
+fn builder(
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, EffectError> {
+    ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).map_err(|error| set_up(&error))
+}
+
+fn set_up(error: &dyn std::fmt::Display) -> EffectError {
+    EffectError::new(ErrorKind::Failed, format!("cannot set up TLS: {error}"))
 }

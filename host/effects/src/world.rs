@@ -17,6 +17,15 @@ pub enum TlsMode {
     Disable,
 }
 
+/// A client certificate, and the secret that is the key to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClientIdentity {
+    /// PEM file of the certificate and those it was issued by.
+    pub certificate: PathBuf,
+    /// Name of the secret that is the private key, as PEM.
+    pub key: String,
+}
+
 /// A named address with its TLS and login. Known to the host alone.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -35,6 +44,8 @@ pub struct Peer {
     pub tls: TlsMode,
     /// PEM file of the certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
+    /// What is shown to a server that asks who calls.
+    pub client: Option<ClientIdentity>,
     /// Networks whose private or special addresses the peer may have.
     pub addresses: Vec<IpNet>,
     /// Where the file of an SQLite database lay when the run began, without links. A guest that may write there could put a

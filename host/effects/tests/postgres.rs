@@ -729,3 +729,20 @@ async fn what_the_server_says_holds_no_secret() {
     assert!(logs.iter().any(|(_, line)| line == "main: WARNING: it is [secret] !"), "{logs:?}");
     assert!(!format!("{logs:?}{:?}", ledger.used()).contains("hunter2"));
 }
+
+#[tokio::test]
+async fn a_client_certificate_is_a_login() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = server.authority.issue_client("certain");
+    let peer = Peer { password: None, client: Some(certificate.write(directory.path())), ..main_peer("certain") };
+    let (session, _) = Outside::default().peer(peer).secret("key", &certificate.key).sql("write main").session();
+    let mut connection = session.sql_open("main", Access::Write).await.unwrap();
+    assert_eq!(one(&mut connection, "SELECT current_user::text", vec![]).await, text("certain"));
+
+    let stranger = server.authority.issue_client("stranger");
+    let peer = Peer { password: None, client: Some(stranger.write(directory.path())), ..main_peer("certain") };
+    let (session, _) = Outside::default().peer(peer).secret("key", &stranger.key).sql("write main").session();
+    let error = session.sql_open("main", Access::Write).await.unwrap_err();
+    assert_eq!(error.code.as_deref(), Some("28000"), "{error}");
+}

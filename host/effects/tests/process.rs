@@ -209,6 +209,7 @@ async fn a_program_gets_the_login_of_its_peer() {
         secret_path: None,
         tls: TlsMode::VerifyFull,
         ca: None,
+        client: None,
         addresses: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         pinned: None,
     };
@@ -239,6 +240,7 @@ async fn a_program_is_not_sent_to_an_address_that_its_peer_may_not_have() {
         secret_path: None,
         tls: TlsMode::VerifyFull,
         ca: None,
+        client: None,
         addresses: Vec::new(),
         pinned: None,
     };

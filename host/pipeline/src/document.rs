@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use pipe_core::diagnostic::{Diagnostic, SourceFile};
 
 pub(crate) use self::{
-    allow::{AllowSpec, ExecSpec, HttpSpec, MailSpec, SlotSpec, port},
+    allow::{AllowSpec, ExecSpec, HostSpec, MailSpec, SlotSpec, port},
     name::shortened,
     sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, digest, pattern},
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},

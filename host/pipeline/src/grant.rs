@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
+use ipnet::IpNet;
 use pipe_capability::{
     artifact::ArtifactRule,
     env::EnvRule,
@@ -14,11 +15,13 @@ use pipe_capability::{
     rule::RuleError,
     secret::{SecretSlot, SlotTarget},
     sql::SqlRule,
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
     word::Word,
 };
 
 use crate::{
-    document::{AllowSpec, ExecSpec, HttpSpec, MailSpec, SlotSpec},
+    document::{AllowSpec, ExecSpec, HostSpec, MailSpec, SlotSpec},
     fields::Located,
     network,
     pipeline::{PeerKind, PeerSpec, RuleSpans},
@@ -48,6 +51,8 @@ impl Granter<'_> {
         let mut spans = RuleSpans::default();
         let mut grant = Grant {
             http: spans.read(Word::Http, &allow.http, |spec| &spec.rule.span, |spec| self.http(spec)),
+            tcp: spans.read(Word::Tcp, &allow.tcp, |spec| &spec.rule.span, |spec| self.tcp(spec)),
+            tls: spans.read(Word::Tls, &allow.tls, |spec| &spec.rule.span, |spec| self.tls(spec)),
             mail: spans.read(Word::Mail, &allow.mail, |spec| &spec.span, |spec| self.mail(spec)),
             // First: what is revealed may come from a variable or a file that is granted.
             reveal: spans.read(
@@ -72,7 +77,7 @@ impl Granter<'_> {
                 // Read already.
                 Word::Reveal => {}
                 // Their rules are tables.
-                Word::Http | Word::Mail | Word::Secrets | Word::Exec => {}
+                Word::Http | Word::Tcp | Word::Tls | Word::Mail | Word::Secrets | Word::Exec => {}
             }
             if grant.count(*word) > before {
                 spans.push(*word, template.span.clone());
@@ -81,30 +86,60 @@ impl Granter<'_> {
         (grant, spans)
     }
 
-    fn http(&self, spec: &HttpSpec) -> Option<HttpRule> {
+    fn http(&self, spec: &HostSpec) -> Option<HttpRule> {
         let rule = self.rule(&spec.rule, Place::PathPattern, HttpRule::parse)?;
-        let addresses: Vec<Option<_>> = spec.addresses.iter().map(|net| network::net(&self.scope, net)).collect();
-        let addresses = addresses.into_iter().collect::<Option<_>>()?;
-        let rule = self.read(&spec.rule.span, rule.with_addresses(addresses))?;
+        let rule = self.read(&spec.rule.span, rule.with_addresses(self.addresses(spec)?))?;
         match rule.target() {
             HttpTarget::Peer(name) => {
                 self.peer(name, &[PeerKind::Http], &spec.rule.span)?;
             }
-            HttpTarget::Origin { host, .. } => {
-                let reached = network::reachable(&host.to_string(), &rule.addresses);
-                if let Err(refused) = reached {
-                    let hint = format!(
-                        "a table can name it: `{{ rule = {}, addresses = [\"{}\"] }}`",
-                        self.scope.report.source(&spec.rule.span),
-                        refused.network()
-                    );
-                    let message = format!("{refused}, which a name alone never grants");
-                    self.scope.report.advise("private-address", message, spec.rule.span.clone(), hint);
+            HttpTarget::Origin { host, .. } => self.reachable(spec, &host.to_string(), &rule.addresses)?,
+        }
+        Some(rule)
+    }
+
+    fn tcp(&self, spec: &HostSpec) -> Option<TcpRule> {
+        let rule = self.rule(&spec.rule, Place::Plain, TcpRule::parse)?;
+        let rule = rule.with_addresses(self.addresses(spec)?);
+        self.reachable(spec, &rule.endpoint().host.to_string(), &rule.addresses)?;
+        Some(rule)
+    }
+
+    fn tls(&self, spec: &HostSpec) -> Option<TlsRule> {
+        let rule = self.rule(&spec.rule, Place::Plain, TlsRule::parse)?;
+        let rule = self.read(&spec.rule.span, rule.with_addresses(self.addresses(spec)?))?;
+        match rule.target() {
+            TlsTarget::Peer(name) => {
+                let peer = self.peer(name, &[PeerKind::Http], &spec.rule.span)?;
+                if peer.url.scheme() != "https" {
+                    let message = format!("the peer `{name}` is not `https`: there is no handshake to look at");
+                    let hint = "name an `https` peer, or a host and a port: `api.example:443`";
+                    self.scope.report.advise("peer-kind", message, spec.rule.span.clone(), hint);
                     return None;
                 }
             }
+            TlsTarget::Host(endpoint) => self.reachable(spec, &endpoint.host.to_string(), &rule.addresses)?,
         }
         Some(rule)
+    }
+
+    fn addresses(&self, spec: &HostSpec) -> Option<Vec<IpNet>> {
+        // Every one is read before giving up, so that each error is reported.
+        let addresses: Vec<Option<_>> = spec.addresses.iter().map(|net| network::net(&self.scope, net)).collect();
+        addresses.into_iter().collect()
+    }
+
+    /// Reports a rule for an address that only `addresses` grant.
+    fn reachable(&self, spec: &HostSpec, host: &str, addresses: &[IpNet]) -> Option<()> {
+        let Err(refused) = network::reachable(host, addresses) else { return Some(()) };
+        let hint = format!(
+            "a table can name it: `{{ rule = {}, addresses = [\"{}\"] }}`",
+            self.scope.report.source(&spec.rule.span),
+            refused.network()
+        );
+        let message = format!("{refused}, which a name alone never grants");
+        self.scope.report.advise("private-address", message, spec.rule.span.clone(), hint);
+        None
     }
 
     fn sql(&self, template: &Template) -> Option<SqlRule> {

@@ -133,18 +133,23 @@ fn limits() -> Value {
 fn allow() -> Value {
     let rules =
         |description: &str| json!({ "type": "array", "items": { "type": "string" }, "description": description });
+    let host_rules = |description: &str, rule: &str| {
+        json!({
+            "type": "array", "description": description,
+            "items": { "anyOf": [{ "type": "string" }, table("A rule about private addresses.", &["rule"], json!({
+                "rule": text(rule),
+                "addresses": rules("Networks the host may be in."),
+            }))] },
+        })
+    };
     let variables = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
     table(
         "What the step may touch. Everything else is denied.",
         &[],
         json!({
-            "http": {
-                "type": "array", "description": "METHOD peer:/path or METHOD https://host/path.",
-                "items": { "anyOf": [{ "type": "string" }, table("A rule about private addresses.", &["rule"], json!({
-                    "rule": text("METHOD https://host/path."),
-                    "addresses": rules("Networks the host may be in."),
-                }))] },
-            },
+            "http": host_rules("METHOD peer:/path or METHOD https://host/path.", "METHOD https://host/path."),
+            "tcp": host_rules("host:port: connections, and looking the host up.", "host:port."),
+            "tls": host_rules("peer or host:port: handshakes, to see certificate and version.", "host:port."),
             "sql": rules("read PEER or write PEER."),
             "mail": { "type": "array", "items": table("Messages that may be sent.", &["peer", "from", "to"], json!({
                 "peer": text("A peer whose url is smtp or smtps."),
@@ -207,6 +212,8 @@ fn peer(required: &[&str]) -> Value {
             "secret_path": text("Secret that is put before every path."),
             "tls": { "enum": ["verify-full", "disable"] },
             "ca": text("PEM file of the authorities to trust."),
+            "client_cert": text("PEM file of the certificate that is shown to the server, and what it was issued by."),
+            "client_key": text("Secret that is the private key of client_cert, as PEM."),
             "addresses": {
                 "type": "array", "items": { "type": "string" },
                 "description": "Networks whose private addresses the peer may have: 10.0.0.0/8.",
@@ -261,7 +268,9 @@ mod tests {
             ("/$defs/rollback", keys::ROLLBACK),
             ("/$defs/notify", keys::NOTIFY),
             ("/$defs/allow", keys::ALLOW),
-            ("/$defs/allow/properties/http/items/anyOf/1", keys::HTTP),
+            ("/$defs/allow/properties/http/items/anyOf/1", keys::HOST),
+            ("/$defs/allow/properties/tcp/items/anyOf/1", keys::HOST),
+            ("/$defs/allow/properties/tls/items/anyOf/1", keys::HOST),
             ("/$defs/allow/properties/mail/items", keys::MAIL),
             ("/$defs/allow/properties/secrets/items", keys::SLOT),
             ("/$defs/allow/properties/exec/items", keys::EXEC),

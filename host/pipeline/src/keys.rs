@@ -22,7 +22,8 @@ pub(crate) const FILE: &[&str] = &[
 pub(crate) const ENVIRONMENT: &[&str] = &["inputs", "sets", "secrets", "peers"];
 pub(crate) const INPUT: &[&str] = &["pattern", "default", "description"];
 pub(crate) const SECRET: &[&str] = &["env", "file"];
-pub(crate) const PEER: &[&str] = &["url", "password", "bearer", "secret_path", "tls", "ca", "addresses"];
+pub(crate) const PEER: &[&str] =
+    &["url", "password", "bearer", "secret_path", "tls", "ca", "client_cert", "client_key", "addresses"];
 pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
@@ -37,8 +38,9 @@ pub(crate) const ROLLBACK: &[&str] = &[
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const FOR_EACH: &[&str] = &["in"];
 pub(crate) const ALLOW: &[&str] =
-    &["http", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
-pub(crate) const HTTP: &[&str] = &["rule", "addresses"];
+    &["http", "tcp", "tls", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
+/// A rule about a host whose addresses are not public, whatever the word.
+pub(crate) const HOST: &[&str] = &["rule", "addresses"];
 pub(crate) const MAIL: &[&str] = &["peer", "from", "to"];
 pub(crate) const SLOT: &[&str] = &["name", "to", "header", "format"];
 pub(crate) const EXEC: &[&str] = &[
@@ -69,6 +71,8 @@ pub(crate) const POLICY_ALLOW: &[&str] = &[
     "environments",
     "any",
     "http",
+    "tcp",
+    "tls",
     "sql",
     "mail",
     "read",
@@ -97,7 +101,6 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
             &["gate", "waves", "guard", "watch", "window", "phase", "in_flight", "checklist", "at_once"]
         }
         FOR_EACH => &["at_once"],
-        ALLOW => &["tcp", "tls"],
         EXEC => &["user"],
         _ => &[],
     };

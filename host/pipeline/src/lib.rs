@@ -32,8 +32,8 @@ pub use self::{
     document::{Document, parse},
     json_schema::json_schema,
     pipeline::{
-        NO_ENVIRONMENT, Notification, NotifyEvent, PeerKind, PeerSpec, Pipeline, PluginSource, Retry, RollbackEntry,
-        RuleSpans, SecretSource, Step, Tls,
+        ClientIdentity, NO_ENVIRONMENT, Notification, NotifyEvent, PeerKind, PeerSpec, Pipeline, PluginSource, Retry,
+        RollbackEntry, RuleSpans, SecretSource, Step, Tls,
     },
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_schema},

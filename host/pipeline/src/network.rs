@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use crate::{
     document::{PeerFields, shortened},
-    pipeline::{PeerKind, PeerSpec, Tls},
+    pipeline::{ClientIdentity, PeerKind, PeerSpec, Tls},
     place,
     reference::Template,
     report::{Report, meant},
@@ -45,6 +45,7 @@ pub(crate) fn peer(
         Some(template) => Some(place::resolve(base, &scope.fixed(template, Place::Path)?)),
         None => None,
     };
+    let client = client(scope, base, fields, secret(&fields.client_key)?);
     let addresses: Vec<Option<IpNet>> = fields.addresses.iter().map(|template| net(scope, template)).collect();
     let addresses: Vec<IpNet> = addresses.into_iter().collect::<Option<_>>()?;
     let tls = match &fields.tls {
@@ -61,11 +62,35 @@ pub(crate) fn peer(
         secret_path: secret_path?,
         tls: tls.unwrap_or(plain),
         ca,
+        client: client?,
         addresses,
         span: name_span.clone(),
     };
     fits(report, &peer, fields)?;
     safe(report, name, &peer, fields).then_some(peer)
+}
+
+/// What the peer is shown: both halves, or neither. `key` is the name of the secret.
+#[expect(clippy::option_option, reason = "absent and refused are two things")]
+fn client(scope: &Scope<'_>, base: &Path, fields: &PeerFields, key: Option<String>) -> Option<Option<ClientIdentity>> {
+    match (&fields.client_cert, &fields.client_key, key) {
+        (None, None, _) => Some(None),
+        (Some(certificate), _, Some(key)) => {
+            let certificate = place::resolve(base, &scope.fixed(certificate, Place::Path)?);
+            Some(Some(ClientIdentity { certificate, key }))
+        }
+        (Some(certificate), ..) => {
+            let hint = "`client_key = \"NAME\"`: a secret of `[secrets]` that is its private key, as PEM";
+            let message = "`client_cert` needs `client_key`";
+            scope.report.advise("missing-key", message, certificate.span.clone(), hint);
+            None
+        }
+        (None, Some(key), _) => {
+            let hint = "`client_cert = \"certs/….pem\"`: the certificate that the key belongs to";
+            scope.report.advise("missing-key", "`client_key` needs `client_cert`", key.span.clone(), hint);
+            None
+        }
+    }
 }
 
 /// A network: `10.0.0.0/8`.
@@ -207,6 +232,7 @@ fn fits(report: &Report, peer: &PeerSpec, fields: &PeerFields) -> Option<()> {
         refuse("password", &fields.password, "a file has no login");
         refuse("tls", &fields.tls, "a file is not reached over a network");
         refuse("ca", &fields.ca, "a file is not reached over a network");
+        refuse("client_cert", &fields.client_cert, "a file is not reached over a network");
     }
     if scheme == "http" && peer.tls == Tls::VerifyFull {
         refuse("tls", &fields.tls, "`http` has none, `https` has");
@@ -219,6 +245,7 @@ fn fits(report: &Report, peer: &PeerSpec, fields: &PeerFields) -> Option<()> {
     }
     if peer.tls == Tls::Disable {
         refuse("ca", &fields.ca, "there is no TLS");
+        refuse("client_cert", &fields.client_cert, "there is no TLS");
     }
     if peer.kind() == PeerKind::Mail && peer.password.is_none() && !peer.url.username().is_empty() {
         let hint = "name the secret: `password = \"…\"`; or leave the user out, where the server asks for no login";

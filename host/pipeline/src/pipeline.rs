@@ -77,10 +77,21 @@ pub struct PeerSpec {
     pub tls: Tls,
     /// PEM file of the certificate authorities to trust instead of the system's. Absolute.
     pub ca: Option<PathBuf>,
+    /// What is shown to a server that asks who calls.
+    pub client: Option<ClientIdentity>,
     /// Networks whose private or special addresses the peer may have.
     pub addresses: Vec<IpNet>,
     /// The peer's name in the file.
     pub span: Range<usize>,
+}
+
+/// A client certificate and the key to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// PEM file of the certificate and those it was issued by. Absolute.
+    pub certificate: PathBuf,
+    /// Secret that is the private key, as PEM.
+    pub key: String,
 }
 
 impl PeerSpec {

@@ -66,11 +66,12 @@ proptest! {
     fn any_string_in_any_place(value in "\\PC{0,40}") {
         let quoted = toml::Value::String(value).to_string();
         for place in [
-            "with.x = V", "allow.http = [V]", "allow.http = [{ rule = V }]", "allow.sql = [V]", "allow.read = [V]",
+            "with.x = V", "allow.http = [V]", "allow.http = [{ rule = V }]", "allow.tcp = [V]",
+            "allow.tls = [{ rule = V, addresses = [V] }]", "allow.sql = [V]", "allow.read = [V]",
             "allow.exec = [{ program = V, argv = [V], cwd = V, peer = V, env = { A = V }, secret_env = { B = V } }]",
             "allow.exec = [{ program = \"x\", argv = [], secret_file = { C = V }, read = [V], write = [V], sockets = [V], memory = V }]",
             "allow.env = [V]", "allow.secrets = [{ name = V, to = V, header = V, format = V }]", "allow.artifacts = [V]",
-            "plugin = V", "timeout = V", "check = V", "for_each = { in = V }", "[peers]\np = { url = V, tls = V }",
+            "plugin = V", "timeout = V", "check = V", "for_each = { in = V }", "[peers]\np = { url = V, tls = V, client_cert = V, client_key = V }",
             "[secrets]\ns.file = V", "[secrets]\ns.env = V", "[inputs]\ni = { pattern = V, default = V }", "[sets.s]\nk = V",
             "[peers]\nV.url = \"https://x.example\"", "[[notify]]\non = [V]", "[[rollback]]\nundo = V", "[[step]]\nname = V",
         ] {

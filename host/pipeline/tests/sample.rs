@@ -189,6 +189,31 @@ fn substituted_values_are_literal() {
 }
 
 #[test]
+fn connections_handshakes_and_client_certificates() {
+    let text = "name = \"x\"\n[inputs]\nv = { default = \"db\" }\n[secrets]\nkey.file = \"/run/secrets/key\"\n\
+                [peers]\napi = { url = \"https://api.example\", client_cert = \"certs/us.pem\", client_key = \"key\" }\n\
+                [[step]]\nname = \"a\"\nstage = \"verify\"\nallow.tls = [\"api\", \"lb.example:443\"]\n\
+                allow.tcp = [\"${inputs.v}.example:5432\", { rule = \"localhost:1\", addresses = [\"127.0.0.1/32\"] }]\n";
+    let document = parse(&file(text)).unwrap();
+    let chosen = Selection { environment: None, inputs: BTreeMap::new(), ..selection("x") };
+    let pipeline = check(&document, &chosen).unwrap().pipeline;
+    assert_eq!(
+        pipeline.steps[0].grant.lines(),
+        [
+            r#"allow.tcp = ["db.example:5432"]"#,
+            r#"allow.tcp = [{ rule = "localhost:1", addresses = ["127.0.0.1/32"] }]"#,
+            r#"allow.tls = ["api"]"#,
+            r#"allow.tls = ["lb.example:443"]"#,
+        ]
+    );
+    let client = pipeline.peers["api"].client.as_ref().unwrap();
+    assert_eq!((client.certificate.as_path(), client.key.as_str()), (Path::new("/srv/hms/certs/us.pem"), "key"));
+    let errors = jsonschema::validator_for(&json_schema()).unwrap();
+    let value: Value = toml::from_str(text).unwrap();
+    assert_eq!(errors.iter_errors(&value).map(|error| error.to_string()).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
 fn the_schema_for_editors_takes_the_sample_and_no_slip() {
     let schema = json_schema();
     let validator = jsonschema::validator_for(&schema).unwrap();

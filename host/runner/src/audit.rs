@@ -54,7 +54,7 @@ pub async fn audit(
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
     let mut findings = verdict::Findings::new(pipeline);
     let mut calls = Vec::new();
-    let auditor = call::Auditor { pipeline, plugins: &plugins, sources, holding: Holding::new(pipeline, &plugins) };
+    let auditor = call::Auditor { pipeline, plugins: &plugins, sources, holding: Holding::of_now(pipeline, &plugins) };
     for (row, (role, step)) in calls_of(pipeline).enumerate() {
         calls.extend(auditor.row(row, role, step, &mut findings));
     }

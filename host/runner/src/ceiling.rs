@@ -1,6 +1,10 @@
 //! A pipeline held against the policies above it, with everything that its names stand for on this machine.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use pipe_capability::{
     ceiling::{Excess, Outside, PeerSeen, Place, PluginSeen, SecretOrigin, StepSeen},
@@ -17,20 +21,23 @@ use crate::prepare::all_steps;
 /// was loaded, paths by where they lead now.
 #[must_use]
 pub fn check_policies(policies: &[Policy], pipeline: &Pipeline, plugins: &BTreeMap<String, Plugin>) -> Vec<Diagnostic> {
-    hold(policies, pipeline, plugins, |step| Cow::Owned(resolved(&step.grant, pipeline)))
+    let database = |_: &str, file: &Path| resolve(&pipeline.base, file);
+    hold(policies, pipeline, plugins, database, |step| Cow::Owned(resolved(&step.grant, pipeline)))
 }
 
-/// The same for grants that are resolved already: **what is held against the policies is what will be used**.
+/// The same where paths are resolved already, those of `database` by the names of peers: **what is held against the policies is
+/// what will be used**.
 pub(crate) fn hold<'g>(
     policies: &[Policy],
     pipeline: &Pipeline,
     plugins: &BTreeMap<String, Plugin>,
+    database: impl Fn(&str, &Path) -> PathBuf,
     grant: impl Fn(&Step) -> Cow<'g, Grant>,
 ) -> Vec<Diagnostic> {
     if policies.is_empty() {
         return Vec::new();
     }
-    let holding = Holding::new(pipeline, plugins);
+    let holding = Holding::new(pipeline, plugins, outside(pipeline, database));
     let mut found = Vec::new();
     // One step at a time: a pipeline may have a hundred thousand, each with a grant of its own.
     for (place, step) in all_steps(pipeline).enumerate() {
@@ -57,9 +64,15 @@ pub(crate) struct Holding<'p> {
 }
 
 impl<'p> Holding<'p> {
-    pub(crate) fn new(pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>) -> Self {
+    fn new(pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>, outside: Outside) -> Self {
         let first_backup = pipeline.steps.iter().position(|step| step.stage == Stage::Backup);
-        Self { pipeline, plugins, outside: outside(pipeline), first_backup }
+        Self { pipeline, plugins, outside, first_backup }
+    }
+
+    /// With everything where it leads now.
+    pub(crate) fn of_now(pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>) -> Self {
+        let database = |_: &str, file: &Path| resolve(&pipeline.base, file);
+        Self::new(pipeline, plugins, outside(pipeline, database))
     }
 
     /// A step as a policy looks at it. `place` is its place among all that call a plugin.
@@ -99,25 +112,26 @@ fn plugin(pipeline: &Pipeline, plugins: &BTreeMap<String, Plugin>, step: &Step) 
     }
 }
 
-fn outside(pipeline: &Pipeline) -> Outside {
+fn outside(pipeline: &Pipeline, database: impl Fn(&str, &Path) -> PathBuf) -> Outside {
     let secret = |source: &SecretSource| match source {
         SecretSource::Env(name) => SecretOrigin::Env(name.clone()),
         SecretSource::File(path) => SecretOrigin::File(resolve(&pipeline.base, path)),
     };
     Outside {
-        peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(pipeline, spec))).collect(),
+        peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec, &database))).collect(),
         secrets: pipeline.secrets.iter().map(|(name, source)| (name.clone(), secret(source))).collect(),
         base: pipeline.base.clone(),
         environment: pipeline.environment.clone(),
     }
 }
 
-fn peer(pipeline: &Pipeline, spec: &PeerSpec) -> PeerSeen {
+fn peer(name: &str, spec: &PeerSpec, database: impl Fn(&str, &Path) -> PathBuf) -> PeerSeen {
     let place = match &spec.database {
-        Some(file) => Place::File(resolve(&pipeline.base, file)),
+        Some(file) => Place::File(database(name, file)),
         None => Place::of_url(&spec.url, &spec.addresses),
     };
-    let logins = [&spec.password, &spec.bearer, &spec.secret_path].into_iter().flatten().cloned().collect();
+    let key = spec.client.as_ref().map(|client| client.key.clone());
+    let logins = [&spec.password, &spec.bearer, &spec.secret_path].into_iter().flatten().cloned().chain(key).collect();
     PeerSeen { place, logins, hides_path: spec.secret_path.is_some() }
 }
 

@@ -21,7 +21,8 @@ use pipe_core::{
 };
 use pipe_effects::{
     path::resolve,
-    world::{Peer, TlsMode, World},
+    tls::check_identity,
+    world::{ClientIdentity, Peer, Secrets, TlsMode, World},
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
@@ -154,12 +155,18 @@ pub async fn prepare(
         return Err(PrepareError::Invalid(above));
     }
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
+    check_identities(&pipeline, &secrets).map_err(PrepareError::Invalid)?;
     let protected = grants::unwritable(&pipeline, &settings);
     let grants =
         grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
     // And once more as they were pinned: a link may have been changed in between.
     let pinned = |step: &Step| grants.get(&step.id).map_or_else(Cow::default, |grant| Cow::Borrowed(&**grant));
-    let above = ceiling::hold(&settings.policies, &pipeline, &plugins, pinned);
+    let peers: BTreeMap<String, Peer> =
+        pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect();
+    let database = |name: &str, file: &Path| {
+        peers.get(name).and_then(|peer| peer.pinned.clone()).unwrap_or_else(|| file.to_owned())
+    };
+    let above = ceiling::hold(&settings.policies, &pipeline, &plugins, database, pinned);
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
     }
@@ -172,7 +179,7 @@ pub async fn prepare(
     let encrypted_backup =
         settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
     let world = World {
-        peers: pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect(),
+        peers,
         secrets,
         redactor,
         proofs: Some(journal.proof_key()?),
@@ -271,6 +278,22 @@ fn accepted(plugin: &Plugin) -> Result<PluginFacts, String> {
     Ok(PluginFacts { stage: plugin.contract.stage, schema, reversible: plugin.contract.undo })
 }
 
+/// Every client certificate, held against its key.
+fn check_identities(pipeline: &Pipeline, secrets: &Secrets) -> Result<(), Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    for (name, spec) in &pipeline.peers {
+        let Some(identity) = peer(name, spec).client else { continue };
+        if let Err(error) = check_identity(&identity, secrets) {
+            let message = format!("the client certificate of the peer `{name}`: {error}");
+            let mut problem =
+                Diagnostic::error("client-certificate", message).at(&pipeline.file, spec.span.clone(), "");
+            problem.hints.extend(error.hint);
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 /// A peer of the file as the effects know it.
 fn peer(name: &str, spec: &PeerSpec) -> Peer {
     Peer {
@@ -284,6 +307,10 @@ fn peer(name: &str, spec: &PeerSpec) -> Peer {
             Tls::Disable => TlsMode::Disable,
         },
         ca: spec.ca.clone(),
+        client: spec
+            .client
+            .as_ref()
+            .map(|client| ClientIdentity { certificate: client.certificate.clone(), key: client.key.clone() }),
         addresses: spec.addresses.clone(),
         pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
     }

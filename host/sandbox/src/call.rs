@@ -29,6 +29,7 @@ use crate::{
     http::Sender,
     limits::{HOST_CALL_BYTES, Limiter},
     lines::{LineBudget, Output},
+    network,
     plugin::{Description, Plugin, Sandbox, SandboxError, StagePre},
     report,
     state::State,
@@ -207,6 +208,7 @@ impl Sandbox {
             .stdout(Output::new(lines.clone(), LogLevel::Info))
             .stderr(Output::new(lines.clone(), LogLevel::Warning));
         builder.max_random_size(1 << 20);
+        network::check_addresses(&mut builder, session);
         let fence = Fence::new(Arc::clone(session), &self.nowhere).map_err(SandboxError::Grant)?;
         let mut table = ResourceTable::new();
         let limiter = Limiter::new(*session.limits());
@@ -219,6 +221,7 @@ impl Sandbox {
             lines,
             variables: None,
             ends: None,
+            sockets: 0,
             receipts: 0,
             stored: Arc::clone(stored),
             wasi: builder.build(),

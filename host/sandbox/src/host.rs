@@ -12,6 +12,7 @@ pub(crate) mod run;
 pub(crate) mod secret;
 #[expect(unreachable_pub, reason = "the generated code re-exports its handle")]
 pub(crate) mod sql;
+pub(crate) mod tls;
 
 use pipe_effects::error::{EffectError, ErrorKind};
 

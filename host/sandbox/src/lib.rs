@@ -15,6 +15,7 @@ mod http;
 mod limits;
 mod lines;
 mod link;
+mod network;
 mod plugin;
 mod report;
 mod state;

@@ -8,11 +8,13 @@ use wasmtime::{
 use wasmtime_wasi::{
     filesystem::WasiFilesystemCtxView,
     p2::bindings::{cli::environment, filesystem},
+    sockets::WasiSocketsCtxView,
 };
 
 use crate::{
     bindings::host::Imports,
     filesystem::{FenceView, Fenced},
+    network::{self, NetworkView},
     state::State,
 };
 
@@ -20,11 +22,12 @@ use crate::{
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    // Files go through the fence, and variables are written down. Sockets stay linked and refuse every address.
+    // Files go through the fence, sockets and names through the session, and variables are written down.
     linker.allow_shadowing(true);
     environment::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     filesystem::types::add_to_linker::<State, Fenced>(&mut linker, State::fenced)?;
     filesystem::preopens::add_to_linker::<State, Fenced>(&mut linker, State::fenced)?;
+    network::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
@@ -35,6 +38,12 @@ impl State {
     fn fenced(&mut self) -> FenceView<'_> {
         let Self { fence, wasi, table, .. } = self;
         FenceView { fence, inner: WasiFilesystemCtxView { ctx: wasi.filesystem(), table } }
+    }
+
+    /// The sockets of the Store.
+    pub(crate) fn network(&mut self) -> NetworkView<'_> {
+        let Self { session, sockets, wasi, table, .. } = self;
+        NetworkView { session, open: sockets, inner: WasiSocketsCtxView { ctx: wasi.sockets(), table } }
     }
 }
 

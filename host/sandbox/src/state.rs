@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) variables: Option<Vec<(String, String)>>,
     /// When the call must end, and how long it may take. A description has no clock, and so no end.
     pub(crate) ends: Option<Instant>,
+    /// Sockets that are open.
+    pub(crate) sockets: usize,
     /// Receipts saved so far.
     pub(crate) receipts: u32,
     /// Artifacts stored by this call. Shared, since it is read after the Store is gone.

@@ -8,6 +8,8 @@ pub mod http;
 pub mod options;
 pub mod run;
 pub mod sql;
+pub mod tcp;
+pub mod tls;
 
 pub use expectation::Expectation;
 pub use options::{Options, Severity};

@@ -8,6 +8,8 @@ use pipe_checks::file::FileCheck;
 use pipe_checks::http::HttpCheck;
 use pipe_checks::run;
 use pipe_checks::sql::SqlCheck;
+use pipe_checks::tcp::TcpCheck;
+use pipe_checks::tls::TlsCheck;
 use pipe_sdk::precheck::{Precheck, Report};
 use pipe_sdk::schema::{Entries, Listed};
 use pipe_sdk::{Context, Description, Failure, Plugin, Word};
@@ -32,6 +34,10 @@ enum Check {
     Sql(SqlCheck),
     /// A request to a server.
     Http(HttpCheck),
+    /// A connection to a port.
+    Tcp(TcpCheck),
+    /// A TLS handshake: certificates and version.
+    Tls(TlsCheck),
 }
 
 impl Listed for Check {
@@ -48,6 +54,8 @@ impl Check {
             Self::DiskFree(check) => check,
             Self::Sql(check) => check,
             Self::Http(check) => check,
+            Self::Tcp(check) => check,
+            Self::Tls(check) => check,
         }
     }
 }
@@ -68,6 +76,8 @@ impl Plugin for Standard {
         .asks(Word::Disk, "the path", "for checks of kind disk-free")
         .asks(Word::Sql, "read PEER", "for checks of kind sql")
         .asks(Word::Http, "METHOD PEER:PATH", "for checks of kind http; GET unless `method` says otherwise")
+        .asks(Word::Tcp, "HOST:PORT", "for checks of kind tcp")
+        .asks(Word::Tls, "PEER or HOST:PORT", "for checks of kind tls")
     }
 }
 
@@ -112,6 +122,9 @@ mod tests {
             json!({ "kind": "sql", "peer": "main", "query": "select 1", "expect": 1, "name": "one" }),
             json!({ "kind": "http", "peer": "k8s", "path": "/version", "json": { "$.major": { "min": 1 } } }),
             json!({ "kind": "http", "url": "https://a.example/", "status": [200, 204], "max_latency": "2s" }),
+            json!({ "kind": "tcp", "host": "db.example", "port": 5432, "timeout": "3s", "retries": 2 }),
+            json!({ "kind": "tls", "peer": "api", "min_days": 14, "names": ["a.example"], "min_version": "1.3" }),
+            json!({ "kind": "tls", "endpoint": "lb.example:443", "trusted": false }),
         ];
         for entry in &entries {
             assert_eq!(errors(entry), Vec::<String>::new(), "{entry}");
@@ -141,6 +154,12 @@ mod tests {
                 "/json/$.a",
                 "'mim' was unexpected",
             ),
+            (json!({ "kind": "tcp", "host": "db" }), "", "\"port\" is a required property"),
+            (json!({ "kind": "tcp", "host": "db", "port": 0 }), "/port", "less than the minimum"),
+            (json!({ "kind": "tls" }), "", "\"endpoint\" is a required property"),
+            (json!({ "kind": "tls", "peer": "a", "endpoint": "b:443" }), "/endpoint", "False schema"),
+            (json!({ "kind": "tls", "endpoint": "b.example" }), "/endpoint", "does not match"),
+            (json!({ "kind": "tls", "peer": "a", "min_version": "1.1" }), "/min_version", "is not one of"),
             (json!({ "kind": "env-values", "values": {} }), "/values", "less than 1 property"),
             (json!({ "kind": "env-required", "names": [] }), "/names", "less than 1 item"),
         ] {

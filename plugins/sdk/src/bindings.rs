@@ -20,6 +20,7 @@ pub mod host {
                 import pipe:host/artifact@0.1.0;
                 import pipe:host/disk@0.1.0;
                 import pipe:host/files@0.1.0;
+                import pipe:host/tls@0.1.0;
             }
         "#,
         path: ["../../wit/stage", "../../wit/host"],

@@ -21,6 +21,10 @@ pub trait Plugin {
 pub enum Word {
     /// HTTP requests.
     Http,
+    /// Connections.
+    Tcp,
+    /// TLS handshakes.
+    Tls,
     /// Databases.
     Sql,
     /// Messages by mail.
@@ -49,6 +53,8 @@ impl Word {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
             Self::Sql => "sql",
             Self::Mail => "mail",
             Self::Read => "read",

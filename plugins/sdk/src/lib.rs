@@ -55,6 +55,8 @@ pub mod schema;
 pub mod secret;
 pub mod sql;
 pub mod stage;
+pub mod tcp;
+pub mod tls;
 pub mod units;
 
 mod context;

@@ -6,6 +6,8 @@ use pipe_checks::file::FileCheck;
 use pipe_checks::http::HttpCheck;
 use pipe_checks::run;
 use pipe_checks::sql::SqlCheck;
+use pipe_checks::tcp::TcpCheck;
+use pipe_checks::tls::TlsCheck;
 use pipe_sdk::schema::{Entries, Listed};
 use pipe_sdk::verify::{Report, Verify};
 use pipe_sdk::{Context, Description, Failure, Plugin, Word};
@@ -18,6 +20,10 @@ use serde::Deserialize;
 enum Check {
     /// A request to a server.
     Http(HttpCheck),
+    /// A connection to a port.
+    Tcp(TcpCheck),
+    /// A TLS handshake: certificates and version.
+    Tls(TlsCheck),
     /// A query to a database.
     Sql(SqlCheck),
     /// A file or a directory.
@@ -34,6 +40,8 @@ impl Check {
     fn as_check(&self) -> &dyn pipe_checks::Check {
         match self {
             Self::Http(check) => check,
+            Self::Tcp(check) => check,
+            Self::Tls(check) => check,
             Self::Sql(check) => check,
             Self::File(check) => check,
             Self::AuditRoundtrip(check) => check,
@@ -53,6 +61,8 @@ impl Plugin for Standard {
             "Looks at servers, databases, files and audit records after a release.",
         )
         .asks(Word::Http, "METHOD PEER:PATH", "for checks of kind http; GET unless `method` says otherwise")
+        .asks(Word::Tcp, "HOST:PORT", "for checks of kind tcp")
+        .asks(Word::Tls, "PEER or HOST:PORT", "for checks of kind tls")
         .asks(Word::Sql, "read PEER", "for checks of kind sql")
         .asks(Word::Sql, "write PEER", "for checks of kind audit-roundtrip with a `peer`")
         .asks(Word::Read, "the path", "for checks of kind file")

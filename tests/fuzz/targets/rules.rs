@@ -14,6 +14,8 @@ use pipe_capability::{
     reveal::RevealRule,
     secret::SecretSlot,
     sql::{Access, SqlRule},
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
 };
 
 fuzz_target!(|text: &str| {
@@ -24,6 +26,21 @@ fuzz_target!(|text: &str| {
         assert_eq!(SqlRule::parse(&rule.to_string()).as_ref(), Ok(&rule));
         assert!(rule.covers(&rule.peer, Access::Read));
         assert!(!rule.covers(rest, Access::Read) || rest == rule.peer);
+    }
+    if let Ok(rule) = TcpRule::parse(one) {
+        let spelled = TcpRule::parse(&rule.endpoint().to_string()).expect("one spelling");
+        assert_eq!(spelled.endpoint(), rule.endpoint());
+        assert!(rule.endpoint().port != 0 && !rule.endpoint().host.to_string().contains(['*', ' ', '/', '@', '%']));
+        // Nobody has looked the name up: the address alone may lead there.
+        let grant = Grant { tcp: vec![rule], ..Grant::default() };
+        let _ = grant.tcp_name(rest);
+    }
+    if let Ok(rule) = TlsRule::parse(one) {
+        assert_eq!(TlsTarget::parse(&rule.target().to_string()).as_ref(), Ok(rule.target()));
+        let grant = Grant { tls: vec![rule.clone()], ..Grant::default() };
+        if let Ok(asked) = TlsTarget::parse(rest) {
+            assert_eq!(grant.tls(&asked).is_ok(), asked == *rule.target());
+        }
     }
     if let Ok(rule) = EnvRule::parse(one) {
         assert_eq!(rule.name(), one);

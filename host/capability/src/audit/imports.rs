@@ -1,8 +1,8 @@
 //! What a component's imports tell: which words it could use at all.
 //!
 //! Some interfaces say nothing. Rust's standard library imports `wasi:cli`, `wasi:clocks` and `wasi:filesystem` into every
-//! plugin, so files cannot be told from imports; `wasi:cli/environment` is linked but empty, and variables come through
-//! `pipe:host/environment`. `wasi:http/types` and `wasi:io` carry what others use.
+//! plugin, and with them files and variables can be used: that a plugin cannot is never told of these. `wasi:http/types` and
+//! `wasi:io` carry what others use.
 
 use crate::word::Word;
 
@@ -29,8 +29,8 @@ pub fn word_of_import(import: &str) -> Option<&'static str> {
 pub(super) fn can_use(imports: &[String], word: Word) -> bool {
     let imported = |wanted: &str| imports.iter().any(|import| word_of_import(import) == Some(wanted));
     match word.as_str() {
-        // Not to be told from imports.
-        "read" | "write" => true,
+        // Every plugin imports what these need.
+        "read" | "write" | "env" => true,
         // The host fills slots where requests are sent, artifacts encrypted.
         "secrets" => imported("http") || imported("artifacts"),
         word => imported(word),

@@ -12,6 +12,7 @@ use crate::{
     mail::{MailRule, Recipient},
     path::PathRule,
     sql::Access,
+    tcp::TcpRule,
     word::Word,
 };
 
@@ -31,6 +32,11 @@ pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
     }));
     let grant = facts.grant;
     verdicts.extend(each(Word::Http, &grant.http).flat_map(|(about, rule)| http(about, rule)));
+    verdicts.extend(each(Word::Tcp, &grant.tcp).flat_map(|(about, rule)| tcp(about, rule)));
+    verdicts.extend(
+        each(Word::Tls, &grant.tls)
+            .filter_map(|(about, rule)| private_addresses(&rule.addresses, &format!("`{}`", rule.target()), about)),
+    );
     verdicts.extend(each(Word::Exec, &grant.exec).flat_map(|(about, rule)| exec(facts.base, &about, rule)));
     verdicts.extend(each(Word::Mail, &grant.mail).filter_map(|(about, rule)| mail(about, rule)));
     verdicts.extend(each(Word::Reveal, &grant.reveal).map(|(about, rule)| {
@@ -146,6 +152,15 @@ fn exec(base: &Path, about: &About, rule: &ExecRule) -> Vec<Verdict> {
         verdicts.push(Verdict { message, ..verdict });
     }
     verdicts
+}
+
+fn tcp(about: About, rule: &TcpRule) -> Vec<Verdict> {
+    let endpoint = rule.endpoint();
+    let message =
+        format!("`{endpoint}` is a bare connection: whether what goes over it is encrypted is the plugin's business");
+    let bare = Verdict::new(Check::InTheClear, about.clone(), message);
+    let private = private_addresses(&rule.addresses, &format!("`{endpoint}`"), about);
+    std::iter::once(bare).chain(private).collect()
 }
 
 fn mail(about: About, rule: &MailRule) -> Option<Verdict> {

@@ -3,11 +3,11 @@ use std::path::Path;
 use super::*;
 use crate::{
     artifact::ArtifactRule, env::EnvRule, exec::ArgumentPattern, exec::ExecRule, http::HttpRule, path::PathRule,
-    reveal::RevealRule, secret::SecretSlot, sql::SqlRule,
+    reveal::RevealRule, secret::SecretSlot, sql::SqlRule, tcp::TcpRule,
 };
 
 /// Imports of a plugin that can use everything, as the Rust toolchain writes them.
-const EVERYTHING: [&str; 9] = [
+const EVERYTHING: [&str; 10] = [
     "pipe:host/artifact@0.1.0",
     "pipe:host/disk@0.1.0",
     "pipe:host/environment@0.1.0",
@@ -17,6 +17,7 @@ const EVERYTHING: [&str; 9] = [
     "wasi:filesystem/types@0.2.12",
     "wasi:http/outgoing-handler@0.2.12",
     "wasi:io/poll@0.2.12",
+    "wasi:sockets/tcp@0.2.12",
 ];
 
 /// A case: a call about which there is nothing to say, but for what the test changes.
@@ -91,6 +92,10 @@ fn http(text: &str) -> Grant {
     Grant { http: vec![HttpRule::parse(text).unwrap()], ..Grant::default() }
 }
 
+fn tcp(text: &str) -> Grant {
+    Grant { tcp: vec![TcpRule::parse(text).unwrap()], ..Grant::default() }
+}
+
 fn sql(text: &str) -> Grant {
     Grant { sql: vec![SqlRule::parse(text).unwrap()], ..Grant::default() }
 }
@@ -149,6 +154,7 @@ fn what_a_rule_covers() {
         (http("POST k8s:/api/**"), "warning wide-pattern"),
         (http("* k8s:/version"), "warning wide-pattern"),
         (http("GET http://example.com/"), "warning in-the-clear"),
+        (tcp("db.example:5432"), "warning in-the-clear"),
         (env("DB_PASSWORD"), "warning secret-in-reach"),
         (env("JWT_SECRET_KEY"), "warning secret-in-reach"),
         (env("Github_Token"), "warning secret-in-reach"),
@@ -282,7 +288,8 @@ fn granted_and_requested_and_imported_are_three_things() {
         for (word, grant, import) in [
             ("sql", sql("read main"), "pipe:host/sql@0.1.7"),
             ("http", http("GET k8s:/"), "wasi:http/outgoing-handler@0.2.12"),
-            ("env", env("LANG"), "pipe:host/environment@0.1.0"),
+            ("tcp", tcp("db.example:5432"), "wasi:sockets/tcp@0.2.12"),
+            ("exec", exec("npm", &[]), "pipe:host/process@0.1.0"),
         ] {
             let mut case = Case::new(if granted { grant } else { Grant::default() });
             case.requests = if requested { vec![word] } else { Vec::new() };
@@ -293,7 +300,11 @@ fn granted_and_requested_and_imported_are_three_things() {
                 (true, true, false) => vec!["warning not-requested", "warning hidden-import"],
                 _ => found.into_iter().collect(),
             };
-            assert_eq!(case.found(), expected, "{word} {granted} {imported} {requested}");
+            // What is said of the rule itself is another test's.
+            let words = ["not-granted", "not-requested", "cannot-be-used", "hidden-import"];
+            let found: Vec<String> =
+                case.found().into_iter().filter(|one| words.iter().any(|word| one.ends_with(word))).collect();
+            assert_eq!(found, expected, "{word} {granted} {imported} {requested}");
         }
     }
 }
@@ -321,6 +332,8 @@ fn what_every_plugin_imports_tells_nothing() {
         let case = Case { imports: vec![import.to_owned()], ..Case::new(Grant::default()) };
         assert_eq!(case.found(), ["warning hidden-import"]);
     }
+    let variables = Case { imports: Vec::new(), ..Case::new(env("LANG")) };
+    assert_eq!(variables.found(), NOTHING, "every plugin can ask for variables");
     // A name that only begins like one of ours.
     assert_eq!(word_of_import("pipe:host/sqlite@0.1.0"), None);
 }

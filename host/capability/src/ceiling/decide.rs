@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{
-    Against, ArtifactCeiling, Block, Ceiling, Excess, Outside, Part, PathCeiling, PeerSeen, Place, StepSeen,
-    rules::SecretUse,
+    Against, ArtifactCeiling, Block, Ceiling, Excess, Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern,
+    StepSeen, rules::SecretUse,
 };
 use crate::{
     artifact::ArtifactRule,
@@ -15,6 +15,8 @@ use crate::{
     reveal::RevealRule,
     secret::SlotTarget,
     sql::SqlRule,
+    tcp::TcpRule,
+    tls::{TlsRule, TlsTarget},
     word::Word,
 };
 
@@ -47,6 +49,8 @@ impl Judge<'_> {
         for word in Word::ALL {
             match word {
                 Word::Http => found.extend(grant.http.iter().enumerate().filter_map(|(at, rule)| self.http(at, rule))),
+                Word::Tcp => found.extend(grant.tcp.iter().enumerate().filter_map(|(at, rule)| self.tcp(at, rule))),
+                Word::Tls => found.extend(grant.tls.iter().enumerate().filter_map(|(at, rule)| self.tls(at, rule))),
                 Word::Sql => found.extend(grant.sql.iter().enumerate().filter_map(|(at, rule)| self.sql(at, rule))),
                 Word::Mail => found.extend(grant.mail.iter().enumerate().filter_map(|(at, rule)| self.mail(at, rule))),
                 Word::Reveal => {
@@ -143,6 +147,41 @@ impl Judge<'_> {
             };
             self.unless(Word::Http, part, means.clone(), allows, nearest)
         })
+    }
+
+    fn tcp(&self, at: usize, rule: &TcpRule) -> Option<Excess> {
+        let place = Place::of_endpoint(Word::Tcp.as_str(), rule.endpoint(), &rule.addresses);
+        self.endpoint(Word::Tcp, at, &place, String::new(), |block| &block.tcp)
+    }
+
+    fn tls(&self, at: usize, rule: &TlsRule) -> Option<Excess> {
+        let (place, means) = match rule.target() {
+            TlsTarget::Peer(name) => {
+                let part = Part::Rule(Word::Tls, at);
+                let Some(peer) = self.outside.peer(name) else { return Some(self.unknown(part, name)) };
+                (peer.place.handshake(), format!("`{name}` is {}", peer.place))
+            }
+            TlsTarget::Host(endpoint) => {
+                (Place::of_endpoint(Word::Tls.as_str(), endpoint, &rule.addresses), String::new())
+            }
+        };
+        self.endpoint(Word::Tls, at, &place, means, |block| &block.tls)
+    }
+
+    fn endpoint(
+        &self,
+        word: Word,
+        at: usize,
+        place: &Place,
+        means: String,
+        list: fn(&Block) -> &[PlacePattern],
+    ) -> Option<Excess> {
+        let allows = |block: &Block| list(block).iter().any(|allowed| allowed.includes(place));
+        let nearest = |block: &Block| {
+            let named = list(block).iter().position(|allowed| allowed.names(place))?;
+            Some((named, "it does not allow these addresses".to_owned()))
+        };
+        self.unless(word, Part::Rule(word, at), means, allows, nearest)
     }
 
     fn sql(&self, at: usize, rule: &SqlRule) -> Option<Excess> {

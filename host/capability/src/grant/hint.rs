@@ -8,12 +8,12 @@ use crate::{path::is_resolved, sql::Access};
 
 impl Grant {
     /// The line that sets a word to its rules and one more.
-    fn with<R: InToml>(&self, word: Word, rule: Option<R>) -> Option<String> {
+    pub(super) fn with<R: InToml>(&self, word: Word, rule: Option<R>) -> Option<String> {
         rule.map(|rule| line::set(word, self.rules(word).into_iter().chain([rule.in_toml()])))
     }
 
     /// `reason`, unless the step has no rule of the word at all.
-    fn why(&self, word: Word, reason: impl Into<String>) -> String {
+    pub(super) fn why(&self, word: Word, reason: impl Into<String>) -> String {
         if self.rules(word).is_empty() { format!("the step has no `allow.{word}`") } else { reason.into() }
     }
 

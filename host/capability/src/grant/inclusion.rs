@@ -40,6 +40,8 @@ impl Grant {
                 let beyond = |(index, rule)| (!includes_request(&ceiling.http, rule)).then_some(index);
                 Box::new(self.http.iter().enumerate().filter_map(beyond))
             }
+            Word::Tcp => beyond(&self.tcp, ceiling.tcp.iter(), crate::tcp::TcpRule::includes),
+            Word::Tls => beyond(&self.tls, ceiling.tls.iter(), crate::tls::TlsRule::includes),
             Word::Sql => beyond(&self.sql, ceiling.sql.iter(), crate::sql::SqlRule::includes),
             Word::Mail => beyond(&self.mail, ceiling.mail.iter(), crate::mail::MailRule::includes),
             Word::Reveal => beyond(&self.reveal, ceiling.reveal.iter(), crate::reveal::RevealRule::includes),

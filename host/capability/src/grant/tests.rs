@@ -28,6 +28,8 @@ fn full() -> Grant {
     let rules = |texts: &[&str]| texts.iter().map(|text| SqlRule::parse(text).unwrap()).collect();
     Grant {
         http: http(&["* k8s:/a", "POST prom:/q", "GET k8s:/b"]).http,
+        tcp: vec![TcpRule::parse("db.prod:5432").unwrap()],
+        tls: vec![TlsRule::parse("api").unwrap()],
         sql: rules(&["read main", "write main", "write other"]),
         read: paths(&["in", "both"]),
         write: paths(&["out", "both"]),
@@ -181,6 +183,8 @@ fn lines_are_those_of_the_file() {
             r#"allow.http = ["* k8s:/a"]"#,
             r#"allow.http = ["POST prom:/q"]"#,
             r#"allow.http = ["GET k8s:/b"]"#,
+            r#"allow.tcp = ["db.prod:5432"]"#,
+            r#"allow.tls = ["api"]"#,
             r#"allow.sql = ["read main"]"#,
             r#"allow.sql = ["write main"]"#,
             r#"allow.sql = ["write other"]"#,
@@ -209,6 +213,7 @@ fn a_preview_only_reads() {
         [
             r#"allow.http = ["GET|HEAD k8s:/a"]"#,
             r#"allow.http = ["GET k8s:/b"]"#,
+            r#"allow.tls = ["api"]"#,
             r#"allow.sql = ["read main"]"#,
             r#"allow.sql = ["read other"]"#,
             r#"allow.read = ["in"]"#,

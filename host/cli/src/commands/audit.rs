@@ -215,7 +215,8 @@ fn checks_explained() -> String {
          What a policy covers is decided: reveals-secret, secret-in-reach, native-code, in-the-clear, \
          wide-pattern and write then count one step less. Imports say which words a binary can use at all: pipe:host/sql, \
          process, artifact, disk, environment, secret, tls and mail, wasi:http/outgoing-handler and wasi:sockets. Every plugin \
-         imports wasi:cli, wasi:clocks, wasi:filesystem, wasi:io and wasi:random, which therefore tell nothing.",
+         imports wasi:cli, wasi:clocks, wasi:filesystem, wasi:io and wasi:random, which therefore tell nothing: files and \
+         variables can be used by each.",
         checks.join("\n")
     )
 }

@@ -70,15 +70,7 @@ pub(crate) fn shown(limit: Duration) -> String {
 pub(crate) fn tls(endpoint: &Endpoint, error: &io::Error) -> EffectError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(wrong)) => certificate(endpoint, wrong),
-        Some(rustls::Error::AlertReceived(alert)) => {
-            let hint = match alert {
-                rustls::AlertDescription::CertificateRequired | rustls::AlertDescription::BadCertificate => {
-                    "the server asks for a client certificate, which `pipe` cannot present"
-                }
-                _ => "the server and `pipe` have no TLS version or cipher in common, or the server knows no such name",
-            };
-            unavailable(endpoint, format_args!("the server refused the TLS handshake ({alert:?})")).with_hint(hint)
-        }
+        Some(rustls::Error::AlertReceived(alert)) => alerted(endpoint, *alert),
         Some(rustls::Error::InvalidMessage(_)) => unavailable(endpoint, "what answers there does not speak TLS")
             .with_hint(format!("is the port right in {}, and is it not plain `http`?", origin(endpoint))),
         Some(other) => unavailable(endpoint, format_args!("the TLS handshake failed: {other}")),
@@ -86,6 +78,63 @@ pub(crate) fn tls(endpoint: &Endpoint, error: &io::Error) -> EffectError {
             unavailable(endpoint, "the server closed the connection during the TLS handshake")
         }
         None => unavailable(endpoint, format_args!("the TLS handshake failed: {error}")),
+    }
+}
+
+/// The server ended the handshake, or what came right after it.
+pub(crate) fn alerted(endpoint: &Endpoint, alert: rustls::AlertDescription) -> EffectError {
+    use rustls::AlertDescription as Alert;
+    let about_the_client = matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError
+    );
+    let hint = match &endpoint.peer {
+        Some(peer) if about_the_client => format!(
+            "the server wants a client certificate that it trusts: give the peer `{peer}` `client_cert` and `client_key`"
+        ),
+        None if about_the_client => {
+            "the server wants a client certificate: make it a peer with `client_cert` and `client_key`".to_owned()
+        }
+        _ => {
+            "the server and `pipe` have no TLS version or cipher in common, the server knows no such name, or it wants a \
+              client certificate"
+            .to_owned()
+        }
+    };
+    let mut error = unavailable(endpoint, format_args!("the server refused the TLS handshake ({alert:?})"));
+    error.code = Some(alert_name(alert));
+    error.with_hint(hint)
+}
+
+/// `protocol_version`, as in RFC 8446.
+fn alert_name(alert: rustls::AlertDescription) -> String {
+    let mut name = String::new();
+    for c in format!("{alert:?}").chars() {
+        if c.is_ascii_uppercase() && name.ends_with(|before: char| before.is_ascii_lowercase()) {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+/// Why what a server shows is not to be trusted, in words.
+pub(crate) fn distrust(endpoint: &Endpoint, error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(wrong) => {
+            let message = certificate(endpoint, wrong).message;
+            message.strip_prefix(&format!("{endpoint}: ")).unwrap_or(&message).to_owned()
+        }
+        rustls::Error::General(what) => what.clone(),
+        other => other.to_string(),
     }
 }
 

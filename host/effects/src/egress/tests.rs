@@ -94,3 +94,105 @@ fn places_are_shown_with_brackets_where_they_need_them() {
     assert_eq!(endpoint("::1", 80).to_string(), "k8s ([::1]:80)");
     assert_eq!(Endpoint { peer: None, ..endpoint("example.com", 443) }.to_string(), "example.com:443");
 }
+
+/// A resolver that says something else every time it is asked.
+#[derive(Default)]
+struct Fickle {
+    answers: Vec<&'static str>,
+    asked: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait]
+impl Resolver for Arc<Fickle> {
+    async fn addresses(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        let asked = self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok(vec![self.answers[asked.min(self.answers.len() - 1)].parse().unwrap()])
+    }
+}
+
+/// A session that may connect to `rebind.example:80`.
+fn fickle(answers: &[&'static str]) -> (Session, Arc<Fickle>) {
+    let fickle = Arc::new(Fickle { answers: answers.to_vec(), ..Fickle::default() });
+    let tcp = vec![pipe_capability::tcp::TcpRule::parse("rebind.example:80").unwrap()];
+    let grant = pipe_capability::grant::Grant { tcp, ..Default::default() };
+    let (world, ledger) = (crate::world::World::empty(), Arc::new(Blank));
+    let mut session = Session::new(pipe_core::id::StepId::new("test"), Arc::new(grant), Arc::new(world), ledger);
+    session.egress.resolver = Box::new(Arc::clone(&fickle));
+    (session, fickle)
+}
+
+#[tokio::test]
+async fn a_name_that_changes_its_mind_is_not_asked_again() {
+    let public: IpAddr = "93.184.216.34".parse().unwrap();
+    let (session, fickle) = fickle(&["93.184.216.34", "127.0.0.1"]);
+    // First for a request, then for a socket, as often as the guest likes.
+    for _ in 0..3 {
+        let resolved = session.resolve(&endpoint("rebind.example", 80), &[], SHORT).await.ok().unwrap();
+        assert_eq!(resolved, [SocketAddr::new(public, 80)]);
+        assert_eq!(session.tcp_lookup("REBIND.example.").await.unwrap(), [public]);
+    }
+    assert_eq!(fickle.asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert!(session.tcp_connect(SocketAddr::new(public, 80)).await.is_ok());
+    for elsewhere in ["127.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80", "93.184.216.34:81"] {
+        let error = session.tcp_connect(elsewhere.parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Denied, "{elsewhere}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_this_machine_first_stays_refused() {
+    let (session, fickle) = fickle(&["127.0.0.1", "93.184.216.34"]);
+    for _ in 0..2 {
+        let error = session.tcp_lookup("rebind.example").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Denied, "{error}");
+        assert!(error.message.contains("127.0.0.1 is a loopback address"), "{error}");
+        let line = r#"allow.tcp = [{ rule = "rebind.example:80", addresses = ["127.0.0.1/32"] }]"#;
+        assert_eq!(error.hint.as_deref(), Some(line));
+        let resolved = session.resolve(&endpoint("rebind.example", 80), &[], SHORT).await;
+        assert!(matches!(resolved, Err(Unresolved::Refused(_))));
+    }
+    assert_eq!(fickle.asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_address_is_no_answer_before_anybody_asked() {
+    let (session, fickle) = fickle(&["93.184.216.34"]);
+    let to = "93.184.216.34:80".parse().unwrap();
+    assert_eq!(session.tcp_connect(to).await.unwrap_err().kind, ErrorKind::Denied);
+    session.tcp_lookup("rebind.example").await.unwrap();
+    assert!(session.tcp_connect(to).await.is_ok());
+    assert_eq!(session.tcp_lookup("other.example").await.unwrap_err().kind, ErrorKind::Denied);
+    assert_eq!(fickle.asked.load(std::sync::atomic::Ordering::SeqCst), 1, "a name that is not granted was looked up");
+}
+
+/// A record that takes everything and keeps nothing.
+struct Blank;
+
+#[async_trait]
+impl crate::ledger::Ledger for Blank {
+    async fn used(&self, _: pipe_core::event::Use) -> Result<(), crate::ledger::LedgerError> {
+        Ok(())
+    }
+
+    async fn denied(&self, _: pipe_core::event::Refusal) {}
+
+    fn logged(&self, _: pipe_core::event::LogLevel, _: String, _: std::collections::BTreeMap<String, String>) {}
+
+    fn progress(&self, _: String, _: u64, _: Option<u64>) {}
+
+    async fn checkpoint(&self, _: &str, _: &[u8], _: &str) -> Result<(), crate::ledger::LedgerError> {
+        Ok(())
+    }
+
+    async fn artifact_stored(&self, _: pipe_core::event::Artifact) -> Result<(), crate::ledger::LedgerError> {
+        Ok(())
+    }
+
+    async fn artifact_verified(&self, _: pipe_core::event::Verification) -> Result<(), crate::ledger::LedgerError> {
+        Ok(())
+    }
+
+    async fn artifact(&self, _: &pipe_core::digest::Digest) -> Option<crate::ledger::KnownArtifact> {
+        None
+    }
+}

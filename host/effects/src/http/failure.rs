@@ -3,7 +3,10 @@
 use std::{error::Error as _, time::Duration};
 
 use crate::{
-    egress::{Endpoint, failure::shown},
+    egress::{
+        Endpoint,
+        failure::{alerted, shown},
+    },
     error::{EffectError, ErrorKind},
 };
 
@@ -21,6 +24,15 @@ pub(super) fn stalled(endpoint: &Endpoint, limit: Duration) -> EffectError {
     EffectError::new(ErrorKind::TimedOut, format!("{endpoint}: the response stalled for {}", shown(limit)))
 }
 
+/// The alert with which the server ended TLS. In TLS 1.3 a client certificate is refused only after the handshake.
+fn alert(error: &hyper::Error) -> Option<rustls::AlertDescription> {
+    let error = error.source()?.downcast_ref::<std::io::Error>()?;
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
+}
+
 /// What hyper says. An error of our own that passed through it comes out as it was.
 pub(super) fn hyper(endpoint: &Endpoint, error: &hyper::Error) -> EffectError {
     let mut source = error.source();
@@ -29,6 +41,9 @@ pub(super) fn hyper(endpoint: &Endpoint, error: &hyper::Error) -> EffectError {
             return own.clone();
         }
         source = inner.source();
+    }
+    if let Some(alert) = alert(error) {
+        return alerted(endpoint, alert);
     }
     let failed = |kind, what: &str| EffectError::new(kind, format!("{endpoint}: {what}"));
     // hyper tells this apart in words only.

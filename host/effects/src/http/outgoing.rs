@@ -1,7 +1,5 @@
 //! The request, as it leaves: whose it is, where it goes, and what the guest may not say in it.
 
-use std::path::PathBuf;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{self, Entry},
@@ -14,6 +12,7 @@ use super::secrets::Filled;
 use crate::{
     egress::Endpoint,
     error::{EffectError, ErrorKind},
+    tls::Trust,
     world::{Peer, World},
 };
 
@@ -55,8 +54,8 @@ pub(super) struct Destination<'w> {
     pub(super) endpoint: Endpoint,
     /// Whether TLS is spoken.
     pub(super) secure: bool,
-    /// Trusted instead of the system's authorities.
-    pub(super) ca: Option<PathBuf>,
+    /// Whom it trusts, and who it says it is.
+    pub(super) trust: Trust,
     /// Networks that the host may lie in although they are not public.
     pub(super) addresses: Vec<IpNet>,
     /// What the peer's URL puts before every path. Without a slash at its end.
@@ -71,7 +70,7 @@ impl<'w> Destination<'w> {
             HttpTarget::Origin { scheme, host, port } => Ok(Self {
                 endpoint: Endpoint { peer: None, host: host.to_string().replace(['[', ']'], ""), port: *port },
                 secure: *scheme == Scheme::Https,
-                ca: None,
+                trust: Trust::default(),
                 addresses: rule.addresses.clone(),
                 prefix: String::new(),
                 peer: None,
@@ -84,7 +83,7 @@ impl<'w> Destination<'w> {
                 Ok(Self {
                     endpoint: peer.endpoint(scheme.default_port())?,
                     secure: scheme == Scheme::Https,
-                    ca: peer.ca.clone(),
+                    trust: peer.trust(),
                     addresses: peer.addresses.clone(),
                     prefix: peer.url.path().trim_end_matches('/').to_owned(),
                     peer: Some(peer),

@@ -15,7 +15,7 @@ use crate::{
     egress::Unresolved,
     error::{EffectError, ErrorKind},
     session::Session,
-    world::{Peer, TlsMode, World},
+    world::{ClientIdentity, Peer, TlsMode, World},
 };
 
 /// Where distributions keep the certificate authorities of the system.
@@ -110,6 +110,12 @@ pub(super) fn of_peer(
             .map_err(|problem| invalid(format!("the password of the peer `{name}`: {problem}")))?;
         set("PGPASSFILE", path.into());
     }
+    if let (Some(client), TlsMode::VerifyFull) = (&peer.client, peer.tls) {
+        let (certificate, key) = write_client(client, world, scratch)
+            .map_err(|problem| invalid(format!("the client certificate of the peer `{name}`: {problem}")))?;
+        set("PGSSLCERT", certificate.into());
+        set("PGSSLKEY", key.into());
+    }
     Ok(variables)
 }
 
@@ -172,6 +178,16 @@ fn write_password_file(path: &Path, login: &Login, password: &str) -> Result<(),
     write_private(path, &format!("{host}:{port}:*:{user}:{password}\n")).map_err(|error| error.to_string())
 }
 
+/// Certificate and key as files of this program alone: it may see nothing else of them.
+fn write_client(client: &ClientIdentity, world: &World, scratch: &Path) -> Result<(PathBuf, PathBuf), String> {
+    let key = world.secrets.get(&client.key).ok_or_else(|| format!("there is no secret `{}`", client.key))?;
+    let (certificate_file, key_file) = (scratch.join("client.pem"), scratch.join("client.key"));
+    let written = std::fs::copy(&client.certificate, &certificate_file)
+        .and_then(|_| write_private(&key_file, &format!("{}\n", key.expose_secret().trim())));
+    written.map_err(|error| error.to_string())?;
+    Ok((certificate_file, key_file))
+}
+
 fn escaped(field: &str) -> String {
     field.replace('\\', "\\\\").replace(':', "\\:")
 }
@@ -196,6 +212,34 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let refused = write_password_file(&directory.path().join("other"), &login, "two\nlines").unwrap_err();
         assert!(!refused.contains("two"), "{refused}");
+    }
+
+    #[test]
+    fn a_client_certificate_lies_beside_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, scratch) = (directory.path().join("us.pem"), directory.path().join("scratch"));
+        fs::write(&certificate, "certificate").unwrap();
+        fs::create_dir(&scratch).unwrap();
+        let mut world = World::empty();
+        world.secrets.0.insert("key".to_owned(), "the key itself".to_owned().into());
+        let peer = Peer {
+            name: "main".to_owned(),
+            url: "postgres://u@db.example/d".parse().unwrap(),
+            password: None,
+            bearer: None,
+            secret_path: None,
+            tls: TlsMode::VerifyFull,
+            ca: None,
+            client: Some(ClientIdentity { certificate, key: "key".to_owned() }),
+            addresses: Vec::new(),
+        };
+        world.peers.insert("main".to_owned(), peer);
+        let variables = of_peer("main", &world, "backup", &scratch).unwrap();
+        let file = |name: &str| PathBuf::from(&variables.iter().find(|(known, _)| known == name).unwrap().1);
+        assert_eq!(fs::read_to_string(file("PGSSLCERT")).unwrap(), "certificate");
+        assert_eq!(fs::read_to_string(file("PGSSLKEY")).unwrap(), "the key itself\n");
+        assert_eq!(fs::metadata(file("PGSSLKEY")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(variables.iter().all(|(_, value)| !value.to_string_lossy().contains("the key itself")));
     }
 
     #[test]

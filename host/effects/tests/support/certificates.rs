@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use pipe_effects::world::ClientIdentity;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// An authority.
 pub(crate) struct Authority {
@@ -37,10 +38,28 @@ impl Authority {
         Certificate { chain, key: key.serialize_pem() }
     }
 
+    /// A certificate for the client `name`.
+    pub(crate) fn issue_client(&self, name: &str) -> Certificate {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Certificate { chain, key: key.serialize_pem() }
+    }
+
     /// Writes the authority's certificate where a peer's `ca` can find it.
     pub(crate) fn write(&self, directory: &Path) -> PathBuf {
         let file = directory.join("ca.pem");
         std::fs::write(&file, &self.pem).unwrap();
         file
+    }
+}
+
+impl Certificate {
+    /// Writes the certificate where a peer's `client_cert` can find it. The key is the secret `key`.
+    pub(crate) fn write(&self, directory: &Path) -> ClientIdentity {
+        let file = directory.join("client.pem");
+        std::fs::write(&file, &self.chain).unwrap();
+        ClientIdentity { certificate: file, key: "key".to_owned() }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use pipe_capability::{grant::Grant, http::HttpRule, secret::SecretSlot, sql::SqlRule};
+use pipe_capability::{grant::Grant, http::HttpRule, secret::SecretSlot, sql::SqlRule, tcp::TcpRule, tls::TlsRule};
 use pipe_core::{
     digest::Digest,
     event::{Artifact, LogLevel, Refusal, Use, Verification},
@@ -95,6 +95,7 @@ pub(crate) fn peer(name: &str, url: &str) -> Peer {
         secret_path: None,
         tls: TlsMode::VerifyFull,
         ca: None,
+        client: None,
         addresses: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         pinned: None,
     }
@@ -134,6 +135,18 @@ impl Outside {
 
     pub(crate) fn http(mut self, rule: &str) -> Self {
         self.grant.http.push(HttpRule::parse(rule).unwrap());
+        self
+    }
+
+    pub(crate) fn tcp(mut self, rule: &str, networks: &[&str]) -> Self {
+        let networks = networks.iter().map(|net| net.parse().unwrap()).collect();
+        self.grant.tcp.push(TcpRule::parse(rule).unwrap().with_addresses(networks));
+        self
+    }
+
+    pub(crate) fn tls(mut self, rule: &str, networks: &[&str]) -> Self {
+        let networks = networks.iter().map(|net| net.parse().unwrap()).collect();
+        self.grant.tls.push(TlsRule::parse(rule).unwrap().with_addresses(networks).unwrap());
         self
     }
 

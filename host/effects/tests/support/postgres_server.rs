@@ -22,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) ca: PathBuf,
     pub(crate) other_ca: PathBuf,
+    /// Issued the server's certificate, and is trusted to name clients.
+    pub(crate) authority: Authority,
 }
 
 pub(crate) fn server() -> &'static Server {
@@ -45,6 +47,7 @@ impl Server {
         write_private(&home.join("server.crt"), &certificate.chain);
         write_private(&home.join("server.key"), &certificate.key);
         write_private(&home.join("password"), PASSWORD);
+        write_private(&home.join("clients.crt"), &authority.pem);
         give_away(&home);
         let data = home.join("data");
         let made = as_postgres("initdb")
@@ -54,6 +57,11 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+
+        // The first line that fits a connection counts.
+        let access = data.join("pg_hba.conf");
+        let lines = fs::read_to_string(&access).unwrap();
+        fs::write(&access, format!("hostssl all certain 127.0.0.1/32 cert\n{lines}")).unwrap();
 
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = fs::File::create(directory.join("log")).unwrap();
@@ -69,6 +77,7 @@ impl Server {
                 "ssl=on".to_owned(),
                 format!("ssl_cert_file={}", home.join("server.crt").display()),
                 format!("ssl_key_file={}", home.join("server.key").display()),
+                format!("ssl_ca_file={}", home.join("clients.crt").display()),
             ] {
                 command.args(["-c", &setting]);
             }
@@ -80,7 +89,7 @@ impl Server {
             }
         });
         started.recv().unwrap();
-        let server = Self { port, ca, other_ca };
+        let server = Self { port, ca, other_ca, authority };
         server.prepare();
         server
     }
@@ -164,6 +173,7 @@ fn give_away(directory: &Path) {
 const SCHEMA: &str = "
     CREATE ROLE reader LOGIN PASSWORD 'correct-horse-battery';
     CREATE ROLE writer LOGIN PASSWORD 'correct-horse-battery';
+    CREATE ROLE certain LOGIN;
     CREATE ROLE sneaky LOGIN PASSWORD 'correct-horse-battery' IN ROLE pg_execute_server_program;
     CREATE ROLE climber LOGIN NOINHERIT PASSWORD 'correct-horse-battery' IN ROLE postgres;
     GRANT CREATE ON SCHEMA public TO writer;

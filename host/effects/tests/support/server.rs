@@ -9,14 +9,19 @@ use std::{
     },
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::{
+    RootCertStore, SupportedProtocolVersion,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::WebPkiClientVerifier,
+    version::{TLS12, TLS13},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpListener,
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::certificates::Certificate;
+use crate::certificates::{Authority, Certificate};
 
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
@@ -38,6 +43,14 @@ impl Server {
     where
         F: Fn(&str, &[u8]) -> Vec<Step> + Send + Sync + 'static,
     {
+        Self::start_with(certificate.map(|certificate| acceptor(certificate, &[&TLS13, &TLS12], None)), answer).await
+    }
+
+    /// The same, with a TLS of its own.
+    pub(crate) async fn start_with<F>(acceptor: Option<TlsAcceptor>, answer: F) -> Self
+    where
+        F: Fn(&str, &[u8]) -> Vec<Step> + Send + Sync + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
@@ -45,7 +58,6 @@ impl Server {
             bodies: Arc::default(),
             open: Arc::default(),
         };
-        let acceptor = certificate.map(acceptor);
         let (heads, bodies, open) = (Arc::clone(&server.heads), Arc::clone(&server.bodies), Arc::clone(&server.open));
         let answer = Arc::new(answer);
         tokio::spawn(async move {
@@ -150,15 +162,25 @@ async fn read_request(wire: &mut Box<dyn Wire>) -> Option<(String, Vec<u8>)> {
     Some((head, body))
 }
 
-fn acceptor(certificate: &Certificate) -> TlsAcceptor {
+/// Speaks these versions, and sends clients away that have no certificate of `clients`.
+pub(crate) fn acceptor(
+    certificate: &Certificate,
+    versions: &[&'static SupportedProtocolVersion],
+    clients: Option<&Authority>,
+) -> TlsAcceptor {
     let chain = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
+    let builder =
+        rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).unwrap();
+    let builder = match clients {
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()))
 }

@@ -20,7 +20,9 @@ const LONGEST_CPU: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The rules of a step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AllowSpec {
-    pub(crate) http: Vec<HttpSpec>,
+    pub(crate) http: Vec<HostSpec>,
+    pub(crate) tcp: Vec<HostSpec>,
+    pub(crate) tls: Vec<HostSpec>,
     pub(crate) mail: Vec<MailSpec>,
     pub(crate) secrets: Vec<SlotSpec>,
     pub(crate) exec: Vec<ExecSpec>,
@@ -28,9 +30,9 @@ pub(crate) struct AllowSpec {
     pub(crate) texts: Vec<(Word, Template)>,
 }
 
-/// `"GET k8s:/version"` or `{ rule = "GET https://x/y", addresses = ["10.0.0.0/8"] }`.
+/// `"GET k8s:/version"` or `{ rule = "GET https://x/y", addresses = ["10.0.0.0/8"] }`; the same for `tcp` and `tls`.
 #[derive(Clone, Debug)]
-pub(crate) struct HttpSpec {
+pub(crate) struct HostSpec {
     pub(crate) rule: Template,
     pub(crate) addresses: Vec<Template>,
 }
@@ -90,8 +92,8 @@ impl AllowSpec {
             text(&spec.program) + texts.sum::<usize>() + variables.sum::<usize>()
         };
         let mail = |spec: &MailSpec| text(&spec.peer) + text(&spec.from) + spec.to.iter().map(text).sum::<usize>();
-        let http = |spec: &HttpSpec| text(&spec.rule) + 64 * spec.addresses.len();
-        self.http.iter().map(http).sum::<usize>()
+        let host = |spec: &HostSpec| text(&spec.rule) + 64 * spec.addresses.len();
+        self.http.iter().chain(&self.tcp).chain(&self.tls).map(host).sum::<usize>()
             + self.mail.iter().map(mail).sum::<usize>()
             + self.texts.iter().map(|(_, template)| text(template)).sum::<usize>()
             + self.exec.iter().map(exec).sum::<usize>()
@@ -107,6 +109,8 @@ pub(super) fn read(report: &Report, node: &Node) -> Option<AllowSpec> {
             match word {
                 Word::Http => allow.http.extend(http(report, rule)),
                 Word::Mail => allow.mail.extend(mail(report, rule)),
+                Word::Tcp => allow.tcp.extend(host(report, rule, "host:port")),
+                Word::Tls => allow.tls.extend(host(report, rule, "host:port")),
                 Word::Secrets => allow.secrets.extend(slot(report, rule)),
                 Word::Exec => allow.exec.extend(exec(report, rule)),
                 Word::Sql | Word::Read | Word::Write | Word::Disk | Word::Env | Word::Reveal | Word::Artifacts => {
@@ -126,15 +130,23 @@ fn templates(report: &Report, nodes: &[Node]) -> Vec<Template> {
     nodes.iter().filter_map(|node| template(report, node)).collect()
 }
 
-fn http(report: &Report, node: &Node) -> Option<HttpSpec> {
-    let spec = match &node.value {
+/// A rule, or a table of a rule and the addresses that its host may have.
+fn host(report: &Report, node: &Node, example: &str) -> Option<HostSpec> {
+    match &node.value {
         Value::Table(_) => {
-            let fields = Fields::of(report, node, keys::HTTP)?;
-            let rule = fields.needs("rule", "`rule = \"GET https://…\"`")?;
-            HttpSpec { rule: template(report, &rule.node)?, addresses: templates(report, fields.array("addresses")) }
+            let fields = Fields::of(report, node, keys::HOST)?;
+            let rule = fields.needs("rule", &format!("`rule = \"{example}\"`"))?;
+            Some(HostSpec {
+                rule: template(report, &rule.node)?,
+                addresses: templates(report, fields.array("addresses")),
+            })
         }
-        _ => HttpSpec { rule: template(report, node)?, addresses: Vec::new() },
-    };
+        _ => Some(HostSpec { rule: template(report, node)?, addresses: Vec::new() }),
+    }
+}
+
+fn http(report: &Report, node: &Node) -> Option<HostSpec> {
+    let spec = host(report, node, "GET https://…")?;
     // A value in the place of the method could name further methods.
     for piece in &spec.rule.pieces {
         match piece {

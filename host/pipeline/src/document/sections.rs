@@ -63,6 +63,8 @@ pub(crate) struct PeerFields {
     pub(crate) secret_path: Option<Template>,
     pub(crate) tls: Option<Template>,
     pub(crate) ca: Option<Template>,
+    pub(crate) client_cert: Option<Template>,
+    pub(crate) client_key: Option<Template>,
     pub(crate) addresses: Vec<Template>,
 }
 
@@ -224,6 +226,8 @@ fn peer(report: &Report, entry: &Entry) -> Option<(String, (Range<usize>, PeerFi
         secret_path: template("secret_path"),
         tls: template("tls"),
         ca: template("ca"),
+        client_cert: template("client_cert"),
+        client_key: template("client_key"),
         addresses,
         url: url?,
     };

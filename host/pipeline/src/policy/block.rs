@@ -100,6 +100,8 @@ impl Reader<'_> {
     fn rule(&self, block: &mut Block, word: Word, node: &Node) -> Option<()> {
         match word {
             Word::Http => block.http.push(self.http(node)?),
+            Word::Tcp => block.tcp.push(self.endpoint(word, node)?),
+            Word::Tls => block.tls.push(self.endpoint(word, node)?),
             Word::Sql => block.sql.push(self.text(node, |text| self.sql(text))?),
             Word::Mail => block.mail.push(self.mail(node)?),
             Word::Reveal => {
@@ -131,7 +133,7 @@ impl Reader<'_> {
         if !matches!(node.value, Value::Table(_)) {
             return self.text(node, parse);
         }
-        let fields = Fields::of(self.report, node, keys::HTTP)?;
+        let fields = Fields::of(self.report, node, keys::HOST)?;
         let text = fields.required("rule", "`rule = \"GET https://…\"`")?;
         let networks = networks(self.report, fields.array("addresses"))?;
         let mut allowed = rule(self.report, &text, parse)?;
@@ -142,6 +144,18 @@ impl Reader<'_> {
         }
         allowed.place = allowed.place.with_addresses(networks);
         Some(allowed)
+    }
+
+    /// `host:port`, or a table about private addresses.
+    fn endpoint(&self, word: Word, node: &Node) -> Option<PlacePattern> {
+        let parse = |text: &str| PlacePattern::endpoint(word.as_str(), text);
+        if !matches!(node.value, Value::Table(_)) {
+            return self.text(node, parse);
+        }
+        let fields = Fields::of(self.report, node, keys::HOST)?;
+        let text = fields.required("rule", "`rule = \"host:port\"`")?;
+        let networks = networks(self.report, fields.array("addresses"))?;
+        Some(rule(self.report, &text, parse)?.with_addresses(networks))
     }
 
     fn sql(&self, text: &str) -> Result<SqlCeiling, RuleError> {

@@ -56,6 +56,8 @@ fn allow() -> Value {
                     "rule": text("METHODS https://host/path."), "addresses": networks(),
                 })),
             ] } },
+            "tcp": endpoints("Connections"),
+            "tls": endpoints("Handshakes, with hosts and peers"),
             "sql": texts("read PEER or write PEER; * for any."),
             "mail": { "type": "array", "items": table("Messages.", &["peer"], json!({
                 "peer": text("A peer, or *."),
@@ -90,6 +92,13 @@ fn allow() -> Value {
             "artifacts": { "type": "array", "items": { "enum": ["write", "read"] } },
         }),
     )
+}
+
+fn endpoints(what: &str) -> Value {
+    json!({ "type": "array", "items": { "anyOf": [
+        text(&format!("{what}: host:port; the host may be * or *.domain, the port *.")),
+        table("A rule about private addresses.", &["rule"], json!({ "rule": text("host:port."), "addresses": networks() })),
+    ] } })
 }
 
 fn require() -> Value {
@@ -132,7 +141,9 @@ mod tests {
             ("/properties/peers/additionalProperties", keys::POLICY_PEER),
             ("/properties/plugins/additionalProperties", keys::POLICY_PLUGIN),
             ("/properties/allow/items", keys::POLICY_ALLOW),
-            ("/properties/allow/items/properties/http/items/anyOf/1", keys::HTTP),
+            ("/properties/allow/items/properties/http/items/anyOf/1", keys::HOST),
+            ("/properties/allow/items/properties/tcp/items/anyOf/1", keys::HOST),
+            ("/properties/allow/items/properties/tls/items/anyOf/1", keys::HOST),
             ("/properties/allow/items/properties/secrets/items", keys::POLICY_SECRET),
             ("/properties/allow/items/properties/mail/items", keys::POLICY_MAIL),
             ("/properties/allow/items/properties/reveal/items", keys::POLICY_REVEAL),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pipe_capability::{
     artifact::ArtifactRule, exec::ExecRule, grant::Grant, http::HttpTarget, path::PathRule, secret::SlotTarget,
-    sql::Access,
+    sql::Access, tls::TlsTarget,
 };
 use pipe_pipeline::{PeerSpec, Pipeline, Step};
 
@@ -60,7 +60,7 @@ fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
     // For what is no peer, whatever it is called.
     let plain = |what: &str, how: String, flag| Reached { address: None, ..thing(what, how, flag) };
     let changes = |yes: bool| yes.then_some(CHANGE);
-    let Grant { http, sql, mail, read, write, disk, env, secrets, reveal, exec, artifacts } = &step.grant;
+    let Grant { http, tcp, tls, sql, mail, read, write, disk, env, secrets, reveal, exec, artifacts } = &step.grant;
     let mut touched = Vec::new();
     for rule in http {
         let text = rule.to_string();
@@ -71,6 +71,20 @@ fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
             match rule.target() {
                 HttpTarget::Peer(name) => thing(name, how, flag),
                 origin @ HttpTarget::Origin { .. } => plain(&origin.to_string(), how, flag),
+            },
+        ));
+    }
+    touched.extend(
+        tcp.iter()
+            .map(|rule| ("network", plain(&rule.endpoint().to_string(), "bare connection".to_owned(), Some(CHANGE)))),
+    );
+    for rule in tls {
+        let how = "handshake alone".to_owned();
+        touched.push((
+            "network",
+            match rule.target() {
+                TlsTarget::Peer(name) => thing(name, how, None),
+                host @ TlsTarget::Host(_) => plain(&host.to_string(), how, None),
             },
         ));
     }
@@ -175,6 +189,7 @@ fn names_peer(grant: &Grant, name: &str) -> bool {
     grant.http.iter().any(|rule| matches!(rule.target(), HttpTarget::Peer(peer) if peer == name))
         || grant.sql.iter().any(|rule| rule.peer == name)
         || grant.mail.iter().any(|rule| rule.peer == name)
+        || grant.tls.iter().any(|rule| matches!(rule.target(), TlsTarget::Peer(peer) if peer == name))
         || grant.exec.iter().any(|rule| rule.peer.as_deref() == Some(name))
         || grant.secrets.iter().any(|slot| matches!(&slot.to, SlotTarget::Peer(peer) if peer == name))
 }
@@ -192,5 +207,6 @@ pub(super) fn steps_with_peer(pipeline: &Pipeline, peer: &str) -> Vec<String> {
 
 /// The secrets that the host logs in with, by name.
 pub(super) fn login(peer: &PeerSpec) -> impl Iterator<Item = &str> {
-    [&peer.password, &peer.bearer, &peer.secret_path].into_iter().flatten().map(String::as_str)
+    let key = peer.client.as_ref().map(|client| client.key.as_str());
+    [&peer.password, &peer.bearer, &peer.secret_path].into_iter().flatten().map(String::as_str).chain(key)
 }

@@ -57,12 +57,26 @@ behaviours! {
     OpenAsItStands = "open-as-it-stands",
     /// Sends a request, with a body where there is something to say.
     Request = "request",
-    /// Opens a TCP connection without the host's HTTP.
+    /// Opens a TCP connection and says hello.
     Connect = "connect",
     /// Reads a database.
     ReadDatabase = "read-database",
     /// Sends a message by mail.
     SendMail = "send-mail",
+    /// The same through the standard library.
+    ConnectThroughStd = "connect-through-std",
+    /// Looks a name up.
+    LookUp = "look-up",
+    /// Looks a name up, and connects to another address.
+    ConnectElsewhere = "connect-elsewhere",
+    /// Binds a socket to an address of its own choice.
+    Bind = "bind",
+    /// Waits for connections.
+    Listen = "listen",
+    /// Sends a datagram.
+    SendDatagram = "send-datagram",
+    /// Makes a TLS handshake.
+    ShakeHands = "shake-hands",
     /// Opens a database for writing, and writes.
     WriteDatabase = "write-database",
     /// Opens a database for reading, and writes.
@@ -95,6 +109,8 @@ behaviours! {
     Loop = "loop",
     /// Sleeps on the clock.
     Sleep = "sleep",
+    /// Waits on a connection for what never comes.
+    WaitOnSocket = "wait-on-socket",
     /// Runs a statement without end.
     LoopInDatabase = "loop-in-database",
 
@@ -107,6 +123,10 @@ behaviours! {
     KeepHandles = "keep-handles",
     /// Opens connections to a database, and keeps them.
     KeepConnections = "keep-connections",
+    /// Opens TCP connections, and keeps them.
+    KeepSockets = "keep-sockets",
+    /// Sends bytes through a connection until it can no more.
+    FloodSocket = "flood-socket",
     /// Panics.
     Panic = "panic",
     /// Exits instead of returning.

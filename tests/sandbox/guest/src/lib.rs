@@ -8,6 +8,7 @@ mod names;
 mod reach;
 mod report;
 mod secrets;
+mod sockets;
 
 use behaviours::Behaviour;
 use pipe_sdk::verify::{Report, Verify};
@@ -83,9 +84,16 @@ impl Verify for Hostile {
             Behaviour::UseAfterSwap => names::use_after_swap(path),
             Behaviour::OpenAsItStands => names::open_as_it_stands(path),
             Behaviour::Request => reach::request(&settings.method, &settings.peer, path, text),
-            Behaviour::Connect => reach::connect(&settings.name),
             Behaviour::ReadDatabase => reach::read_database(&settings.peer),
             Behaviour::SendMail => reach::send_mail(&settings.peer, &settings.name, &settings.argv, text),
+            Behaviour::Connect => sockets::connect(&settings.name),
+            Behaviour::ConnectThroughStd => sockets::connect_through_std(&settings.name),
+            Behaviour::LookUp => sockets::look_up(&settings.name),
+            Behaviour::ConnectElsewhere => sockets::connect_elsewhere(&settings.name, &settings.to),
+            Behaviour::Bind => sockets::bind(&settings.name),
+            Behaviour::Listen => sockets::listen(&settings.name),
+            Behaviour::SendDatagram => sockets::send_datagram(&settings.name),
+            Behaviour::ShakeHands => sockets::shake_hands(&settings.name),
             Behaviour::WriteDatabase => reach::write_database(&settings.peer),
             Behaviour::WriteThroughReading => reach::write_through_reading(&settings.peer),
             Behaviour::RunProgram => reach::run_program(&settings.argv),
@@ -103,11 +111,14 @@ impl Verify for Hostile {
             Behaviour::ReadArtifact => reach::read_artifact(&settings.name),
             Behaviour::Loop => forever::run_in_a_circle(),
             Behaviour::Sleep => forever::sleep(),
+            Behaviour::WaitOnSocket => sockets::wait(&settings.name),
             Behaviour::LoopInDatabase => forever::loop_in_database(&settings.peer),
             Behaviour::EatMemory => forever::eat_memory(),
             Behaviour::Recurse => forever::recurse(),
             Behaviour::KeepHandles => forever::keep_handles(path),
             Behaviour::KeepConnections => forever::keep_connections(&settings.peer),
+            Behaviour::KeepSockets => sockets::keep(&settings.name),
+            Behaviour::FloodSocket => sockets::flood(&settings.name),
             Behaviour::Panic => panic!("{text}"),
             Behaviour::Exit => forever::exit(),
             Behaviour::FloodLog => flood::log(),

@@ -1,7 +1,6 @@
 //! Reaching for what a grant may or may not cover.
 
 use std::fs;
-use std::net::TcpStream;
 
 use pipe_sdk::artifact::{self, Storing};
 use pipe_sdk::http::{Method, Request, peer};
@@ -65,11 +64,6 @@ pub(crate) fn request(method: &str, name: &str, path: &str, body: &str) -> Attem
     let request = Request::new(method, url);
     let response = if body.is_empty() { request.send()? } else { request.body(body).send()? };
     done(format!("{} {}", response.status, response.text()))
-}
-
-pub(crate) fn connect(address: &str) -> Attempt {
-    TcpStream::connect(address)?;
-    done("connected")
 }
 
 pub(crate) fn read_database(peer: &str) -> Attempt {

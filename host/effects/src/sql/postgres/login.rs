@@ -97,7 +97,7 @@ impl Login {
             .application_name(&application)
             .channel_binding(ChannelBinding::Prefer)
             .ssl_mode(if secure { SslMode::Require } else { SslMode::Disable });
-        let roots = if secure { Some(session.tls_config(peer.ca.as_deref()).await?) } else { None };
+        let roots = if secure { Some(session.tls_config(&peer.trust()).await?) } else { None };
         let tls = Checked { config: roots, endpoint: endpoint.clone(), limit: CONNECT };
         let secret = peer.password.clone();
         Ok(Self { peer: peer.name.clone(), user, endpoint, access, tls, addresses, config, secret })
