@@ -1,5 +1,7 @@
 //! The command line, as an operator meets it.
 
+mod audit;
+mod audit_page;
 mod bad_input;
 mod diff;
 mod example;

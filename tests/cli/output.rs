@@ -28,6 +28,7 @@ fn for_programs_every_line_says_what_it_is() {
         (&["run", "example.toml", "--env", "demo"][..], "pipe.event/v1"),
         (&["check", "example.toml"], "pipe.check/v1"),
         (&["plan", "example.toml", "--env", "demo"], "pipe.plan/v1"),
+        (&["audit", "example.toml", "--env", "demo"], "pipe.audit-report/v1"),
         (&["history"], "pipe.run/v1"),
         (&["show", "last"], "pipe.event/v1"),
         (&["log", "export"], "pipe.audit/v1"),

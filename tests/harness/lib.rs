@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a harness that cannot go on should stop the test")]
 
+pub mod browser;
 pub mod guest;
 pub mod normalise;
 pub mod tls;

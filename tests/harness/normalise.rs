@@ -5,7 +5,7 @@ use std::path::Path;
 /// The units of sizes, as `pipe` prints them.
 const SIZE_UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/// Replaces folders, run names, digests, durations, sizes, the actor, and times of day.
+/// Replaces folders, run names, digests, durations, sizes, the actor, dates and times of day.
 #[must_use]
 pub fn normalise(text: &str, folder: &Path) -> String {
     let mut normal = text.replace(&folder.display().to_string(), "[folder]");
@@ -45,6 +45,10 @@ fn name_of(word: &str) -> String {
         "[digest]"
     } else if is_time_of_day(core) {
         "[clock]"
+    } else if is_date(core) {
+        "[date]"
+    } else if core.split_once('T').is_some_and(|(date, time)| is_date(date) && time.ends_with('Z')) {
+        "[at]"
     } else if is_duration(core) {
         "[time]"
     } else if let Some((digest, name)) = core.split_once('-')
@@ -107,6 +111,13 @@ fn is_time_of_day(word: &str) -> bool {
     parts.len() == 3 && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+fn is_date(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let digits =
+        |(part, length): (&&str, usize)| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
+    parts.len() == 3 && parts.iter().zip([4, 2, 2]).all(digits)
+}
+
 fn is_duration(word: &str) -> bool {
     let number = word.strip_suffix("ms").or_else(|| word.strip_suffix('s'));
     number.is_some_and(|number| {
@@ -127,6 +138,7 @@ mod tests {
         );
         assert_eq!(normalise("steps 30 words", folder), "steps 30 words");
         assert_eq!(normalise("03:40:41 by root@vm", folder), "[clock] by [actor]");
+        assert_eq!(normalise("2026-11-27 12:00:01, \"2026-11-27T12:00:01.5Z\"", folder), "[date] [clock], \"[at]\"");
         assert_eq!(
             normalise("d3a6915be90e7b83-data.tar (142 B, encrypted), 2.0 KiB", folder),
             "[digest]-data.tar ([size], encrypted), [size]"

@@ -1,5 +1,6 @@
 //! `pipelines/medical-system.toml` against a hospital in one folder: its database, its web service, its Slack.
 
+mod audit;
 mod backup;
 mod grants;
 mod leaks;

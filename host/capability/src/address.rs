@@ -118,6 +118,16 @@ const SPECIAL_V6: [(Ipv6Net, &str); 19] = [
     (v6(0, 0, 0, 3), "a reserved address"),
 ];
 
+/// Where clouds hand out credentials to whoever asks from inside.
+pub(crate) const METADATA: [IpAddr; 6] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
+
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
     let named = SPECIAL_V4.iter().find(|(net, _)| net.contains(&address)).map(|(_, kind)| *kind);
     named.or((address.octets()[0] >= 240).then_some("a reserved address"))
@@ -232,6 +242,15 @@ mod tests {
             let elsewhere = ["9.0.0.0/8".parse().unwrap(), "2a00::/16".parse().unwrap()];
             assert!(check(address(text), &elsewhere).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn metadata_addresses_are_those_of_the_tables() {
+        for address in METADATA {
+            assert_eq!(check(address, &[]).unwrap_err().kind, "a cloud metadata address", "{address}");
+        }
+        let named = SPECIAL_V4.iter().map(|(_, kind)| kind).chain(SPECIAL_V6.iter().map(|(_, kind)| kind));
+        assert_eq!(named.filter(|kind| kind.contains("metadata")).count(), METADATA.len());
     }
 
     #[test]

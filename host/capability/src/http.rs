@@ -104,6 +104,17 @@ impl HttpRule {
         self.target == *request.target() && self.path.matches(request.path())
     }
 
+    /// The rule without its addresses, as it is written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it covers every path from some place on: it ends in `**`.
+    #[must_use]
+    pub const fn covers_every_path(&self) -> bool {
+        self.path.has_rest()
+    }
+
     /// Whether it covers every request that `other` covers, and lets it go to every address that `other` does.
     ///
     /// Never wrongly true. False for what only several alternatives of a segment, or several networks, include together.

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod artifact;
+pub mod audit;
 pub mod ceiling;
 pub mod denial;
 pub mod endpoint;

@@ -65,6 +65,7 @@ pub(crate) enum Command {
     Run(commands::run::RunArguments),
     Check(commands::check::CheckArguments),
     Plan(commands::plan::PlanArguments),
+    Audit(commands::audit::AuditArguments),
     Diff(commands::diff::DiffArguments),
     Inspect(commands::inspect::InspectArguments),
     History(commands::history::HistoryArguments),

@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and its one function.
 
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod diff;
@@ -39,6 +40,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Run(command) => run::run(&command, state, verbose, *printer, redactor).await,
         Command::Check(command) => check::check(&command, *printer).await,
         Command::Plan(command) => plan::plan(&command, state, *printer).await,
+        Command::Audit(command) => audit::audit(&command, state, *printer).await,
         Command::Diff(command) => diff::diff(&command, *printer).await,
         Command::Inspect(command) => inspect::inspect(&command, *printer).await,
         Command::History(command) => history::history(&command, state, *printer),

@@ -28,6 +28,8 @@ pub(crate) enum Exit {
     RollbackFailed,
     /// Another run of the same pipeline and environment is going on.
     Locked,
+    /// An audit found something as bad as it was told to fail on.
+    Found,
     /// A new version may do what the old one may not.
     Gained,
     /// A file, directory or journal of ours cannot be used, or a fault in pipe itself.
@@ -48,6 +50,7 @@ impl Exit {
             Self::RolledBack => 5,
             Self::RollbackFailed => 6,
             Self::Locked => 8,
+            Self::Found => 9,
             Self::Gained => 10,
             Self::Internal => 70,
             Self::Interrupted => 130,
@@ -91,6 +94,7 @@ Exit codes:
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
   8    another run of the same pipeline and environment is going on
+  9    an audit has a finding of the severity that it was told to fail on
   10   the new version gained a capability
   70   a file or journal of pipe's own cannot be used, or a fault in pipe
   130  interrupted";

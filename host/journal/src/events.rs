@@ -52,14 +52,25 @@ impl Recorded {
 
 /// The events of a run from a place on, in order.
 pub(crate) fn of_run(connection: &Connection, run: &RunId, from: u64) -> Result<Vec<StoredEvent>, Fault> {
+    let mut events = Vec::new();
+    each_of_run(connection, run, from, |event| events.push(event))?;
+    Ok(events)
+}
+
+/// The events of a run from a place on, in order and one at a time.
+pub(crate) fn each_of_run(
+    connection: &Connection,
+    run: &RunId,
+    from: u64,
+    mut take: impl FnMut(StoredEvent),
+) -> Result<(), Fault> {
     let mut statement = connection
         .prepare_cached("SELECT seq, at, body, hash FROM events WHERE run = ?1 AND seq >= ?2 ORDER BY seq")?;
     let mut rows = statement.query(params![run.as_str(), from.cast_signed()])?;
-    let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         let seq = number(row, 0)?;
         let body = row.get_ref(2)?.as_str().map_err(|_| odd(seq, "its event is no text"))?;
-        events.push(StoredEvent {
+        take(StoredEvent {
             seq,
             run: run.clone(),
             at: moment(row, 1, seq)?,
@@ -67,7 +78,7 @@ pub(crate) fn of_run(connection: &Connection, run: &RunId, from: u64) -> Result<
             hash: digest(row, 3, seq)?,
         });
     }
-    Ok(events)
+    Ok(())
 }
 
 /// Place of the last event of a run; 0 for none.

@@ -74,6 +74,15 @@ impl Reader {
         self.told(events::of_run(&self.connection, run, 0))
     }
 
+    /// Hands over the events of a run in order, one at a time: a long run has more than anybody wants to hold.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn each_event(&self, run: &RunId, take: impl FnMut(StoredEvent)) -> Result<(), JournalError> {
+        self.told(events::each_of_run(&self.connection, run, 0, take))
+    }
+
     /// The receipts of a step: oldest first, the latest data under each key.
     ///
     /// # Errors

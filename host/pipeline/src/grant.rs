@@ -247,7 +247,7 @@ impl Granter<'_> {
         self.secrets.declared(self.scope.report, &slot.name, &spec.name.span)?;
         if let SlotTarget::Peer(peer) = &slot.to {
             let peer = self.peer(peer, &[PeerKind::Http], &spec.to.span)?;
-            if network::sends_in_the_clear(peer) {
+            if peer.sends_in_the_clear() {
                 let message = "a secret would go to this peer in the clear";
                 self.scope.report.advise("plaintext", message, spec.to.span.clone(), "give the peer an `https` URL");
                 return None;

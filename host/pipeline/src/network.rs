@@ -301,12 +301,8 @@ pub(crate) fn reachable(host: &str, allowed: &[IpNet]) -> Result<(), AddressRefu
     literal(host).map_or(Ok(()), |address| address::check(address, allowed))
 }
 
-/// Whether a secret that is sent to the peer could be read on the way.
-pub(crate) fn sends_in_the_clear(peer: &PeerSpec) -> bool {
-    peer.tls == Tls::Disable && !is_loopback(&peer.url)
-}
-
-fn is_loopback(url: &Url) -> bool {
+/// Whether the host is this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "localhost" || literal(host).is_some_and(|address| address.to_canonical().is_loopback())
 }

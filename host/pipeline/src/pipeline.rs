@@ -14,7 +14,7 @@ use pipe_capability::{grant::Grant, word::Word};
 use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, limits::Limits, stage::Stage};
 use url::Url;
 
-use crate::settings::Settings;
+use crate::{network, settings::Settings};
 
 /// A pipeline in one environment, with its inputs. Made by [`check`](crate::check()).
 #[derive(Clone, Debug)]
@@ -103,6 +103,12 @@ impl PeerSpec {
             "smtp" | "smtps" => PeerKind::Mail,
             _ => PeerKind::Sql,
         }
+    }
+
+    /// Whether what it is sent could be read on the way: there is no TLS, and it is not on this machine.
+    #[must_use]
+    pub fn sends_in_the_clear(&self) -> bool {
+        self.tls == Tls::Disable && !network::is_loopback(&self.url)
     }
 }
 

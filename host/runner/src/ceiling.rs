@@ -7,7 +7,7 @@ use std::{
 };
 
 use pipe_capability::{
-    ceiling::{Outside, PeerSeen, Place, PluginSeen, SecretOrigin, StepSeen},
+    ceiling::{Excess, Outside, PeerSeen, Place, PluginSeen, SecretOrigin, StepSeen},
     grant::Grant,
 };
 use pipe_core::{diagnostic::Diagnostic, stage::Stage};
@@ -37,20 +37,14 @@ pub(crate) fn hold<'g>(
     if policies.is_empty() {
         return Vec::new();
     }
-    let outside = outside(pipeline, database);
-    let first_backup = pipeline.steps.iter().position(|step| step.stage == Stage::Backup);
+    let holding = Holding::new(pipeline, plugins, outside(pipeline, database));
     let mut found = Vec::new();
     // One step at a time: a pipeline may have a hundred thousand, each with a grant of its own.
     for (place, step) in all_steps(pipeline).enumerate() {
         let grant = grant(step);
-        let seen = StepSeen {
-            stage: step.stage,
-            plugin: plugin(pipeline, plugins, step),
-            grant: &grant,
-            after_backup: first_backup.is_some_and(|first| first < place),
-        };
+        let seen = holding.seen(place, step, &grant);
         for policy in policies {
-            for problem in check_against_policy(policy, pipeline, [(step, seen)], &outside) {
+            for problem in check_against_policy(policy, pipeline, [(step, seen)], &holding.outside) {
                 // Every repetition of a step says the same.
                 if found.len() < MOST_PROBLEMS && !found.contains(&problem) {
                     found.push(problem);
@@ -59,6 +53,43 @@ pub(crate) fn hold<'g>(
         }
     }
     found
+}
+
+/// What every step of a pipeline is held against a policy with.
+pub(crate) struct Holding<'p> {
+    pipeline: &'p Pipeline,
+    plugins: &'p BTreeMap<String, Plugin>,
+    outside: Outside,
+    first_backup: Option<usize>,
+}
+
+impl<'p> Holding<'p> {
+    fn new(pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>, outside: Outside) -> Self {
+        let first_backup = pipeline.steps.iter().position(|step| step.stage == Stage::Backup);
+        Self { pipeline, plugins, outside, first_backup }
+    }
+
+    /// With everything where it leads now.
+    pub(crate) fn of_now(pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>) -> Self {
+        let database = |_: &str, file: &Path| resolve(&pipeline.base, file);
+        Self::new(pipeline, plugins, outside(pipeline, database))
+    }
+
+    /// A step as a policy looks at it. `place` is its place among all that call a plugin.
+    fn seen<'g>(&self, place: usize, step: &Step, grant: &'g Grant) -> StepSeen<'g> {
+        StepSeen {
+            stage: step.stage,
+            plugin: plugin(self.pipeline, self.plugins, step),
+            grant,
+            after_backup: self.first_backup.is_some_and(|first| first < place),
+        }
+    }
+
+    /// What of a step a policy does not allow, and what of the policy speaks against it.
+    pub(crate) fn excesses(&self, policy: &Policy, place: usize, step: &Step) -> Vec<Excess> {
+        let grant = resolved(&step.grant, self.pipeline);
+        policy.ceiling.excesses(&self.seen(place, step, &grant), &self.outside)
+    }
 }
 
 /// Whether programs run where the kernel cannot confine them: only where a policy says so, and no other says otherwise.

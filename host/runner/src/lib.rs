@@ -2,6 +2,7 @@
 //!
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
+mod audit;
 mod ceiling;
 mod difference;
 mod error;
@@ -18,6 +19,11 @@ mod secrets;
 mod state;
 mod step;
 
+pub use audit::{
+    AUDIT_SCHEMA, Asked, Audit, AuditSources, AuditedCall, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule,
+    CallUse, CheckText, Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach, Reached, RunsLookedAt,
+    RunsSeen, Severity, audit, audit_checks, look_back,
+};
 pub use ceiling::check_policies;
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};

@@ -46,6 +46,11 @@ impl PathPattern {
         Ok(pattern)
     }
 
+    /// Whether it ends in `**`.
+    pub(super) const fn has_rest(&self) -> bool {
+        self.rest
+    }
+
     /// Whether it matches a path in its one spelling.
     pub(super) fn matches(&self, path: &str) -> bool {
         let mut parts = path.strip_prefix('/').unwrap_or_default().split('/');

@@ -59,6 +59,12 @@ impl Policy {
         }
     }
 
+    /// Line of the policy file that speaks against something, from 1; nothing where it is that no line speaks for it.
+    #[must_use]
+    pub fn line(&self, against: Against) -> Option<usize> {
+        self.place(against).map(|span| self.file.position(span.start).0)
+    }
+
     /// Where the policy says it.
     fn place(&self, against: Against) -> Option<Range<usize>> {
         let block = |index: usize| self.places.blocks.get(index);

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use pipe_sdk::verify::{Report, Verify};
-use pipe_sdk::{Context, Description, Failure, Finding, Plugin};
+use pipe_sdk::{Context, Description, Failure, Finding, Plugin, Word};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
@@ -14,6 +14,10 @@ static MODE: [u8; 16] = *b"describe-mode: 0";
 
 /// What a terminal would act upon.
 const EVIL: &str = "\u{1b}[2J\u{9b}2J\u{202e}\nforged";
+
+/// What a browser, a Markdown reader or a shell would act upon.
+const MARKUP: &str = "<script>document.title='ran'</script>\"'><img src=x onerror=\"document.title='ran'\">`|</td></code> \
+                      [x](https://evil.example) @everyone \u{5e9}\u{5dc}\u{5d5}\u{5dd}";
 
 fn mode() -> u8 {
     black_box(&MODE)[15]
@@ -64,8 +68,11 @@ impl Plugin for Bad {
             b'm' => drop(black_box(vec![1_u8; 1 << 30])),
             _ => {}
         }
-        let text = if mode() == b't' { EVIL } else { "bad-schema" };
-        Description::new(text, text, text)
+        match mode() {
+            b't' => Description::new(EVIL, EVIL, EVIL),
+            b'w' => Description::new(MARKUP, MARKUP, MARKUP).asks(Word::Http, MARKUP, MARKUP),
+            _ => Description::new("bad-schema", "bad-schema", "bad-schema"),
+        }
     }
 }
 

@@ -1,0 +1,99 @@
+//! What every plugin of a pipeline may do, can do and did do. Touches nothing and runs no stage: plugins are described, the
+//! file is read, and the record of earlier runs is looked through.
+
+mod call;
+mod reach;
+mod record;
+mod report;
+mod verdict;
+
+use jiff::Timestamp;
+use pipe_capability::word::Word;
+use pipe_core::diagnostic::Diagnostic;
+use pipe_pipeline::{Pipeline, Policy, RollbackEntry, Step};
+use pipe_sandbox::Sandbox;
+
+pub use self::{
+    record::{RUNS_LOOKED_AT, RunsSeen, look_back},
+    report::{
+        AUDIT_SCHEMA, Asked, Audit, AuditedCall, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule, CallUse,
+        CheckText, Counts, Finding, Import, LastUse, Place, Reach, Reached, RunsLookedAt, audit_checks,
+    },
+};
+use crate::{
+    ceiling::Holding,
+    plan::Role,
+    prepare::{StandardPlugins, describe_plugins},
+};
+pub use pipe_capability::audit::Severity;
+
+/// What a pipeline is audited with, besides itself.
+#[derive(Clone, Copy)]
+pub struct AuditSources<'a> {
+    /// The policies above it.
+    pub policies: &'a [Policy],
+    /// What its journal says, if there is one.
+    pub seen: Option<&'a RunsSeen>,
+    /// Now.
+    pub made: Timestamp,
+    /// Version of `pipe`.
+    pub pipe_version: &'a str,
+}
+
+/// Audits a checked pipeline. One that is above a policy is audited all the same: that is what an audit is for.
+///
+/// # Errors
+///
+/// Everything that is wrong with the pipeline or its plugins, each at its line.
+pub async fn audit(
+    pipeline: &Pipeline,
+    sandbox: &Sandbox,
+    standard: StandardPlugins,
+    sources: AuditSources<'_>,
+) -> Result<Audit, Vec<Diagnostic>> {
+    let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
+    let mut findings = verdict::Findings::new(pipeline);
+    let mut calls = Vec::new();
+    let auditor = call::Auditor { pipeline, plugins: &plugins, sources, holding: Holding::of_now(pipeline, &plugins) };
+    for (row, (role, step)) in calls_of(pipeline).enumerate() {
+        calls.extend(auditor.row(row, role, step, &mut findings));
+    }
+    let peers = call::peers(pipeline, &mut findings);
+    let mut audit = Audit {
+        schema: AUDIT_SCHEMA,
+        pipeline: pipeline.name.clone(),
+        environment: pipeline.environment.clone(),
+        file: pipeline.file.path.clone(),
+        file_digest: pipe_core::digest::Digest::of(pipeline.file.text.as_bytes()),
+        inputs: pipeline.inputs.clone(),
+        made: sources.made,
+        pipe_version: sources.pipe_version.to_owned(),
+        counts: Counts::default(),
+        reach: reach::of(pipeline),
+        not_granted: not_granted(pipeline),
+        calls,
+        peers,
+        policies: sources.policies.iter().map(AuditedPolicy::of).collect(),
+        record: sources.seen.map(RunsSeen::summary),
+        findings: Vec::new(),
+        checks: audit_checks(),
+    };
+    findings.place_in(&mut audit);
+    Ok(audit)
+}
+
+/// Everything that calls a plugin, in the order of the file, with what it is for.
+fn calls_of(pipeline: &Pipeline) -> impl Iterator<Item = (Role, &Step)> {
+    let rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
+        RollbackEntry::Run(step) => Some((Role::Rollback, step)),
+        RollbackEntry::Undo { .. } => None,
+    });
+    let notifications = pipeline.notifications.iter().map(|notification| (Role::Notification, &notification.step));
+    pipeline.steps.iter().map(|step| (Role::Step, step)).chain(rollback).chain(notifications)
+}
+
+/// The words that no call has a rule of.
+fn not_granted(pipeline: &Pipeline) -> Vec<&'static str> {
+    let granted = |word: &Word| pipeline.calls().any(|step| step.grant.count(*word) > 0);
+    Word::ALL.into_iter().filter(|word| !granted(word)).map(Word::as_str).collect()
+}

@@ -1,0 +1,192 @@
+//! What the journal says of the last runs of a pipeline in an environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use pipe_capability::{
+    audit::{self, CallRecord, RuleKey},
+    grant::Grant,
+};
+use pipe_core::{
+    digest::Digest,
+    event::{EventKind, Refusal, StepStatus, Use},
+    id::{RunId, StepId},
+};
+use pipe_journal::{JournalError, Reader, RunFilter, StoredEvent};
+
+use super::report::{CallUse, LastUse, RunsLookedAt};
+
+/// The most runs that are looked at, the newest.
+pub const RUNS_LOOKED_AT: usize = 20;
+
+/// Different refusals of one call that are kept.
+const MOST_REFUSALS: usize = 200;
+
+/// Ways of using one rule that are kept. There are not so many methods; programs and names have no ways that tell anything.
+const MOST_WAYS: usize = 16;
+
+/// What the last finished runs of a pipeline in an environment used, and what they were refused.
+#[derive(Clone, Debug)]
+pub struct RunsSeen {
+    looked_at: RunsLookedAt,
+    calls: BTreeMap<StepId, CallSeen>,
+}
+
+/// One call, over all runs.
+#[derive(Clone, Debug, Default)]
+struct CallSeen {
+    /// By word and recorded rule.
+    uses: BTreeMap<(String, String), LastUse>,
+    /// By the same, the words in front of what was recorded.
+    ways: BTreeMap<(String, String), BTreeSet<String>>,
+    succeeded: Vec<RunId>,
+    undone: bool,
+    refused: Vec<(Refusal, usize)>,
+    refusals: usize,
+    /// Names of artifacts that were stored in the clear.
+    in_the_clear: Vec<String>,
+    /// Content of its plugin in the newest run.
+    plugin: Option<Digest>,
+}
+
+/// Looks back. Nothing where no run has finished.
+///
+/// # Errors
+///
+/// The journal cannot be read.
+pub fn look_back(reader: &Reader, pipeline: &str, environment: &str) -> Result<Option<RunsSeen>, JournalError> {
+    let filter = RunFilter {
+        pipeline: Some(pipeline.to_owned()),
+        environment: Some(environment.to_owned()),
+        limit: Some(RUNS_LOOKED_AT),
+    };
+    let mut runs = reader.runs(&filter)?;
+    runs.retain(|run| run.finished.is_some());
+    let (Some(newest), Some(oldest)) = (runs.first(), runs.last()) else { return Ok(None) };
+    let looked_at = RunsLookedAt {
+        runs: runs.len(),
+        first: oldest.run.clone(),
+        last: newest.run.clone(),
+        last_started: newest.started,
+    };
+    let mut calls = BTreeMap::new();
+    // Oldest first, so that what is newer has the last word.
+    for run in runs.iter().rev() {
+        reader.each_event(&run.run, |event| take(&mut calls, &event))?;
+    }
+    Ok(Some(RunsSeen { looked_at, calls }))
+}
+
+fn take(calls: &mut BTreeMap<StepId, CallSeen>, event: &StoredEvent) {
+    let Some(kind) = event.event.known() else { return };
+    let run = &event.run;
+    let mut of = |step: &StepId, change: &mut dyn FnMut(&mut CallSeen)| change(calls.entry(step.clone()).or_default());
+    match kind {
+        EventKind::RunStarted { steps, .. } => {
+            for planned in steps {
+                of(&planned.step, &mut |call| call.plugin = Some(planned.plugin.digest));
+            }
+        }
+        EventKind::Used { step, used } => of(step, &mut |call| call.used(run, event.at, used)),
+        EventKind::Denied { step, refusal } => of(step, &mut |call| call.refused(refusal)),
+        EventKind::StepFinished { step, status: StepStatus::Succeeded, .. }
+        | EventKind::Notified { step, failure: None, .. } => {
+            of(step, &mut |call| {
+                if call.succeeded.last() != Some(run) {
+                    call.succeeded.push(run.clone());
+                }
+            });
+        }
+        EventKind::UndoFinished { step, .. } => of(step, &mut |call| call.undone = true),
+        EventKind::ArtifactStored { step, artifact } if !artifact.encrypted => of(step, &mut |call| {
+            if !call.in_the_clear.contains(&artifact.name) && call.in_the_clear.len() < MOST_REFUSALS {
+                call.in_the_clear.push(artifact.name.clone());
+            }
+        }),
+        _ => {}
+    }
+}
+
+impl CallSeen {
+    fn used(&mut self, run: &RunId, at: Timestamp, used: &Use) {
+        let key = (used.word.clone(), used.rule.clone());
+        let runs = match self.uses.get(&key) {
+            None => 1,
+            Some(last) => last.runs + usize::from(last.run != *run),
+        };
+        self.uses.insert(key.clone(), LastUse { run: run.clone(), at, runs });
+        // Of files, the word itself is the way.
+        let of_files = matches!(used.word.as_str(), "read" | "write");
+        let way = if of_files { &used.word } else { used.subject.split(' ').next().unwrap_or_default() };
+        let ways = self.ways.entry(key).or_default();
+        if ways.len() < MOST_WAYS && !ways.contains(way) {
+            ways.insert(way.to_owned());
+        }
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        self.refusals += 1;
+        let same = |known: &Refusal| known.word == refusal.word && known.subject == refusal.subject;
+        if let Some((_, count)) = self.refused.iter_mut().find(|(known, _)| same(known)) {
+            *count += 1;
+        } else if self.refused.len() < MOST_REFUSALS {
+            self.refused.push((refusal.clone(), 1));
+        }
+    }
+}
+
+impl RunsSeen {
+    pub(crate) fn summary(&self) -> RunsLookedAt {
+        self.looked_at.clone()
+    }
+
+    /// What is known of a call, with the plugin and grant that it has now.
+    pub(crate) fn call(&self, step: &StepId, grant: &Grant, plugin: &Digest) -> CallRecord {
+        let Some(seen) = self.calls.get(step) else { return CallRecord::default() };
+        CallRecord {
+            succeeded: seen.succeeded.len(),
+            undone: seen.undone,
+            used: seen.uses.keys().filter_map(|(word, rule)| audit::rule_of_use(grant, word, rule)).collect(),
+            refused: seen.refused.clone(),
+            other_plugin: seen.plugin.is_some_and(|digest| digest != *plugin),
+        }
+    }
+
+    /// The last use of each rule that was used.
+    pub(crate) fn uses(&self, step: &StepId, grant: &Grant) -> BTreeMap<RuleKey, LastUse> {
+        let mut uses: BTreeMap<RuleKey, LastUse> = BTreeMap::new();
+        for ((word, rule), last) in self.calls.get(step).into_iter().flat_map(|seen| &seen.uses) {
+            let Some(key) = audit::rule_of_use(grant, word, rule) else { continue };
+            // A rule for writing stands behind uses of two words.
+            if uses.get(&key).is_none_or(|known| known.at <= last.at) {
+                uses.insert(key, last.clone());
+            }
+        }
+        uses
+    }
+
+    /// The ways in which each rule was used.
+    pub(crate) fn ways(&self, step: &StepId, grant: &Grant) -> BTreeMap<RuleKey, BTreeSet<String>> {
+        let mut ways: BTreeMap<RuleKey, BTreeSet<String>> = BTreeMap::new();
+        for ((word, rule), used) in self.calls.get(step).into_iter().flat_map(|seen| &seen.ways) {
+            if let Some(key) = audit::rule_of_use(grant, word, rule) {
+                ways.entry(key).or_default().extend(used.iter().cloned());
+            }
+        }
+        ways
+    }
+
+    pub(crate) fn summary_of(&self, step: &StepId) -> CallUse {
+        let seen = self.calls.get(step);
+        CallUse {
+            succeeded: seen.map_or(0, |seen| seen.succeeded.len()),
+            last: seen.and_then(|seen| seen.succeeded.last().cloned()),
+            refused: seen.map_or(0, |seen| seen.refusals),
+        }
+    }
+
+    /// Names of artifacts that the call stored in the clear.
+    pub(crate) fn in_the_clear(&self, step: &StepId) -> &[String] {
+        self.calls.get(step).map_or(&[], |seen| &seen.in_the_clear)
+    }
+}
