@@ -111,7 +111,7 @@ fn every_word_that_is_suggested_is_needed() {
         let fresh = Deployment::example().file("example.toml", &text);
         succeeds(&fresh, &["run", "example.toml", "--env", "demo"]);
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.remove(number);
+        let removed = lines.remove(number);
         // A release looks at what is there before it writes: what may be written may be read, and is missed as that first.
         for first in [true, false] {
             let fresh_file = lines.join("\n");
@@ -126,11 +126,11 @@ fn every_word_that_is_suggested_is_needed() {
                 break;
             }
             assert!(word == "write" && first && refused.starts_with("read "), "{step} without {word}: {ended}");
-            let hint =
-                ended.stderr.lines().rev().find_map(|line| line.split_once("would allow it: ")).expect("a hint").1;
-            match lines.iter().skip(number.saturating_sub(6)).position(|line| line.starts_with("allow.read = ")) {
-                Some(at) if at <= 6 => lines[number.saturating_sub(6) + at] = hint.to_owned(),
-                _ => lines.insert(number, hint.to_owned()),
+            let places = removed.split_once('[').and_then(|(_, rest)| rest.rsplit_once(']')).expect("an array").0;
+            let step = lines[..number].iter().rposition(|line| line.starts_with("[[")).expect("a step");
+            match lines[step..number].iter().position(|line| line.starts_with("allow.read = ")) {
+                Some(at) => lines[step + at] = lines[step + at].replace(']', &format!(", {places}]")),
+                None => lines.insert(number, format!("allow.read = [{places}]")),
             }
         }
     }

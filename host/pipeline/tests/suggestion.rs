@@ -189,17 +189,17 @@ fn every_way_to_write_a_grant_is_changed_in_that_way() {
 #[test]
 fn what_was_only_read_moves_to_reading() {
     for (before, after) in [
-        ("allow.write = [\"data\"] # all of it\n", "allow.read = [\"data/in\"] # all of it\n"),
-        ("allow.read = [\"/usr\"]\nallow.write = [\"data\"]\n", "allow.read = [\"/usr\", \"data/in\"]\n"),
+        ("allow.write = [\"data\"] # all of it\n", "allow.read = [\"data/in/b.txt\"] # all of it\n"),
+        ("allow.read = [\"/usr\"]\nallow.write = [\"data\"]\n", "allow.read = [\"/usr\", \"data/in/b.txt\"]\n"),
         (
             "allow.write = [\"/var\", \"data\"]\nallow.read = [\n    \"/usr\", # u\n]\n",
-            "allow.write = [\"/var\"]\nallow.read = [\n    \"/usr\",\n    \"data/in\", # u\n]\n",
+            "allow.write = [\"/var\"]\nallow.read = [\n    \"/usr\",\n    \"data/in/b.txt\", # u\n]\n",
         ),
-        ("allow = { write = [\"/var\", \"data\"] }\n", "allow = { write = [\"/var\"], read = [\"data/in\"] }\n"),
-        ("allow = { write = [\"data\"] }\n", "allow = { read = [\"data/in\"] }\n"),
+        ("allow = { write = [\"/var\", \"data\"] }\n", "allow = { write = [\"/var\"], read = [\"data/in/b.txt\"] }\n"),
+        ("allow = { write = [\"data\"] }\n", "allow = { read = [\"data/in/b.txt\"] }\n"),
         (
             "  allow.write = [\"/var\", \"data\"]   # w\n",
-            "  allow.write = [\"/var\"]   # w\n  allow.read = [\"data/in\"]\n",
+            "  allow.write = [\"/var\"]   # w\n  allow.read = [\"data/in/b.txt\"]\n",
         ),
     ] {
         let scene = Scene::new(&format!("[[step]]\nname = \"look\"\nstage = \"verify\"\n{before}"));
@@ -217,7 +217,7 @@ fn what_was_written_and_read_beside_becomes_two_words() {
     let scene = scene.ran("look", &[("read", "data/in/b.txt", "."), ("write", "out/x", ".")]);
     assert_eq!(
         scene.steps(),
-        "[[step]]\nname = \"look\"\nstage = \"verify\"\nallow.write = [\"out\"]\nallow.read = [\"data/in\"]\n"
+        "[[step]]\nname = \"look\"\nstage = \"verify\"\nallow.write = [\"out\"]\nallow.read = [\"data/in/b.txt\"]\n"
     );
 }
 
