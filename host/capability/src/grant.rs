@@ -107,6 +107,16 @@ impl Grant {
         rules.find(|rule| rule.covers(path.resolved)).ok_or_else(|| self.path_denied(Word::Read, path))
     }
 
+    /// The same for a link that is looked at itself. The hint names the directory that holds it: a rule that names a link leads
+    /// to where the link leads.
+    ///
+    /// # Errors
+    ///
+    /// No rule covers it.
+    pub fn read_link(&self, path: &PathRequest<'_>) -> Result<&PathRule, Denial> {
+        self.read(path).map_err(|denial| denial.with_hint(self.holder_line(Word::Read, path)))
+    }
+
     /// Whether a path may be written, and by which rule.
     ///
     /// # Errors

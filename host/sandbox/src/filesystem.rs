@@ -41,6 +41,8 @@ const MOST_PATHS: usize = 4_096;
 pub(crate) enum Access {
     /// Looking at it.
     Read,
+    /// Looking at a link instead of what it leads to: a grant of the link itself would lead there.
+    Link,
     /// Changing what is in it, or creating it.
     Write,
     /// Making, removing, moving or linking the name: the business of the directory that holds it.
@@ -49,7 +51,7 @@ pub(crate) enum Access {
 
 impl Access {
     fn changes(self) -> bool {
-        self != Self::Read
+        !matches!(self, Self::Read | Self::Link)
     }
 }
 
@@ -164,6 +166,8 @@ impl FenceView<'_> {
             Links::Followed => resolve(&session.world.base, wanted),
             Links::Kept => resolve_to_name(&session.world.base, wanted),
         };
+        let looks_at_link = access == Access::Read && links == Links::Kept && resolved.is_symlink();
+        let access = if looks_at_link { Access::Link } else { access };
         self.decide(&resolved, access).await?;
         let (directory, writable, below, single) = match &place {
             Place::Granted { host, writable } if *writable || !access.changes() => match resolved.strip_prefix(host) {
@@ -197,6 +201,7 @@ impl FenceView<'_> {
         let request = PathRequest { shown: &path, resolved };
         let decision = match access {
             Access::Read => session.grant.read(&request),
+            Access::Link => session.grant.read_link(&request),
             Access::Write => session.grant.write(&request),
             Access::Name => session.grant.write_name(&request),
         };

@@ -96,16 +96,16 @@ impl Grant {
     pub(super) fn name_denied(&self, path: &PathRequest<'_>) -> Denial {
         if self.write.iter().all(|rule| !rule.covers(path.resolved)) || !is_resolved(path.resolved) {
             let denial = self.path_denied(Word::Write, path);
-            return denial.with_hint(self.holder_line(path));
+            return denial.with_hint(self.holder_line(Word::Write, path));
         }
         let reason = "the rule covers the file and not its name: making, removing and linking it are the directory's";
-        Denial::new(Word::Write, path.shown, reason).with_hint(self.holder_line(path))
+        Denial::new(Word::Write, path.shown, reason).with_hint(self.holder_line(Word::Write, path))
     }
 
     /// The line that covers the directory which holds a path.
-    fn holder_line(&self, path: &PathRequest<'_>) -> Option<String> {
+    pub(super) fn holder_line(&self, word: Word, path: &PathRequest<'_>) -> Option<String> {
         let holder = path.resolved.parent().filter(|_| is_resolved(path.resolved))?;
-        self.with(Word::Write, path.holder().map(|written| PathRule::new(written, holder)))
+        self.with(word, path.holder().map(|written| PathRule::new(written, holder)))
     }
 
     pub(super) fn env_denied(&self, name: &str) -> Denial {

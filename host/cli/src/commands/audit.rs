@@ -12,7 +12,7 @@ use pipe_core::text::is_unprintable;
 use pipe_journal::{JournalError, Reader};
 use pipe_runner::{Audit, AuditSources, AuditedPlugin, CheckText, Reach, Reached, RunsSeen, Severity};
 
-use super::{loading, output_file};
+use super::{loading, lock::Locking, output_file};
 use crate::{
     arguments::Selection,
     exit::Exit,
@@ -76,7 +76,7 @@ pub(crate) enum FailOn {
 /// Audits the pipeline.
 pub(crate) async fn audit(arguments: &AuditArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
     let policies = loading::policies(&arguments.selection)?;
-    let loaded = loading::load(&arguments.selection, state, printer)?;
+    let loaded = loading::load(&arguments.selection, Locking::default(), state, printer)?;
     let (pipeline, state) = (&loaded.checked.pipeline, &loaded.state);
     let seen = look_back(state, &pipeline.name, &pipeline.environment, printer);
     let sandbox = loading::sandbox(printer)?;

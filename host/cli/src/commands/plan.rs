@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use pipe_core::limits::{Limit, Limits};
 use pipe_runner::{Plan, PlanEntry, Role};
 
 use super::{loading, lock::Locking, output_file};
@@ -61,6 +62,8 @@ fn print(plan: &Plan, printer: Printer) {
     if !plan.secrets.is_empty() {
         printer.result(&format!("  secrets {}", plan.secrets.join(", ")));
     }
+    let usual = limits(&Limits::default(), |_, _| true);
+    printer.result(&format!("\nA call may take {}, unless its step says otherwise", usual.join(", ")));
     for (role, title) in
         [(Role::Step, "Steps"), (Role::Rollback, "After a rollback"), (Role::Notification, "Notifications")]
     {
@@ -77,6 +80,12 @@ fn print(plan: &Plan, printer: Printer) {
     let undo = if plan.undo.is_empty() { "nothing can be undone".to_owned() } else { plan.undo.join(", then ") };
     printer.result(&format!("  {undo}"));
     printer.result(&format!("\nplan {}", plan.digest()));
+}
+
+/// Those that `are_shown`, in words.
+fn limits(limits: &Limits, are_shown: impl Fn(Limit, u64) -> bool) -> Vec<String> {
+    let shown = limits.iter().filter(|&(limit, amount)| are_shown(limit, amount));
+    shown.map(|(limit, amount)| format!("{} {}", limit.word(), limit.shown(amount))).collect()
 }
 
 fn print_entry(entry: &PlanEntry, printer: Printer) {
@@ -104,9 +113,10 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
             pipe_core::units::format_duration(std::time::Duration::from_millis(entry.timeout_ms)),
         ),
     ));
-    let limits: Vec<String> =
-        entry.limits.iter().map(|(limit, amount)| format!("{} {}", limit.word(), limit.shown(amount))).collect();
-    printer.result(&styled(QUIET, &format!("    limits {}", limits.join(", "))));
+    let own = limits(&entry.limits, |limit, amount| amount != Limits::default().get(limit));
+    if !own.is_empty() {
+        printer.result(&styled(QUIET, &format!("    limits {}", own.join(", "))));
+    }
     for secret in &planned.reveals {
         printer.result(&format!("    {}", styled(CAREFUL, &format!("gets the plaintext of secret `{secret}`"))));
     }
