@@ -183,13 +183,16 @@ impl FenceView<'_> {
         Ok(Admitted { directory, path, host: resolved.clone(), single, writable })
     }
 
-    /// A path outside of every door. The guest's libc has taken the leading `/` away: what exists decides whether the
-    /// path was relative to the pipeline file.
+    /// A path outside of every door. The guest's libc has taken the leading `/` away: what is granted, and then what exists,
+    /// decides whether the path was relative to the pipeline file.
     fn outside(&self, path: &str) -> PathBuf {
         let base = &self.fence.session.world.base;
         let (relative, absolute) = (base.join(path), Path::new("/").join(path));
         let first = path.split('/').next().unwrap_or_default();
+        let grant = &self.fence.session.grant;
+        let granted = |path: &Path| grant.read.iter().chain(&grant.write).any(|rule| rule.covers(path));
         let is_absolute = !relative.exists()
+            && (granted(&absolute) || !granted(&relative))
             && (absolute.exists() || Path::new("/").join(first).is_dir() && !base.join(first).exists());
         if is_absolute { absolute } else { relative }
     }
