@@ -2,15 +2,18 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 17] = [
     &[],
     &["run"],
     &["check"],
     &["plan"],
     &["audit"],
+    &["diff"],
     &["inspect"],
     &["history"],
     &["show"],
+    &["lock"],
+    &["suggest"],
     &["log"],
     &["log", "export"],
     &["log", "verify"],
@@ -84,6 +87,7 @@ fn every_exit_code_of_the_readme_is_met_by_a_test() {
         ("6", "failure::an_undo_that_fails_calls_for_a_person"),
         ("8", "interrupt::a_second_run_waits_for_nobody_and_touches_nothing"),
         ("9", "audit::the_exit_code_is_for_who_asks_for_it"),
+        ("10", "diff::a_gain_has_its_own_exit_code"),
         ("70", "record::without_a_journal_there_is_nothing_to_show"),
         ("130", "interrupt::twice_stops_at_once"),
     ];

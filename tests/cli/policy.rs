@@ -309,7 +309,7 @@ fn a_policy_that_is_wrong_is_refused_at_its_place() {
         ),
         ("[[allow]]\nmail = [{ peer = \"main\" }]\n", "`main` is a peer of another kind", ""),
         ("[[allow]]\nreveal = [\"db\"]\n", "expected a table, found a string", ""),
-        ("[[allow]]\nexec = [{ program = \"x\", ports = [0, 70000] }]\n", "a port is between 1 and 65535", ""),
+        ("[[allow]]\nexec = [{ program = \"x\", ports = [0, 70000] }]\n", "this is no port", ""),
         ("[[allow]]\nany = [\"*\"]\n[require]\nhttps_only = \"yes\"\n", "expected true or false, found a string", ""),
     ] {
         let deployment = example(&format!("{peers}{text}"));

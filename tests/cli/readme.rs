@@ -24,6 +24,8 @@ fn commands(markdown: &str) -> Vec<String> {
 fn every_command_of_the_readme_runs_as_it_stands() {
     let deployment = Deployment::new()
         .file("pipelines/example.toml", read("pipelines/example.toml"))
+        .file("pipelines/medical-system.toml", read("pipelines/medical-system.toml"))
+        .copy_of("pipelines/policies", "pipelines/policies")
         .copy_of("pipelines/example/app", "pipelines/example/app")
         .copy_of("pipelines/example/data", "pipelines/example/data")
         .copy_of("pipelines/example/migrations", "pipelines/example/migrations")

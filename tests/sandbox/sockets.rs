@@ -213,9 +213,11 @@ pub(crate) fn sockets_without_end() {
 pub(crate) fn bytes_without_end() {
     let server = Echo::start();
     let scene = Scene::new(Behaviour::FloodSocket).with("name", &format!("localhost:{}", server.port));
-    let seen = scene.allow(&server.line("localhost")).run();
-    let moved: u64 = seen.observed().parse().unwrap();
-    assert!((128 << 20..=256 << 20).contains(&moved), "{moved} bytes: {}", seen.ended);
+    let seen = scene.allow(&server.line("localhost")).head("[limits]\nbytes_out = \"8MiB\"").run();
+    seen.fails("other", "the plugin gave out more than 8.0 MiB (`limits.bytes_out`)");
+    let scene = Scene::new(Behaviour::FloodSocket).with("name", &format!("localhost:{}", server.port));
+    let seen = scene.allow(&server.line("localhost")).head("[limits]\nbytes_in = \"8MiB\"").run();
+    seen.fails("other", "the plugin took in more than 8.0 MiB (`limits.bytes_in`)");
 }
 
 #[test]

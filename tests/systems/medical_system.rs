@@ -6,6 +6,7 @@ mod grants;
 mod leaks;
 mod rollback;
 mod success;
+mod suggested;
 
 use std::{
     collections::BTreeMap,

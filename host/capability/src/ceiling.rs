@@ -7,6 +7,7 @@
 //! is its grant, and the grant lies below the ceiling.
 
 mod decide;
+mod endpoint;
 mod host;
 mod http;
 mod mail;
@@ -23,6 +24,7 @@ use std::{
 use pipe_core::{digest::Digest, stage::Stage};
 
 pub use self::{
+    endpoint::EndpointCeiling,
     host::HostPattern,
     http::{HttpCeiling, HttpCeilingTarget},
     mail::MailCeiling,
@@ -57,10 +59,10 @@ pub struct Block {
     pub any: Vec<Word>,
     /// Requests.
     pub http: Vec<HttpCeiling>,
-    /// Connections. The scheme of each is `tcp`.
-    pub tcp: Vec<PlacePattern>,
-    /// Handshakes. The scheme of each is `tls`, that of peers too.
-    pub tls: Vec<PlacePattern>,
+    /// Connections.
+    pub tcp: Vec<EndpointCeiling>,
+    /// Handshakes.
+    pub tls: Vec<EndpointCeiling>,
     /// Databases.
     pub sql: Vec<SqlCeiling>,
     /// Messages.
@@ -122,8 +124,10 @@ pub enum SecretOrigin {
 pub struct PeerSeen {
     /// Where it is.
     pub place: Place,
-    /// Names of the secrets that the host puts into what it sends there.
+    /// Names of the secrets that the host puts into what it sends there, or signs with.
     pub logins: Vec<String>,
+    /// Name of the secret that is the key of its client certificate: it is used in a handshake too.
+    pub client_key: Option<String>,
     /// Whether one of them is put before the path of every request, so that no rule tells which path is asked for.
     pub hides_path: bool,
 }

@@ -26,6 +26,7 @@ pub mod reveal;
 pub mod rule;
 pub mod secret;
 pub mod sql;
+pub mod suggest;
 pub mod tcp;
 pub mod tls;
 pub mod word;

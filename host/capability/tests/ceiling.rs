@@ -20,6 +20,8 @@ use pipe_capability::{
     reveal::RevealRule,
     secret::SecretSlot,
     sql::{Access, SqlRule},
+    tcp::TcpRule,
+    tls::TlsRule,
     word::Word,
 };
 use pipe_core::{digest::Digest, stage::Stage};
@@ -33,7 +35,8 @@ fn outside(peers: &[(&str, &str)]) -> Outside {
             Some(url) => (url, vec!["10.0.0.0/8".parse().unwrap()]),
             None => (url, vec![]),
         };
-        PeerSeen { place: Place::of_url(&url.parse().unwrap(), &addresses), logins: vec![], hides_path: false }
+        let place = Place::of_url(&url.parse().unwrap(), &addresses);
+        PeerSeen { place, logins: vec![], client_key: None, hides_path: false }
     };
     Outside {
         peers: peers.iter().map(|(name, url)| ((*name).to_owned(), peer(url))).collect(),
@@ -378,7 +381,7 @@ fn a_program_is_given_no_more_than_the_ceiling_gives() {
         (limit(|l| l.sha256 = Some(Digest::of(b"p"))), granted(|r| r.sha256 = Some(Digest::of(b"p"))), None),
     ] {
         let grant = Grant { exec: vec![rule], ..Grant::default() };
-        let block = Block { exec: vec![limit.clone()], ..Block::default() };
+        let block = Block { any: vec![Word::Secrets], exec: vec![limit.clone()], ..Block::default() };
         let excesses = above(block, &grant, &outside);
         assert_eq!(excesses.first().map(|excess| &*excess.why), why, "{limit:?} / {grant:?}");
     }
@@ -393,6 +396,8 @@ fn a_word_of_which_nothing_is_said_is_not_allowed() {
     ]);
     let grant = Grant {
         http: http(&["GET k8s:/"]).http,
+        tcp: vec![TcpRule::parse("cache.hms.internal:6379").unwrap()],
+        tls: vec![TlsRule::parse("k8s").unwrap(), TlsRule::parse("lb.hms.internal:443").unwrap()],
         sql: vec![SqlRule::parse("read main").unwrap()],
         mail: vec![mail(&["ops@hms.example"])],
         read: vec![rule("/srv")],

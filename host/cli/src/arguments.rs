@@ -66,9 +66,12 @@ pub(crate) enum Command {
     Check(commands::check::CheckArguments),
     Plan(commands::plan::PlanArguments),
     Audit(commands::audit::AuditArguments),
+    Diff(commands::diff::DiffArguments),
     Inspect(commands::inspect::InspectArguments),
     History(commands::history::HistoryArguments),
     Show(commands::show::ShowArguments),
+    Lock(commands::lock::LockArguments),
+    Suggest(commands::suggest::SuggestArguments),
     Log(commands::log::LogArguments),
     Schema(commands::schema::SchemaArguments),
     Completions(commands::completions::CompletionsArguments),
@@ -99,7 +102,7 @@ pub(crate) struct Selection {
     pub(crate) policy: Option<PathBuf>,
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(crate) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("`{text}` is not NAME=VALUE")),

@@ -3,14 +3,17 @@
 pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod history;
 pub(crate) mod inspect;
+pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
+pub(crate) mod suggest;
 
 mod loading;
 mod output_file;
@@ -38,9 +41,12 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Check(command) => check::check(&command, *printer).await,
         Command::Plan(command) => plan::plan(&command, state, *printer).await,
         Command::Audit(command) => audit::audit(&command, state, *printer).await,
+        Command::Diff(command) => diff::diff(&command, *printer).await,
         Command::Inspect(command) => inspect::inspect(&command, *printer).await,
         Command::History(command) => history::history(&command, state, *printer),
         Command::Show(command) => show::show(&command, state, verbose, *printer),
+        Command::Suggest(command) => suggest::suggest(&command, state, *printer),
+        Command::Lock(command) => lock::lock(&command, *printer).await,
         Command::Log(command) => log::log(&command, state, *printer),
         Command::Schema(command) => schema::schema(&command, *printer),
         Command::Completions(command) => completions::completions(&command, *printer),

@@ -30,6 +30,8 @@ pub(crate) enum Exit {
     Locked,
     /// An audit found something as bad as it was told to fail on.
     Found,
+    /// A new version may do what the old one may not.
+    Gained,
     /// A file, directory or journal of ours cannot be used, or a fault in pipe itself.
     Internal,
     /// The operator interrupted it.
@@ -49,6 +51,7 @@ impl Exit {
             Self::RollbackFailed => 6,
             Self::Locked => 8,
             Self::Found => 9,
+            Self::Gained => 10,
             Self::Internal => 70,
             Self::Interrupted => 130,
         }
@@ -87,10 +90,11 @@ Exit codes:
   1    a step failed, and nothing needed undoing
   2    the command line makes no sense
   3    a pipeline file, policy, plugin, grant, secret or audit log is not valid
-  4    a policy forbids what the pipeline grants, or a step was refused a capability and nothing needed undoing
+  4    above a policy, or a step was refused a capability and nothing needed undoing
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
   8    another run of the same pipeline and environment is going on
   9    an audit has a finding of the severity that it was told to fail on
+  10   the new version gained a capability
   70   a file or journal of pipe's own cannot be used, or a fault in pipe
   130  interrupted";

@@ -148,6 +148,9 @@ pub enum EventKind {
         pipeline: String,
         /// Environment.
         environment: String,
+        /// Path of the pipeline file, absolute.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
         /// Content of the pipeline file.
         pipeline_digest: Digest,
         /// Hash of the plan.

@@ -19,9 +19,9 @@ pub enum Limit {
     LogLines,
     /// Bytes of all these lines.
     LogBytes,
-    /// Bytes that come in: files read, responses, rows, what programs write to the guest.
+    /// Bytes that come in: files read, responses, rows, sockets, what programs write to the guest.
     BytesIn,
-    /// Bytes that go out: files written, requests, statements with their parameters.
+    /// Bytes that go out: files written, requests, sockets, statements with their parameters.
     BytesOut,
     /// Bytes of one artifact: of its content, and so of what is stored.
     Artifact,

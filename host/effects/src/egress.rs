@@ -1,8 +1,7 @@
 //! The one way out to the network: resolve once, check every address, connect to nothing else.
 //!
 //! HTTP, TCP, TLS, SQL and mail all come through here. **A name is resolved once a session**, so that no answer can change
-//! between the check
-//! and the connection, or between two requests of one call.
+//! between the check and the connection, or between two requests of one call.
 
 pub(crate) mod failure;
 
@@ -46,7 +45,7 @@ pub(crate) struct Egress {
     pub(crate) messages: AtomicU32,
     /// Certificate authorities and client certificates that were read.
     pub(crate) trusted: tokio::sync::Mutex<HashMap<Trust, Arc<Trusted>>>,
-    /// what lookups of the guest led to.
+    /// What lookups of the guest led to.
     pub(crate) answers: Answers,
     /// Who knows the addresses of names.
     pub(crate) resolver: Box<dyn Resolver>,

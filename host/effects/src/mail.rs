@@ -125,6 +125,9 @@ impl Session {
         if let Some(login) = &login {
             self.secret_used(&login.secret, &format!("to {}", peer.name), &rule).await?;
         }
+        if let Some(client) = &peer.client {
+            self.secret_used(&client.key, &format!("to {} (client_key)", peer.name), &rule).await?;
+        }
         if self.egress.messages.fetch_add(1, Ordering::Relaxed) >= MOST_MESSAGES {
             return Err(EffectError::new(ErrorKind::Limit, format!("more than {MOST_MESSAGES} messages in one call")));
         }

@@ -132,6 +132,9 @@ impl Session {
         if let (Dialect::Postgresql, Some(secret)) = (dialect, &found.password) {
             self.secret_used(secret, &format!("to {peer} (password)"), &rule).await?;
         }
+        if let (Dialect::Postgresql, Some(client)) = (dialect, &found.client) {
+            self.secret_used(&client.key, &format!("to {peer} (client_key)"), &rule).await?;
+        }
         let Ok(permit) = Arc::clone(&self.egress.databases).try_acquire_owned() else {
             let what = format!("more than {MOST_CONNECTIONS} database connections are open at once");
             return Err(EffectError::new(ErrorKind::Limit, what).with_hint("drop those that are done"));

@@ -55,6 +55,13 @@ pub(crate) struct Trusted {
     config: Arc<ClientConfig>,
 }
 
+impl Trust {
+    /// Who a connection says it is.
+    fn client(&self) -> Option<&ClientIdentity> {
+        self.client.as_ref()
+    }
+}
+
 impl Peer {
     /// Whom a connection to the peer trusts, and who it says it is.
     pub(crate) fn trust(&self) -> Trust {

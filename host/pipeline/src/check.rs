@@ -244,7 +244,7 @@ struct Size {
 }
 
 /// The file of a plugin, from the directory of the pipeline file.
-fn plugin_file(document: &Document, base: &std::path::Path, name: &str) -> Option<PluginSource> {
+pub(crate) fn plugin_file(document: &Document, base: &std::path::Path, name: &str) -> Option<PluginSource> {
     let (_, spec) = document.plugins.get(name)?;
     Some(PluginSource::File { path: place::resolve(base, &spec.path.value), sha256: spec.sha256 })
 }

@@ -14,6 +14,7 @@ use pipe_core::diagnostic::{Diagnostic, SourceFile};
 pub(crate) use self::{
     allow::{AllowSpec, ExecSpec, HostSpec, MailSpec, SlotSpec, port},
     name::shortened,
+    overlay::nodes as environment_nodes,
     sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, digest, pattern},
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
     with::{MAXIMUM_STRING, With, WithValue},
@@ -22,6 +23,7 @@ use crate::{
     fields::{self, Fields, Located},
     keys, lint,
     node::{self, Table},
+    pipeline::PluginSource,
     reference::without_references,
     report::Report,
 };
@@ -69,6 +71,42 @@ impl Document {
     #[must_use]
     pub fn base(&self) -> std::path::PathBuf {
         crate::place::base(&self.file.path)
+    }
+
+    /// Whether it declares an input of that name in an environment.
+    #[must_use]
+    pub fn has_input(&self, environment: Option<&str>, name: &str) -> bool {
+        let sections = self.sections.get(&environment.map(str::to_owned));
+        sections.is_some_and(|sections| sections.inputs.contains_key(name))
+    }
+
+    /// The plugins that its steps, checks and notifications call, as they name them.
+    #[must_use]
+    pub fn plugins(&self) -> BTreeMap<String, PluginSource> {
+        let rollback = self.rollback.iter().flatten().filter_map(|entry| match entry {
+            RollbackSpec::Run(step) => Some(step),
+            RollbackSpec::Undo { .. } => None,
+        });
+        let notifications = self.notifications.iter().map(|notification| &notification.step);
+        let base = self.base();
+        let plugin = |step: &StepSpec| {
+            let Body::Call(call) = &step.body else { return None };
+            let Some(name) = &call.plugin.value else {
+                return Some((format!("std:{}", call.stage), PluginSource::Standard(call.stage)));
+            };
+            let source = match name.strip_prefix("std:") {
+                Some(stage) => PluginSource::Standard(stage.parse().ok()?),
+                None => crate::check::plugin_file(self, &base, name)?,
+            };
+            Some((name.clone(), source))
+        };
+        self.steps.iter().chain(&self.checks).chain(rollback).chain(notifications).filter_map(plugin).collect()
+    }
+
+    /// Where the file says that a plugin is, for one of `[plugins]`.
+    #[must_use]
+    pub fn plugin_path(&self, name: &str) -> Option<&str> {
+        self.plugins.get(name).map(|(_, spec)| spec.path.value.as_str())
     }
 
     /// The file itself.

@@ -110,7 +110,8 @@ impl Granter<'_> {
         let rule = self.read(&spec.rule.span, rule.with_addresses(self.addresses(spec)?))?;
         match rule.target() {
             TlsTarget::Peer(name) => {
-                let peer = self.peer(name, &[PeerKind::Http], &spec.rule.span)?;
+                let kinds = [PeerKind::Http, PeerKind::Sql, PeerKind::Mail];
+                let peer = self.peer(name, &kinds, &spec.rule.span)?;
                 if peer.url.scheme() != "https" {
                     let message = format!("the peer `{name}` is not `https`: there is no handshake to look at");
                     let hint = "name an `https` peer, or a host and a port: `api.example:443`";

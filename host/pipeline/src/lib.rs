@@ -13,6 +13,7 @@ mod grant;
 mod json_schema;
 mod keys;
 mod lint;
+mod lock;
 mod network;
 mod node;
 mod pipeline;
@@ -26,11 +27,13 @@ mod reveal;
 mod schema;
 mod scope;
 mod settings;
+mod suggestion;
 
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
     document::{Document, parse},
     json_schema::json_schema,
+    lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
         ClientIdentity, NO_ENVIRONMENT, Notification, NotifyEvent, PeerKind, PeerSpec, Pipeline, PluginSource, Retry,
         RollbackEntry, RuleSpans, SecretSource, Step, Tls,
@@ -40,4 +43,5 @@ pub use self::{
     read::{MAXIMUM_FILE_BYTES, read},
     schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},
+    suggestion::{Activity, Advice, Ended, EntryAdvice, RuleAdvice, Suggestion, activity, suggest},
 };

@@ -130,9 +130,10 @@ fn peer(name: &str, spec: &PeerSpec, database: impl Fn(&str, &Path) -> PathBuf) 
         Some(file) => Place::File(database(name, file)),
         None => Place::of_url(&spec.url, &spec.addresses),
     };
-    let key = spec.client.as_ref().map(|client| client.key.clone());
-    let logins = [&spec.password, &spec.bearer, &spec.secret_path].into_iter().flatten().cloned().chain(key).collect();
-    PeerSeen { place, logins, hides_path: spec.secret_path.is_some() }
+    let client_key = spec.client.as_ref().map(|client| client.key.clone());
+    let logins =
+        [&spec.password, &spec.bearer, &spec.secret_path, &client_key].into_iter().flatten().cloned().collect();
+    PeerSeen { place, logins, client_key, hides_path: spec.secret_path.is_some() }
 }
 
 /// A grant with its paths as they lead now, whether or not anything is there yet.

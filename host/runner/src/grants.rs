@@ -10,7 +10,7 @@ use std::{
 use pipe_capability::{grant::Grant, path::PathRule};
 use pipe_core::{diagnostic::Diagnostic, id::StepId};
 use pipe_effects::path::{OwnPlaces, canonical_grant, resolve};
-use pipe_pipeline::{Pipeline, PluginSource};
+use pipe_pipeline::{LOCK_FILE, Pipeline, PluginSource};
 
 use crate::prepare::{Settings, all_steps};
 
@@ -77,7 +77,7 @@ pub(crate) fn unwritable(pipeline: &Pipeline, settings: &Settings) -> Vec<PathBu
         PluginSource::Standard(_) => None,
     });
     let mut places = unreadable(settings);
-    places.extend([real(&pipeline.file.path), real(&settings.executable)]);
+    places.extend([real(&pipeline.file.path), real(&settings.executable), real(&pipeline.base.join(LOCK_FILE))]);
     places.extend(plugins);
     for policy in &settings.policies {
         // Where it lies, and where a link of that name lies: replacing either would be another policy next time.

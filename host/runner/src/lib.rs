@@ -4,6 +4,7 @@
 
 mod audit;
 mod ceiling;
+mod difference;
 mod error;
 mod grants;
 mod ledger;
@@ -24,6 +25,7 @@ pub use audit::{
     RunsSeen, Severity, audit, audit_checks, look_back,
 };
 pub use ceiling::check_policies;
+pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
 pub use plan::{Plan, PlanEntry, Role};
 pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};

@@ -236,6 +236,7 @@ impl Prepared {
         let started = EventKind::RunStarted {
             pipeline: self.pipeline.name.clone(),
             environment: self.pipeline.environment.clone(),
+            file: std::path::absolute(self.pipeline.path()).ok().map(|path| path.to_string_lossy().into_owned()),
             pipeline_digest: self.plan.pipeline_digest,
             plan_digest: self.plan.digest(),
             pipe_version: self.version.clone(),

@@ -207,12 +207,16 @@ impl FenceView<'_> {
                 return Err(ErrorCode::NotPermitted.into());
             }
         };
-        let subject = if self.fence.recorded.len() < MOST_PATHS { resolved } else { rule.resolved.as_path() };
-        if self.fence.recorded.insert((access.changes(), subject.to_owned())) {
-            let word = if access.changes() { "write" } else { "read" };
-            let subject = shown(&session.world.base, subject);
-            if session.used(word, subject, rule.to_string(), access.changes()).await.is_err() {
-                return Err(ErrorCode::Io.into());
+        // Whoever changes a name changes the directory that holds it.
+        let holder = resolved.parent().filter(|_| access == Access::Name);
+        for path in [Some(resolved), holder].into_iter().flatten() {
+            let subject = if self.fence.recorded.len() < MOST_PATHS { path } else { rule.resolved.as_path() };
+            if self.fence.recorded.insert((access.changes(), subject.to_owned())) {
+                let word = if access.changes() { "write" } else { "read" };
+                let subject = shown(&session.world.base, subject);
+                if session.used(word, subject, rule.to_string(), access.changes()).await.is_err() {
+                    return Err(ErrorCode::Io.into());
+                }
             }
         }
         Ok(())

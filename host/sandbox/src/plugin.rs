@@ -237,6 +237,15 @@ impl Sandbox {
         Ok((Self { engine, linker, ticker, cache, nowhere, _scratch: scratch }, refused))
     }
 
+    /// The sha256 of a plugin's file, without looking at what is in it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is larger than any plugin.
+    pub fn digest_of_file(path: &Path) -> Result<Digest, LoadError> {
+        read_bounded(path).map(|bytes| Digest::of(&bytes))
+    }
+
     /// Loads a plugin from a file. Nothing of a file with another digest than the `expected` one is run or even looked at.
     ///
     /// # Errors

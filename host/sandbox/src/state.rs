@@ -21,12 +21,12 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) fence: Fence,
     pub(crate) lines: LineBudget,
+    /// Sockets that are open.
+    pub(crate) sockets: usize,
     /// The operator's variables, once the guest has asked WASI for them.
     pub(crate) variables: Option<Vec<(String, String)>>,
     /// When the call must end, and how long it may take. A description has no clock, and so no end.
     pub(crate) ends: Option<Instant>,
-    /// Sockets that are open.
-    pub(crate) sockets: usize,
     /// Receipts saved so far.
     pub(crate) receipts: u32,
     /// Artifacts stored by this call. Shared, since it is read after the Store is gone.

@@ -108,7 +108,7 @@ fn begin(file: &str, step: &str) -> usize {
 }
 
 /// The last refusal that was printed, and the line that would allow it.
-fn refusal(ended: &Ended) -> (String, String) {
+pub(super) fn refusal(ended: &Ended) -> (String, String) {
     let lines = || ended.stderr.lines().rev();
     let refused = lines().find_map(|line| line.split_once("✗ refused "));
     let hint = lines().find_map(|line| line.split_once("would allow it: "));

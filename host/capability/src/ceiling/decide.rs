@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{
-    Against, ArtifactCeiling, Block, Ceiling, Excess, Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern,
-    StepSeen, rules::SecretUse,
+    Against, ArtifactCeiling, Block, Ceiling, Excess, Outside, Part, PathCeiling, PeerSeen, Place, StepSeen,
+    endpoint::{EndpointCeiling, tcp_place, tls_place},
+    rules::SecretUse,
 };
 use crate::{
     artifact::ArtifactRule,
@@ -150,22 +151,21 @@ impl Judge<'_> {
     }
 
     fn tcp(&self, at: usize, rule: &TcpRule) -> Option<Excess> {
-        let place = Place::of_endpoint(Word::Tcp.as_str(), rule.endpoint(), &rule.addresses);
-        self.endpoint(Word::Tcp, at, &place, String::new(), |block| &block.tcp)
+        self.endpoint(Word::Tcp, at, &tcp_place(rule), String::new(), |block| &block.tcp)
     }
 
     fn tls(&self, at: usize, rule: &TlsRule) -> Option<Excess> {
-        let (place, means) = match rule.target() {
-            TlsTarget::Peer(name) => {
-                let part = Part::Rule(Word::Tls, at);
-                let Some(peer) = self.outside.peer(name) else { return Some(self.unknown(part, name)) };
-                (peer.place.handshake(), format!("`{name}` is {}", peer.place))
-            }
-            TlsTarget::Host(endpoint) => {
-                (Place::of_endpoint(Word::Tls.as_str(), endpoint, &rule.addresses), String::new())
-            }
+        let (peer, means) = match rule.target() {
+            TlsTarget::Peer(name) => match self.outside.peer(name) {
+                Some(peer) => (Some(&peer.place), format!("`{name}` is {}", peer.place)),
+                None => return Some(self.unknown(Part::Rule(Word::Tls, at), name)),
+            },
+            TlsTarget::Host(_) => (None, String::new()),
         };
-        self.endpoint(Word::Tls, at, &place, means, |block| &block.tls)
+        match tls_place(rule, peer) {
+            Some(place) => self.endpoint(Word::Tls, at, &place, means, |block| &block.tls),
+            None => Some(self.unknown(Part::Rule(Word::Tls, at), &rule.target().to_string())),
+        }
     }
 
     fn endpoint(
@@ -174,11 +174,11 @@ impl Judge<'_> {
         at: usize,
         place: &Place,
         means: String,
-        list: fn(&Block) -> &[PlacePattern],
+        list: fn(&Block) -> &[EndpointCeiling],
     ) -> Option<Excess> {
-        let allows = |block: &Block| list(block).iter().any(|allowed| allowed.includes(place));
+        let allows = |block: &Block| list(block).iter().any(|allowed| allowed.place.includes(place));
         let nearest = |block: &Block| {
-            let named = list(block).iter().position(|allowed| allowed.names(place))?;
+            let named = list(block).iter().position(|allowed| allowed.place.names(place))?;
             Some((named, "it does not allow these addresses".to_owned()))
         };
         self.unless(word, Part::Rule(word, at), means, allows, nearest)
@@ -277,6 +277,13 @@ impl Judge<'_> {
         for (part, peer) in self.reached() {
             for login in &peer.logins {
                 check(part, login, SecretUse::Peer(&peer.place), peer.place.to_string());
+            }
+        }
+        for (at, rule) in grant.tls.iter().enumerate() {
+            if let TlsTarget::Peer(name) = rule.target()
+                && let Some(PeerSeen { place, client_key: Some(key), .. }) = self.outside.peer(name)
+            {
+                check(Part::Rule(Word::Tls, at), key, SecretUse::Peer(place), place.to_string());
             }
         }
         for (at, rule) in grant.exec.iter().enumerate() {

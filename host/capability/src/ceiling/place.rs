@@ -6,12 +6,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::HostPattern;
-use crate::{
-    address,
-    endpoint::Endpoint,
-    path::PathRule,
-    rule::{RuleError, check_text},
-};
+use crate::{address, path::PathRule, rule::RuleError};
 
 /// Ports where none is written.
 const PORTS: [(&str, u16); 5] = [("https", 443), ("http", 80), ("postgres", 5432), ("smtp", 587), ("smtps", 465)];
@@ -39,33 +34,6 @@ pub enum Place {
 }
 
 impl Place {
-    /// Where a connection or a handshake goes. `scheme` is the word that grants it.
-    pub(super) fn of_endpoint(scheme: &str, endpoint: &Endpoint, addresses: &[IpNet]) -> Self {
-        Self::Net {
-            scheme: scheme.to_owned(),
-            user: None,
-            host: endpoint.host.to_string(),
-            port: Some(endpoint.port),
-            database: None,
-            addresses: addresses.to_vec(),
-        }
-    }
-
-    /// The same place, where nobody logs in and nothing is asked for: a handshake with it.
-    pub(super) fn handshake(&self) -> Self {
-        match self {
-            Self::Net { host, port, addresses, .. } => Self::Net {
-                scheme: "tls".to_owned(),
-                user: None,
-                host: host.clone(),
-                port: *port,
-                database: None,
-                addresses: addresses.clone(),
-            },
-            Self::File(path) => Self::File(path.clone()),
-        }
-    }
-
     /// The place of a peer's URL.
     #[must_use]
     pub fn of_url(url: &Url, addresses: &[IpNet]) -> Self {
@@ -182,26 +150,6 @@ impl PlacePattern {
         let limited = |text: &str| (!matches!(text, "" | "*")).then(|| text.to_owned());
         let (user, database) = (limited(user), limited(database));
         Ok(Self::Net { scheme: scheme.to_owned(), user, host, port, database, addresses: Vec::new() })
-    }
-
-    /// Reads `host:port` of connections or handshakes, where the host may be `*` or `*.domain`, and the port `*`. `scheme` is
-    /// the word that it stands under.
-    ///
-    /// # Errors
-    ///
-    /// What is not of this shape, with the place in `text`.
-    pub fn endpoint(scheme: &str, text: &str) -> Result<Self, RuleError> {
-        check_text(text)?;
-        if let Some(at) = text.find('/') {
-            return Err(RuleError::new(format!("`{text}` is not `host:port`")).at(at..text.len()));
-        }
-        let (host, port) = host_and_port(scheme, text)?;
-        if port.is_none() && !text.ends_with(":*") {
-            return Err(RuleError::new("the rule names no port")
-                .at(0..text.len())
-                .with_hint(format!("as in `{text}:443`, or `{text}:*` for any")));
-        }
-        Ok(Self::Net { scheme: scheme.to_owned(), user: None, host, port, database: None, addresses: Vec::new() })
     }
 
     /// The same, where private and special addresses of `networks` are allowed too. Without effect on files.

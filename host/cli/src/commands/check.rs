@@ -5,7 +5,7 @@ use pipe_core::{diagnostic::Diagnostic, id::RunId};
 use pipe_pipeline::{Document, Policy, RunFacts, Selection as Request};
 use pipe_sandbox::Sandbox;
 
-use super::loading;
+use super::{loading, lock, lock::Locking};
 use crate::{arguments::Selection, exit::Exit, failure::Failure, printer::Printer, standard};
 
 /// Check a pipeline file: everything that can be known without touching anything
@@ -15,6 +15,9 @@ use crate::{arguments::Selection, exit::Exit, failure::Failure, printer::Printer
 pub(crate) struct CheckArguments {
     #[command(flatten)]
     selection: Selection,
+
+    #[command(flatten)]
+    locking: Locking,
 }
 
 /// Checks the file.
@@ -29,12 +32,13 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
     let mut told: Vec<Diagnostic> = Vec::new();
     let mut steps = 0;
     for environment in &environments {
-        let found = match one(&document, environment, &arguments.selection, &policies, &sandbox).await {
+        let found = match one(&document, environment, arguments, &policies, &sandbox).await {
             Ok((count, warnings)) => {
                 steps = count;
                 warnings
             }
-            Err(problems) => problems,
+            Err(Failure::Diagnostics(problems)) => problems,
+            Err(failure) => return Err(failure),
         };
         // What is wrong in every environment is said once.
         for diagnostic in found {
@@ -67,10 +71,11 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
 async fn one(
     document: &Document,
     environment: &str,
-    selection: &Selection,
+    arguments: &CheckArguments,
     policies: &[Policy],
     sandbox: &Sandbox,
-) -> Result<(usize, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> Result<(usize, Vec<Diagnostic>), Failure> {
+    let selection = &arguments.selection;
     let started = jiff::Timestamp::now();
     let request = Request {
         environment: Some(environment.to_owned()),
@@ -78,7 +83,8 @@ async fn one(
         previous: selection.previous.iter().cloned().collect(),
         run: RunFacts { id: RunId::new(started), started },
     };
-    let checked = pipe_pipeline::check(document, &request)?;
+    let mut checked = pipe_pipeline::check(document, &request)?;
+    lock::hold(arguments.locking, document, &mut checked.pipeline)?;
     let (plugins, _, mut warnings) =
         pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
     warnings.extend(pipe_runner::check_policies(policies, &checked.pipeline, &plugins));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pipe_core::stage::Stage;
-use pipe_sandbox::{CONTRACT_VERSION, Plugin};
+use pipe_sandbox::{CONTRACT_VERSION, Plugin, Sandbox};
 use serde_json::{Value, json};
 
 use super::loading;
@@ -33,16 +33,7 @@ pub(crate) struct InspectArguments {
 /// Inspects the plugin.
 pub(crate) async fn inspect(arguments: &InspectArguments, printer: Printer) -> Result<Exit, Failure> {
     let sandbox = loading::sandbox(printer)?;
-    let plugin = match arguments.plugin.strip_prefix("std:") {
-        Some(word) => {
-            let stage: Stage = word.parse().map_err(|error: pipe_core::stage::UnknownStage| {
-                Failure::new(Exit::Usage, error.to_string())
-                    .hint(format!("standard plugins are {}", Stage::ALL.map(|stage| format!("std:{stage}")).join(", ")))
-            })?;
-            sandbox.load(&arguments.plugin, standard::component(stage)).await?
-        }
-        None => sandbox.load_file(&arguments.plugin, &PathBuf::from(&arguments.plugin), None).await?,
-    };
+    let plugin = load(&arguments.plugin, &sandbox).await?;
     let schema: Value = pipe_pipeline::compile_schema(&plugin.description.settings_schema)
         .map_err(|error| Failure::new(Exit::Invalid, format!("its settings schema is refused: {error}")))?;
     if arguments.schema {
@@ -53,6 +44,21 @@ pub(crate) async fn inspect(arguments: &InspectArguments, printer: Printer) -> R
         print(&plugin, &schema, printer);
     }
     Ok(Exit::Succeeded)
+}
+
+/// A plugin named on the command line: a file, or a standard one.
+pub(crate) async fn load(name: &str, sandbox: &Sandbox) -> Result<Plugin, Failure> {
+    let loaded = match name.strip_prefix("std:") {
+        Some(word) => {
+            let stage: Stage = word.parse().map_err(|error: pipe_core::stage::UnknownStage| {
+                Failure::new(Exit::Usage, error.to_string())
+                    .hint(format!("standard plugins are {}", Stage::ALL.map(|stage| format!("std:{stage}")).join(", ")))
+            })?;
+            sandbox.load(name, standard::component(stage)).await?
+        }
+        None => sandbox.load_file(name, &PathBuf::from(name), None).await?,
+    };
+    Ok(loaded)
 }
 
 fn print(plugin: &Plugin, schema: &Value, printer: Printer) {

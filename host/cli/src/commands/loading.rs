@@ -14,6 +14,7 @@ use pipe_pipeline::{Checked, Document, Policy, RunFacts};
 use pipe_runner::{Prepared, Settings};
 use pipe_sandbox::Sandbox;
 
+use super::lock::{self, Locking};
 use crate::{arguments::Selection, exit::Exit, failure::Failure, places, printer::Printer, standard};
 
 /// A pipeline file that was read, and the run it is read for.
@@ -31,7 +32,12 @@ pub(crate) fn document(path: &Path) -> Result<Document, Failure> {
 }
 
 /// Reads a pipeline file and resolves it for one environment and one run.
-pub(crate) fn load(selection: &Selection, state: Option<&Path>, printer: Printer) -> Result<Loaded, Failure> {
+pub(crate) fn load(
+    selection: &Selection,
+    locking: Locking,
+    state: Option<&Path>,
+    printer: Printer,
+) -> Result<Loaded, Failure> {
     let document = document(&selection.file)?;
     let started = jiff::Timestamp::now();
     let run = RunId::new(started);
@@ -43,8 +49,9 @@ pub(crate) fn load(selection: &Selection, state: Option<&Path>, printer: Printer
         previous: previous(selection, &document, &state),
         run: RunFacts { id: run.clone(), started },
     };
-    let checked = pipe_pipeline::check(&document, &request)?;
+    let mut checked = pipe_pipeline::check(&document, &request)?;
     printer.diagnostics(&checked.warnings);
+    lock::hold(locking, &document, &mut checked.pipeline)?;
     Ok(Loaded { checked, run, started, state })
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use pipe_runner::{Plan, PlanEntry, Role};
 
-use super::{loading, output_file};
+use super::{loading, lock::Locking, output_file};
 use crate::{
     arguments::Selection,
     exit::Exit,
@@ -22,6 +22,9 @@ pub(crate) struct PlanArguments {
     #[command(flatten)]
     selection: Selection,
 
+    #[command(flatten)]
+    locking: Locking,
+
     /// Write the plan as JSON to a file
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -29,7 +32,7 @@ pub(crate) struct PlanArguments {
 
 /// Plans the run.
 pub(crate) async fn plan(arguments: &PlanArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
-    let loaded = loading::load(&arguments.selection, state, printer)?;
+    let loaded = loading::load(&arguments.selection, arguments.locking, state, printer)?;
     let state = loaded.state.clone();
     let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;

@@ -14,7 +14,7 @@ use pipe_core::{
 use pipe_runner::Observer;
 use tokio_util::sync::CancellationToken;
 
-use super::{loading, ownership};
+use super::{loading, lock::Locking, ownership};
 use crate::{
     arguments::Selection,
     exit::Exit,
@@ -34,6 +34,9 @@ use crate::{
 pub(crate) struct RunArguments {
     #[command(flatten)]
     selection: Selection,
+
+    #[command(flatten)]
+    locking: Locking,
 }
 
 /// Runs the deployment.
@@ -46,7 +49,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let began = Instant::now();
     let policies = loading::policies(&arguments.selection)?;
-    let loaded = loading::load(&arguments.selection, state, printer)?;
+    let loaded = loading::load(&arguments.selection, arguments.locking, state, printer)?;
     let state = loaded.state.clone();
     loading::make_state(&state)?;
     let _lock = ownership::take(&state, &loaded.checked.pipeline)?;

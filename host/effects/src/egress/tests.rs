@@ -174,6 +174,14 @@ impl crate::ledger::Ledger for Blank {
         Ok(())
     }
 
+    async fn used_together(&self, _: Vec<pipe_core::event::Use>) -> Result<(), crate::ledger::LedgerError> {
+        Ok(())
+    }
+
+    fn used_at_once(&self, _: pipe_core::event::Use) -> Result<(), crate::ledger::LedgerError> {
+        Ok(())
+    }
+
     async fn denied(&self, _: pipe_core::event::Refusal) {}
 
     fn logged(&self, _: pipe_core::event::LogLevel, _: String, _: std::collections::BTreeMap<String, String>) {}

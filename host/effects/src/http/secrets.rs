@@ -104,6 +104,10 @@ impl Session {
         for (name, kind) in login {
             filled.own.extend(name.as_deref().map(|name| (name, format!("to {to} ({kind})"))));
         }
+        // Not in the request, but in the handshake before it.
+        if let Some(client) = peer.client.as_ref().filter(|_| destination.secure) {
+            filled.own.push((client.key.as_str(), format!("to {to} (client_key)")));
+        }
         if let Some(name) = &peer.password {
             let login = format!("{}:{}", peer.user()?.unwrap_or_default(), self.secret_value(name)?);
             let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));

@@ -232,9 +232,10 @@ mod tests {
             ca: None,
             client: Some(ClientIdentity { certificate, key: "key".to_owned() }),
             addresses: Vec::new(),
+            pinned: None,
         };
         world.peers.insert("main".to_owned(), peer);
-        let variables = of_peer("main", &world, "backup", &scratch).unwrap();
+        let variables = of_peer("main", &world, "backup", &scratch, &[]).unwrap();
         let file = |name: &str| PathBuf::from(&variables.iter().find(|(known, _)| known == name).unwrap().1);
         assert_eq!(fs::read_to_string(file("PGSSLCERT")).unwrap(), "certificate");
         assert_eq!(fs::read_to_string(file("PGSSLKEY")).unwrap(), "the key itself\n");

@@ -54,6 +54,8 @@ pub(super) fn environment(
     if let Some(peer) = &rule.peer {
         let password = world.peers.get(peer).and_then(|peer| peer.password.as_ref());
         secrets.extend(password.map(|secret| format!("{secret} as PGPASSFILE")));
+        let client = world.peers.get(peer).and_then(|peer| peer.client.as_ref());
+        secrets.extend(client.map(|client| format!("{} as PGSSLKEY", client.key)));
         variables.extend(credentials::of_peer(peer, world, step, scratch, addresses)?);
     }
     let value = |name: &str, secret: &str| {

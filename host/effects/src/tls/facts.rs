@@ -95,6 +95,9 @@ impl Session {
             }
         };
         self.used(Word::Tls.as_str(), rule.target().to_string(), rule.to_string(), false).await?;
+        if let (Some(client), Some(peer)) = (trust.client(), &endpoint.peer) {
+            self.secret_used(&client.key, &format!("to {peer} (client_key)"), &rule.to_string()).await?;
+        }
         let trusted = self.trusted(trust).await?;
         self.until_cancelled(async {
             let stream = egress::connect(endpoint, &addresses, LIMIT).await?;

@@ -25,6 +25,7 @@ pub(crate) fn started(pipeline: &str, environment: &str) -> EventKind {
     EventKind::RunStarted {
         pipeline: pipeline.into(),
         environment: environment.into(),
+        file: None,
         pipeline_digest: Digest::of(b"pipeline"),
         plan_digest: Digest::of(b"plan"),
         pipe_version: "0.1.0".into(),

@@ -33,6 +33,8 @@ pub(crate) struct AllowSpec {
 /// `"GET k8s:/version"` or `{ rule = "GET https://x/y", addresses = ["10.0.0.0/8"] }`; the same for `tcp` and `tls`.
 #[derive(Clone, Debug)]
 pub(crate) struct HostSpec {
+    /// The table in the file, where it is one.
+    pub(crate) table: Option<Range<usize>>,
     pub(crate) rule: Template,
     pub(crate) addresses: Vec<Template>,
 }
@@ -108,9 +110,9 @@ pub(super) fn read(report: &Report, node: &Node) -> Option<AllowSpec> {
         for rule in fields.array(word.as_str()) {
             match word {
                 Word::Http => allow.http.extend(http(report, rule)),
-                Word::Mail => allow.mail.extend(mail(report, rule)),
                 Word::Tcp => allow.tcp.extend(host(report, rule, "host:port")),
                 Word::Tls => allow.tls.extend(host(report, rule, "host:port")),
+                Word::Mail => allow.mail.extend(mail(report, rule)),
                 Word::Secrets => allow.secrets.extend(slot(report, rule)),
                 Word::Exec => allow.exec.extend(exec(report, rule)),
                 Word::Sql | Word::Read | Word::Write | Word::Disk | Word::Env | Word::Reveal | Word::Artifacts => {
@@ -137,11 +139,12 @@ fn host(report: &Report, node: &Node, example: &str) -> Option<HostSpec> {
             let fields = Fields::of(report, node, keys::HOST)?;
             let rule = fields.needs("rule", &format!("`rule = \"{example}\"`"))?;
             Some(HostSpec {
+                table: Some(node.span.clone()),
                 rule: template(report, &rule.node)?,
                 addresses: templates(report, fields.array("addresses")),
             })
         }
-        _ => Some(HostSpec { rule: template(report, node)?, addresses: Vec::new() }),
+        _ => Some(HostSpec { table: None, rule: template(report, node)?, addresses: Vec::new() }),
     }
 }
 

@@ -65,6 +65,21 @@ fn without_steps(overlay: &Table) -> Table {
 }
 
 fn read(report: &Report, base: Vec<(&str, Option<Node>)>, overlay: Option<&Table>) -> Sections {
+    sections::read(report, &merged(base, overlay))
+}
+
+/// What an environment may change, as nodes: the file's own with the environment's laid upon it.
+pub(crate) fn nodes(root: &Table, environment: Option<&str>) -> HashMap<&'static str, Node> {
+    let inner = |table: &'_ Table, key: &str| match table.get(key).map(|entry| entry.node.value.clone()) {
+        Some(Value::Table(table)) => Some(table),
+        _ => None,
+    };
+    let overlay = environment.and_then(|environment| inner(&inner(root, "env")?, environment));
+    let base = keys::ENVIRONMENT.iter().map(|key| (*key, root.get(key).map(|entry| entry.node.clone())));
+    merged(base.collect(), overlay.as_ref())
+}
+
+fn merged<'k>(base: Vec<(&'k str, Option<Node>)>, overlay: Option<&Table>) -> HashMap<&'k str, Node> {
     let merged = base.into_iter().filter_map(|(key, base)| {
         let over = overlay.and_then(|overlay| overlay.get(key)).map(|entry| &entry.node);
         // A secret has one source, so a new one replaces it. Everything else is merged key by key.
@@ -76,7 +91,7 @@ fn read(report: &Report, base: Vec<(&str, Option<Node>)>, overlay: Option<&Table
         };
         Some((key, node))
     });
-    sections::read(report, &merged.collect())
+    merged.collect()
 }
 
 /// `over` laid on `base`, entry by entry, `depth` tables deep.

@@ -2,8 +2,8 @@
 
 use pipe_capability::{
     ceiling::{
-        ArtifactCeiling, Block, ExecCeiling, HttpCeiling, HttpCeilingTarget, MailCeiling, NamePattern, PathCeiling,
-        PlacePattern, PluginPattern, SecretCeiling, SecretDestination, SourcePattern, SqlCeiling,
+        ArtifactCeiling, Block, EndpointCeiling, ExecCeiling, HttpCeiling, HttpCeilingTarget, MailCeiling, NamePattern,
+        PathCeiling, PlacePattern, PluginPattern, SecretCeiling, SecretDestination, SourcePattern, SqlCeiling,
     },
     exec::ArgumentPattern,
     mail::Recipient,
@@ -100,8 +100,10 @@ impl Reader<'_> {
     fn rule(&self, block: &mut Block, word: Word, node: &Node) -> Option<()> {
         match word {
             Word::Http => block.http.push(self.http(node)?),
-            Word::Tcp => block.tcp.push(self.endpoint(word, node)?),
-            Word::Tls => block.tls.push(self.endpoint(word, node)?),
+            Word::Tcp => block.tcp.push(self.endpoint(node, EndpointCeiling::tcp)?),
+            Word::Tls => block.tls.push(
+                self.endpoint(node, |text| EndpointCeiling::tls(text, |name| self.named.peer(name, Kind::Http)))?,
+            ),
             Word::Sql => block.sql.push(self.text(node, |text| self.sql(text))?),
             Word::Mail => block.mail.push(self.mail(node)?),
             Word::Reveal => {
@@ -146,16 +148,24 @@ impl Reader<'_> {
         Some(allowed)
     }
 
-    /// `host:port`, or a table about private addresses.
-    fn endpoint(&self, word: Word, node: &Node) -> Option<PlacePattern> {
-        let parse = |text: &str| PlacePattern::endpoint(word.as_str(), text);
+    fn endpoint(
+        &self,
+        node: &Node,
+        parse: impl Fn(&str) -> Result<EndpointCeiling, RuleError>,
+    ) -> Option<EndpointCeiling> {
         if !matches!(node.value, Value::Table(_)) {
             return self.text(node, parse);
         }
         let fields = Fields::of(self.report, node, keys::HOST)?;
         let text = fields.required("rule", "`rule = \"host:port\"`")?;
         let networks = networks(self.report, fields.array("addresses"))?;
-        Some(rule(self.report, &text, parse)?.with_addresses(networks))
+        let allowed = rule(self.report, &text, parse)?;
+        if !text.value.contains(':') {
+            let error = RuleError::new("a peer has addresses of its own").with_hint("write them in `[peers]`");
+            refused(self.report, error, &text.span);
+            return None;
+        }
+        Some(EndpointCeiling { place: allowed.place.with_addresses(networks) })
     }
 
     fn sql(&self, text: &str) -> Result<SqlCeiling, RuleError> {

@@ -36,6 +36,16 @@ pub fn policy_schema() -> Value {
 }
 
 fn allow() -> Value {
+    let endpoints = |description: &str| {
+        let private = table(
+            "A rule about private addresses.",
+            &["rule"],
+            json!({
+                "rule": text("host:port."), "addresses": networks(),
+            }),
+        );
+        json!({ "type": "array", "items": { "anyOf": [text(description), private] } })
+    };
     let any = Word::ALL.map(Word::as_str).into_iter().chain(["*"]);
     table(
         "What is allowed at most to the steps that this applies to. Several add up. A word that is left out is not allowed.",
@@ -56,8 +66,8 @@ fn allow() -> Value {
                     "rule": text("METHODS https://host/path."), "addresses": networks(),
                 })),
             ] } },
-            "tcp": endpoints("Connections"),
-            "tls": endpoints("Handshakes, with hosts and peers"),
+            "tcp": endpoints("host:port; the host may be * or *.domain, the port *."),
+            "tls": endpoints("A peer, or host:port; the host may be * or *.domain, the port *."),
             "sql": texts("read PEER or write PEER; * for any."),
             "mail": { "type": "array", "items": table("Messages.", &["peer"], json!({
                 "peer": text("A peer, or *."),
@@ -94,13 +104,6 @@ fn allow() -> Value {
     )
 }
 
-fn endpoints(what: &str) -> Value {
-    json!({ "type": "array", "items": { "anyOf": [
-        text(&format!("{what}: host:port; the host may be * or *.domain, the port *.")),
-        table("A rule about private addresses.", &["rule"], json!({ "rule": text("host:port."), "addresses": networks() })),
-    ] } })
-}
-
 fn require() -> Value {
     let flag = |description: &str| json!({ "type": "boolean", "description": description });
     table(
@@ -108,7 +111,7 @@ fn require() -> Value {
         &[],
         json!({
             "reveal": flag("false: no plugin is told a secret, whatever is allowed."),
-            "https_only": flag("Nothing goes over HTTP without TLS."),
+            "https_only": flag("Nothing goes over HTTP without TLS. What goes through tcp is not looked into."),
             "programs": texts("Only these programs may be run."),
             "pinned_plugins": flag("Every plugin that is not part of pipe is pinned by sha256."),
             "unconfined_programs": {

@@ -20,8 +20,9 @@ pub(super) struct CountedOutput {
     pub(super) inner: DynOutputStream,
 }
 
-fn told(counted: Result<(), EffectError>) -> StreamResult<()> {
-    counted.map_err(|error| StreamError::LastOperationFailed(wasmtime::Error::new(error)))
+/// The error of what was too much. The call is being ended.
+fn too_much(error: EffectError) -> StreamError {
+    StreamError::LastOperationFailed(wasmtime::Error::new(error))
 }
 
 #[async_trait::async_trait]
@@ -35,7 +36,7 @@ impl Pollable for CountedInput {
 impl InputStream for CountedInput {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         let bytes = self.inner.read(size)?;
-        told(self.session.received(bytes.len() as u64))?;
+        self.session.received(bytes.len() as u64).map_err(too_much)?;
         Ok(bytes)
     }
 
@@ -54,7 +55,7 @@ impl Pollable for CountedOutput {
 #[async_trait::async_trait]
 impl OutputStream for CountedOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        told(self.session.sent(bytes.len() as u64))?;
+        self.session.sent(bytes.len() as u64).map_err(too_much)?;
         self.inner.write(bytes)
     }
 

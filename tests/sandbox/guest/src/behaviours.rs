@@ -59,10 +59,6 @@ behaviours! {
     Request = "request",
     /// Opens a TCP connection and says hello.
     Connect = "connect",
-    /// Reads a database.
-    ReadDatabase = "read-database",
-    /// Sends a message by mail.
-    SendMail = "send-mail",
     /// The same through the standard library.
     ConnectThroughStd = "connect-through-std",
     /// Looks a name up.
@@ -77,6 +73,10 @@ behaviours! {
     SendDatagram = "send-datagram",
     /// Makes a TLS handshake.
     ShakeHands = "shake-hands",
+    /// Reads a database.
+    ReadDatabase = "read-database",
+    /// Sends a message by mail.
+    SendMail = "send-mail",
     /// Opens a database for writing, and writes.
     WriteDatabase = "write-database",
     /// Opens a database for reading, and writes.
