@@ -22,7 +22,9 @@ pub(super) fn narrower(reader: &Reader, document: &Document, runs: &[RunSummary]
         // A run whose inputs the file no longer takes says nothing about it.
         let Ok(suggestion) = suggest(document, &selection(document, run), &activity) else { continue };
         for entry in suggestion.entries.iter().filter(|entry| entry.unknown.is_none()) {
-            for (step, (key, rule)) in entry.steps.iter().flat_map(|step| keyed(&entry.rules).map(move |one| (step, one))) {
+            for (step, (key, rule)) in
+                entry.steps.iter().flat_map(|step| keyed(&entry.rules).map(move |one| (step, one)))
+            {
                 match &rule.advice {
                     Advice::Keep => drop(kept.insert((step.clone(), key))),
                     // Another run may have used it.

@@ -54,11 +54,7 @@ struct CallSeen {
 /// # Errors
 ///
 /// The journal cannot be read.
-pub fn look_back(
-    reader: &Reader,
-    document: &Document,
-    environment: &str,
-) -> Result<Option<RunsSeen>, JournalError> {
+pub fn look_back(reader: &Reader, document: &Document, environment: &str) -> Result<Option<RunsSeen>, JournalError> {
     let filter = RunFilter {
         pipeline: Some(document.name().to_owned()),
         environment: Some(environment.to_owned()),
