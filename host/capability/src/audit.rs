@@ -5,7 +5,6 @@
 
 mod check;
 mod imports;
-mod narrower;
 mod record;
 mod rules;
 mod words;
@@ -13,13 +12,9 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use pipe_core::{event::Refusal, stage::Stage};
+use pipe_core::{digest::Digest, event::Refusal, stage::Stage};
 
-pub use self::{
-    check::Check,
-    imports::word_of_import,
-    narrower::{Narrower, narrower},
-};
+pub use self::{check::Check, imports::word_of_import};
 use crate::{address, ceiling::Part, grant::Grant, line, word::Word};
 
 /// How much a verdict matters.
@@ -151,6 +146,8 @@ pub struct CallFacts<'a> {
     pub grant: &'a Grant,
     /// The plugin as the pipeline file names it.
     pub plugin: &'a str,
+    /// Its content.
+    pub sha256: Digest,
     /// Whether the plugin is inside `pipe`.
     pub standard: bool,
     /// Whether the pipeline file says what the plugin's content must be.
@@ -171,8 +168,8 @@ pub struct CallFacts<'a> {
     pub after_backup: bool,
     /// What of it the policies do not allow; nothing where there is no policy.
     pub above: Option<&'a [Above]>,
-    /// Rules that would have been enough, for rules that are wider than all that was recorded.
-    pub narrower: &'a BTreeMap<RuleKey, Narrower>,
+    /// Lines that would have been enough, for rules that are wider than all that was recorded.
+    pub narrower: &'a BTreeMap<RuleKey, Vec<String>>,
     /// What finished runs say; nothing where there is none.
     pub record: Option<&'a CallRecord>,
 }

@@ -104,11 +104,6 @@ impl HttpRule {
         self.target == *request.target() && self.path.matches(request.path())
     }
 
-    /// The rule without its addresses, as it is written.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
     /// Whether it covers every path from some place on: it ends in `**`.
     #[must_use]
     pub const fn covers_every_path(&self) -> bool {

@@ -50,6 +50,8 @@ pub struct Suggestion {
 pub struct EntryAdvice {
     /// Name of the step, check or notification.
     pub name: String,
+    /// Names of the steps that it is for: of a check those that run it, else its own.
+    pub steps: Vec<String>,
     /// Why nothing can be said, where that is so. Lower-case fragment.
     pub unknown: Option<String>,
     /// Whether something of it was undone: only then it is known what undoing needs.
@@ -198,6 +200,7 @@ fn advise(
         why: rule.why.clone(),
     });
     let entry = EntryAdvice {
+        steps: owner.steps.iter().map(|step| (*step).to_owned()).collect(),
         name: owner.name.to_owned(),
         undone: known.iter().any(|known| known.undone),
         rules: rules.collect(),

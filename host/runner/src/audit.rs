@@ -2,6 +2,7 @@
 //! file is read, and the record of earlier runs is looked through.
 
 mod call;
+mod narrower;
 mod reach;
 mod record;
 mod report;

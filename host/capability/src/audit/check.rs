@@ -192,8 +192,8 @@ impl Check {
             Self::BroaderThanNeeded => (
                 "broader-than-needed",
                 "broader than needed",
-                "A narrower rule would have been enough for all that the runs did: fewer methods, or reading instead of \
-                 writing.",
+                "Narrower rules would have been enough for all that the newest runs did. `pipe suggest` says why, and prints \
+                 a patch.",
             ),
             Self::CannotBeUsed => (
                 "cannot-be-used",

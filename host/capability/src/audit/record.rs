@@ -1,6 +1,7 @@
 //! What earlier runs tell of a grant.
 
-use super::{About, CallFacts, Check, Verdict, rules};
+use super::{About, CallFacts, Check, Severity, Verdict, rules};
+use crate::word::Word;
 
 /// Refusals that are named one by one.
 const MOST_REFUSALS: usize = 5;
@@ -20,10 +21,14 @@ pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
             });
         }
     }
-    for (rule, (word, narrower)) in facts.narrower.iter().filter(|_| record.succeeded > 0) {
-        let message = "the rule is wider than all that was recorded of it";
+    for (rule, lines) in facts.narrower.iter().filter(|_| record.succeeded > 0) {
+        let message = "the rule is wider than all that the runs used of it";
         let verdict = Verdict::new(Check::BroaderThanNeeded, About::Rule(*rule), message);
-        verdicts.push(verdict.hint(format!("this would have been enough: allow.{word} = [{narrower}]")));
+        let verdict = verdict.hint(format!("this would have been enough: {}", lines.join(" and ")));
+        // One file instead of its directory is worth a thought; another method or reading for writing is worth an answer.
+        let same_word = lines.iter().all(|line| line.starts_with(&format!("allow.{} = ", rule.word)));
+        let less = !same_word || matches!(rule.word, Word::Http | Word::Sql);
+        verdicts.push(if less { verdict } else { verdict.at(Severity::Note) });
     }
     for (refusal, count) in record.refused.iter().take(MOST_REFUSALS) {
         let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };

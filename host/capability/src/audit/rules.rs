@@ -69,7 +69,11 @@ fn about_call(facts: &CallFacts<'_>) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     if !facts.standard && !facts.pinned {
         let message = format!("the pipeline file does not say what the content of `{}` is", facts.plugin);
-        verdicts.push(Verdict::new(Check::UnpinnedPlugin, About::Plugin, message));
+        let hint = format!(
+            "beside its `path` in `[plugins]`: `sha256 = \"{}\"`; or `pipe lock`, and `--locked` from then on",
+            facts.sha256
+        );
+        verdicts.push(Verdict::new(Check::UnpinnedPlugin, About::Plugin, message).hint(hint));
     }
     if facts.irreversible || (changes_by_stage(facts.stage) && !facts.undo) {
         let why = if facts.undo { "the pipeline file says so" } else { "its plugin cannot undo" };

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use pipe_core::text::is_unprintable;
 use pipe_journal::{JournalError, Reader};
+use pipe_pipeline::Document;
 use pipe_runner::{Audit, AuditSources, AuditedPlugin, CheckText, Reach, Reached, RunsSeen, Severity};
 
 use super::{loading, lock::Locking, output_file};
@@ -31,6 +32,9 @@ use crate::{
 pub(crate) struct AuditArguments {
     #[command(flatten)]
     selection: Selection,
+
+    #[command(flatten)]
+    locking: Locking,
 
     /// Format of the report [default: text, or json with `--output json`]
     #[arg(long = "format", value_enum, value_name = "FORMAT")]
@@ -76,9 +80,10 @@ pub(crate) enum FailOn {
 /// Audits the pipeline.
 pub(crate) async fn audit(arguments: &AuditArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
     let policies = loading::policies(&arguments.selection)?;
-    let loaded = loading::load(&arguments.selection, Locking::default(), state, printer)?;
+    let loaded = loading::load(&arguments.selection, arguments.locking, state, printer)?;
+    let document = loading::document(&arguments.selection.file)?;
     let (pipeline, state) = (&loaded.checked.pipeline, &loaded.state);
-    let seen = look_back(state, &pipeline.name, &pipeline.environment, printer);
+    let seen = look_back(state, &document, &pipeline.environment, printer);
     let sandbox = loading::sandbox(printer)?;
     let sources = AuditSources {
         policies: &policies,
@@ -113,8 +118,8 @@ impl FailOn {
 }
 
 /// What earlier runs say. An audit goes on without a record, but never in silence where there is one that cannot be read.
-fn look_back(state: &Path, pipeline: &str, environment: &str, printer: Printer) -> Option<RunsSeen> {
-    let seen = Reader::open(state).and_then(|reader| pipe_runner::look_back(&reader, pipeline, environment));
+fn look_back(state: &Path, document: &Document, environment: &str, printer: Printer) -> Option<RunsSeen> {
+    let seen = Reader::open(state).and_then(|reader| pipe_runner::look_back(&reader, document, environment));
     match seen {
         Ok(seen) => seen,
         Err(JournalError::Missing { .. }) => None,

@@ -41,7 +41,7 @@ pub(crate) struct LockArguments {
 }
 
 /// Whether a file must be as it was locked.
-#[derive(Clone, Copy, Debug, Default, Args)]
+#[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Locking {
     /// Refuse whatever has changed since `pipe lock`
     #[arg(long)]

@@ -40,13 +40,13 @@ impl Auditor<'_> {
         };
         let record = seen.map(|seen| seen.call(&step.id, &step.grant, &plugin.digest));
         let plain_backups = self.plain_backups(step, standard);
-        let narrower = seen.map(|seen| audit::narrower(&step.grant, &seen.ways(&step.id, &step.grant)));
-        let narrower = narrower.unwrap_or_default();
+        let narrower = seen.map(|seen| seen.narrower(&step.id)).unwrap_or_default();
         let above = (!self.sources.policies.is_empty()).then(|| self.above(place, step));
         let facts = CallFacts {
             stage: step.stage,
             grant: &step.grant,
             plugin: &step.plugin,
+            sha256: plugin.digest,
             standard,
             pinned,
             imports: &plugin.contract.imports,

@@ -1,6 +1,6 @@
 //! What the journal says of the last runs of a pipeline in an environment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use pipe_capability::{
@@ -13,8 +13,12 @@ use pipe_core::{
     id::{RunId, StepId},
 };
 use pipe_journal::{JournalError, Reader, RunFilter, StoredEvent};
+use pipe_pipeline::Document;
 
-use super::report::{CallUse, LastUse, RunsLookedAt};
+use super::{
+    narrower::{self, Narrower},
+    report::{CallUse, LastUse, RunsLookedAt},
+};
 
 /// The most runs that are looked at, the newest.
 pub const RUNS_LOOKED_AT: usize = 20;
@@ -22,13 +26,11 @@ pub const RUNS_LOOKED_AT: usize = 20;
 /// Different refusals of one call that are kept.
 const MOST_REFUSALS: usize = 200;
 
-/// Ways of using one rule that are kept. There are not so many methods; programs and names have no ways that tell anything.
-const MOST_WAYS: usize = 16;
-
 /// What the last finished runs of a pipeline in an environment used, and what they were refused.
 #[derive(Clone, Debug)]
 pub struct RunsSeen {
     looked_at: RunsLookedAt,
+    narrower: Narrower,
     calls: BTreeMap<StepId, CallSeen>,
 }
 
@@ -37,8 +39,6 @@ pub struct RunsSeen {
 struct CallSeen {
     /// By word and recorded rule.
     uses: BTreeMap<(String, String), LastUse>,
-    /// By the same, the words in front of what was recorded.
-    ways: BTreeMap<(String, String), BTreeSet<String>>,
     succeeded: Vec<RunId>,
     undone: bool,
     refused: Vec<(Refusal, usize)>,
@@ -49,14 +49,14 @@ struct CallSeen {
     plugin: Option<Digest>,
 }
 
-/// Looks back. Nothing where no run has finished.
+/// Looks back at the runs of a pipeline file in an environment. Nothing where none has finished.
 ///
 /// # Errors
 ///
 /// The journal cannot be read.
-pub fn look_back(reader: &Reader, pipeline: &str, environment: &str) -> Result<Option<RunsSeen>, JournalError> {
+pub fn look_back(reader: &Reader, document: &Document, environment: &str) -> Result<Option<RunsSeen>, JournalError> {
     let filter = RunFilter {
-        pipeline: Some(pipeline.to_owned()),
+        pipeline: Some(document.name().to_owned()),
         environment: Some(environment.to_owned()),
         limit: Some(RUNS_LOOKED_AT),
     };
@@ -74,7 +74,8 @@ pub fn look_back(reader: &Reader, pipeline: &str, environment: &str) -> Result<O
     for run in runs.iter().rev() {
         reader.each_event(&run.run, |event| take(&mut calls, &event))?;
     }
-    Ok(Some(RunsSeen { looked_at, calls }))
+    let narrower = narrower::narrower(reader, document, &runs)?;
+    Ok(Some(RunsSeen { looked_at, narrower, calls }))
 }
 
 fn take(calls: &mut BTreeMap<StepId, CallSeen>, event: &StoredEvent) {
@@ -114,14 +115,7 @@ impl CallSeen {
             None => 1,
             Some(last) => last.runs + usize::from(last.run != *run),
         };
-        self.uses.insert(key.clone(), LastUse { run: run.clone(), at, runs });
-        // Of files, the word itself is the way.
-        let of_files = matches!(used.word.as_str(), "read" | "write");
-        let way = if of_files { &used.word } else { used.subject.split(' ').next().unwrap_or_default() };
-        let ways = self.ways.entry(key).or_default();
-        if ways.len() < MOST_WAYS && !ways.contains(way) {
-            ways.insert(way.to_owned());
-        }
+        self.uses.insert(key, LastUse { run: run.clone(), at, runs });
     }
 
     fn refused(&mut self, refusal: &Refusal) {
@@ -165,15 +159,9 @@ impl RunsSeen {
         uses
     }
 
-    /// The ways in which each rule was used.
-    pub(crate) fn ways(&self, step: &StepId, grant: &Grant) -> BTreeMap<RuleKey, BTreeSet<String>> {
-        let mut ways: BTreeMap<RuleKey, BTreeSet<String>> = BTreeMap::new();
-        for ((word, rule), used) in self.calls.get(step).into_iter().flat_map(|seen| &seen.ways) {
-            if let Some(key) = audit::rule_of_use(grant, word, rule) {
-                ways.entry(key).or_default().extend(used.iter().cloned());
-            }
-        }
-        ways
+    /// For rules of a call that are wider than needed, the lines that would have been enough.
+    pub(crate) fn narrower(&self, step: &StepId) -> BTreeMap<RuleKey, Vec<String>> {
+        self.narrower.get(&step.name).cloned().unwrap_or_default()
     }
 
     pub(crate) fn summary_of(&self, step: &StepId) -> CallUse {
