@@ -55,8 +55,8 @@ fn less_is_no_gain() {
 fn what_only_looks_different_is_no_difference() {
     for edits in [
         &[(
-            r#"allow.read = ["example/app", "example/migrations"]"#,
-            r#"allow.read = ["example/migrations", "./example/app"]"#,
+            r#"allow.read = ["example/app/index.html", "example/migrations/001_appointments.up.sql"]"#,
+            r#"allow.read = ["example/migrations/001_appointments.up.sql", "./example/app/index.html"]"#,
         )][..],
         &[("min = 2", "min = 3")],
         // What may be written may be read.

@@ -11,7 +11,11 @@ use pipe_tests::{Deployment, Ended};
 /// The example with more granted than it needs, run once.
 fn generous() -> Deployment {
     let deployment = Deployment::example()
-        .edit("example.toml", r#"allow.read = ["example/app", "example/migrations"]"#, r#"allow.read = ["example"]"#)
+        .edit(
+            "example.toml",
+            r#"allow.read = ["example/app/index.html", "example/migrations/001_appointments.up.sql"]"#,
+            r#"allow.read = ["example"]"#,
+        )
         .edit(
             "example.toml",
             r#"allow.disk = ["example/live"]"#,
