@@ -38,8 +38,8 @@ fn deployed(times: usize) -> Deployment {
 
 /// A pipeline with one step of a vendor's plugin, which says of itself what `mode` tells it to.
 pub(crate) fn vendor(mode: char, plugin: &str, step: &str) -> Deployment {
-    let mut bytes = std::fs::read(guest::component("bad-schema")).unwrap();
-    let at = bytes.windows(16).position(|window| window == b"describe-mode: 0").unwrap();
+    let mut bytes = std::fs::read(guest::component("bad-schema")).expect("the guest");
+    let at = bytes.windows(16).position(|window| window == b"describe-mode: 0").expect("its mode");
     bytes[at + 15] = mode as u8;
     let file = format!(
         "name = \"clinic\"\nenvironments = [\"test\"]\n\n[plugins]\nvendor = {{ path = \"plugin.wasm\"{plugin} }}\n\n\

@@ -50,8 +50,8 @@ fn audited(deployment: &Deployment) -> (String, Value) {
     let ended = deployment.run(&[&ARGUMENTS[..], &["--format", "html", "--out", "audit.html"]].concat());
     assert_eq!(ended.code, 0, "{ended}");
     let data = deployment.run(&[&ARGUMENTS[..], &["--format", "json"]].concat());
-    let page = fs::read_to_string(deployment.at("audit.html")).unwrap();
-    (page, serde_json::from_str(&data.stdout).unwrap())
+    let page = fs::read_to_string(deployment.at("audit.html")).expect("the page");
+    (page, serde_json::from_str(&data.stdout).expect("JSON"))
 }
 
 #[test]

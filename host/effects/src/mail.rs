@@ -3,7 +3,7 @@
 //! The guest names a peer and says what to write to whom. Where the server lies, how TLS is checked and who logs in is the
 //! host's business: **nothing is said to a server that has not shown its certificate, but to one on this machine.**
 //!
-//! `lettre` writes the message. The dialogue with the server is our own, on a connection of [`crate::egress`]: it is short,
+//! `lettre` writes the message. The dialogue with the server is our own, on a connection of `crate::egress`: it is short,
 //! every answer in it is bounded, and what was said before TLS counts for nothing behind it.
 
 mod dialogue;

@@ -313,9 +313,7 @@ async fn no_function_outlasts_the_end_of_the_session() {
         format!("SELECT length(unhex({many}, {many} || 'x'))"),
         format!("SELECT {many} LIKE '{}b'", "%0%_".repeat(45)),
         format!("SELECT {many} GLOB '{}b'", "*0*?".repeat(45)),
-        format!(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(length(hex(zeroblob(4000000 + i % 2)))) FROM n"
-        ),
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(length(hex(zeroblob(4000000 + i % 2)))) FROM n".to_owned(),
         format!(
             "SELECT max(a.i + b.i) FROM ({0}) a, ({0}) b",
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i FROM n"

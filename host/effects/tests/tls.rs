@@ -125,7 +125,7 @@ async fn the_highest_version_can_be_asked_for() {
         let server = place.good(versions).await;
         match (look(place.peer(&server), most).await, agreed) {
             (Ok(facts), Some(agreed)) => {
-                assert_eq!((facts.protocol_version.as_str(), facts.verified), (agreed, Ok(())))
+                assert_eq!((facts.protocol_version.as_str(), facts.verified), (agreed, Ok(())));
             }
             (Err(error), None) => {
                 assert_eq!((error.kind, error.code.as_deref()), (ErrorKind::Unavailable, Some("protocol_version")));

@@ -1,7 +1,5 @@
 //! Limits: of a step before those of its check, of the file, and of pipe itself.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_core::{

@@ -102,7 +102,7 @@ fn steps(old: Option<Version<'_>>, new: Option<Version<'_>>) -> Vec<Difference> 
         let (other, grant) = match known.get(&step.id) {
             Some((other, grant)) => (other, grant),
             // Renamed, where one that is gone was the same but for its name.
-            None => match gone.iter().position(|entry| same(&entry)) {
+            None => match gone.iter().position(same) {
                 Some(at) => {
                     let (other, grant) = gone.remove(at);
                     found.push(Difference::new(&about, Side::Changed, format!("was called \"{}\"", other.id)));

@@ -61,7 +61,7 @@ impl Requirements {
                 match rule.target() {
                     HttpTarget::Peer(name) if plain(name) => breach(part, Self::HTTPS_ONLY, shown(name), why),
                     HttpTarget::Origin { scheme: Scheme::Http, .. } => {
-                        breach(part, Self::HTTPS_ONLY, String::new(), why)
+                        breach(part, Self::HTTPS_ONLY, String::new(), why);
                     }
                     _ => {}
                 }

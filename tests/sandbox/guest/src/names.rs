@@ -46,9 +46,9 @@ pub(crate) fn read_through_own_link(path: &str, to: &str) -> Attempt {
 
 pub(crate) fn replace_by_link(path: &str, to: &str) -> Attempt {
     if fs::metadata(path)?.is_dir() {
-        fs::remove_dir_all(path)?
+        fs::remove_dir_all(path)?;
     } else {
-        fs::remove_file(path)?
+        fs::remove_file(path)?;
     }
     make_link(path, to)
 }

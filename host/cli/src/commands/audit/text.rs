@@ -152,7 +152,7 @@ fn standing(audit: &Audit, call: &AuditedCall, rule: &AuditedRule) -> String {
             ));
         }
         (None, Some(_)) if call.record.as_ref().is_some_and(|record| record.succeeded > 0) => {
-            about.push("never used".to_owned())
+            about.push("never used".to_owned());
         }
         (None, Some(_)) => about.push("not yet succeeded".to_owned()),
         (_, None) => {}
