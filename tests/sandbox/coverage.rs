@@ -1,8 +1,8 @@
 //! No behaviour without a test: the match below has no arm for the rest.
 
 use crate::{
-    Behaviour, artifacts, bad_plugins, cache, databases, endless, files, floods, handshakes, limits, mail, network,
-    others, places, programs, record, reports, secrets, single_files, sockets, terminal, too_much,
+    Behaviour, ambient, artifacts, bad_plugins, cache, databases, endless, files, floods, handshakes, limits, mail,
+    network, others, places, programs, record, reports, secrets, single_files, sockets, terminal, too_much,
 };
 
 /// The tests that call the guest with a behaviour.
@@ -194,6 +194,16 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             limits::artifacts,
         ],
         Behaviour::ReadArtifact => &[artifacts::an_artifact_of_another_step_is_not_read_without_a_grant],
+        Behaviour::SetTimes => &[files::times_are_not_set_through_a_grant_for_reading],
+        Behaviour::RemoveDirectory => &[files::a_directory_is_not_removed_through_a_grant_for_reading],
+        Behaviour::SendHeader => &[
+            ambient::the_host_of_a_request_is_the_hosts_business,
+            ambient::no_header_changes_the_method_or_the_path,
+            ambient::a_header_of_the_guest_gives_way_to_the_secret_that_belongs_there,
+        ],
+        Behaviour::ReadHeader => &[ambient::a_secret_that_a_server_echoes_is_masked_in_every_form],
+        Behaviour::ReadArguments => &[ambient::the_command_line_of_pipe_is_not_told],
+        Behaviour::ReadStandardInput => &[ambient::what_the_operator_types_is_not_told],
         Behaviour::Loop => &[endless::a_loop_ends],
         Behaviour::Sleep => &[endless::a_sleep_ends],
         Behaviour::LoopInDatabase => &[endless::a_statement_ends],
@@ -214,6 +224,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         Behaviour::FloodUses => &[floods::a_flood_of_uses_ends_the_call],
         Behaviour::SayInLog => &[terminal::log_lines],
         Behaviour::SayOnOutput => &[terminal::standard_output_and_error_become_log_lines],
+        Behaviour::SayInProgress => &[terminal::progress],
         Behaviour::SayInFinding => &[terminal::findings],
         Behaviour::SayInOutput => &[terminal::outputs],
         Behaviour::SayInFailure => &[terminal::failures],

@@ -139,3 +139,26 @@ pub(crate) fn a_device_is_not_opened() {
     let scene = Scene::new(Behaviour::ReadFile).allow(r#"allow.read = ["/dev"]"#).with("path", "/dev/zero");
     scene.run().fails("denied", "");
 }
+
+#[test]
+pub(crate) fn times_are_not_set_through_a_grant_for_reading() {
+    let scene = Scene::new(Behaviour::SetTimes).file("data/open.txt", "open").with("path", "data/open.txt");
+    scene.allow(r#"allow.read = ["data"]"#).run().fails("denied", "no times for data/open.txt");
+    let scene = Scene::new(Behaviour::SetTimes).file("data/open.txt", "open").with("path", "data/open.txt");
+    let seen = scene.allow(r#"allow.write = ["data"]"#).run();
+    assert_eq!(seen.ended.code, 0, "{}", seen.ended);
+}
+
+#[test]
+pub(crate) fn a_directory_is_not_removed_through_a_grant_for_reading() {
+    let scene = Scene::new(Behaviour::RemoveDirectory).file("data/open.txt", "open").with("path", "data/old");
+    std::fs::create_dir(scene.deployment.at("data/old")).unwrap();
+    let old = scene.deployment.at("data/old");
+    let scene = scene.allow(r#"allow.read = ["data"]"#);
+    scene.run().fails("denied", "");
+    assert!(old.is_dir());
+    let scene = scene.allow(r#"allow.write = ["data"]"#);
+    let seen = scene.run();
+    assert_eq!(seen.ended.code, 0, "{}", seen.ended);
+    assert!(!old.exists());
+}

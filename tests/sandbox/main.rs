@@ -8,6 +8,7 @@
 #[path = "guest/src/behaviours.rs"]
 mod behaviours;
 
+mod ambient;
 mod artifacts;
 mod bad_plugins;
 mod cache;

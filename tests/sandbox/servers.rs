@@ -65,11 +65,22 @@ fn answer(stream: TcpStream, heads: &Mutex<Vec<String>>, status: &str, extra: &s
     let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     let length: u64 = header("content-length:").parse().unwrap_or(0);
     std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
-    let body = format!("login {}", header("x-login:"));
+    let login = header("x-login:").to_owned();
+    let body = format!("login {}", echoes(&login));
     heads.lock().unwrap().push(head);
     let length = body.len();
     write!(
         reader.get_mut(),
-        "HTTP/1.1 {status}\r\n{extra}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\n{extra}\r\nx-echo: {login}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
+}
+
+/// A secret in every form in which a server may repeat it.
+fn echoes(login: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    if login.is_empty() {
+        return String::new();
+    }
+    let url: String = login.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    format!("{login} {} {} {url}", STANDARD.encode(login), hex::encode(login))
 }

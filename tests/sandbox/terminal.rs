@@ -61,6 +61,11 @@ pub(crate) fn standard_output_and_error_become_log_lines() {
 }
 
 #[test]
+pub(crate) fn progress() {
+    says(Behaviour::SayInProgress, 0);
+}
+
+#[test]
 pub(crate) fn findings() {
     says(Behaviour::SayInFinding, 0);
 }

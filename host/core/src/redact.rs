@@ -176,6 +176,8 @@ fn forms(value: &str) -> Vec<String> {
         hex::encode_upper(bytes),
         percent_encoded(bytes, false),
         percent_encoded(bytes, true),
+        wholly_percent_encoded(&hex::encode(bytes)),
+        wholly_percent_encoded(&hex::encode_upper(bytes)),
         json_escaped(value),
     ];
     for offset in 0..3 {
@@ -194,6 +196,18 @@ fn base64_at(offset: usize, bytes: &[u8], engine: &base64::engine::GeneralPurpos
     let start = [0, 2, 3][offset];
     let end = padded.len() / 3 * 4 + [0, 1, 2][padded.len() % 3];
     encoded.get(start..end).unwrap_or_default().to_owned()
+}
+
+/// Percent-encoding of every byte, given in hexadecimal: nobody has to leave the unreserved ones alone.
+fn wholly_percent_encoded(hex: &str) -> String {
+    let mut encoded = String::with_capacity(hex.len() / 2 * 3);
+    for (at, digit) in hex.chars().enumerate() {
+        if at % 2 == 0 {
+            encoded.push('%');
+        }
+        encoded.push(digit);
+    }
+    encoded
 }
 
 /// Percent-encoding of everything but the unreserved characters of RFC 3986.

@@ -104,6 +104,19 @@ behaviours! {
     /// Reads an artifact of another step.
     ReadArtifact = "read-artifact",
 
+    /// Sets the times of a file.
+    SetTimes = "set-times",
+    /// Removes a directory.
+    RemoveDirectory = "remove-directory",
+    /// Sends a request with a header of its own.
+    SendHeader = "send-header",
+    /// Reads a header of a response.
+    ReadHeader = "read-header",
+    /// Reads the arguments of the process.
+    ReadArguments = "read-arguments",
+    /// Reads what the operator types.
+    ReadStandardInput = "read-standard-input",
+
     // Not ending.
     /// Runs in a circle.
     Loop = "loop",
@@ -153,6 +166,8 @@ behaviours! {
     SayInLog = "say-in-log",
     /// Writes a text to standard output and standard error.
     SayOnOutput = "say-on-output",
+    /// Says a text in its progress.
+    SayInProgress = "say-in-progress",
     /// Says a text in a finding.
     SayInFinding = "say-in-finding",
     /// Says a text in an output.

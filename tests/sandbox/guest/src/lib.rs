@@ -1,6 +1,7 @@
 //! A plugin of the verify stage that does what a hostile one would try. It says honestly how that went: a finding that
 //! passes where it could do it, and a failure with the host's words where it could not.
 
+mod ambient;
 mod behaviours;
 mod flood;
 mod forever;
@@ -109,6 +110,12 @@ impl Verify for Hostile {
             Behaviour::AskDisk => reach::ask_disk(path),
             Behaviour::StoreArtifact => reach::store_artifact(path, &settings.name),
             Behaviour::ReadArtifact => reach::read_artifact(&settings.name),
+            Behaviour::SetTimes => names::set_times(path),
+            Behaviour::RemoveDirectory => names::remove_directory(path),
+            Behaviour::SendHeader => ambient::send_header(&settings.peer, text),
+            Behaviour::ReadHeader => ambient::read_header(&settings.peer, &settings.name),
+            Behaviour::ReadArguments => ambient::arguments(),
+            Behaviour::ReadStandardInput => ambient::standard_input(),
             Behaviour::Loop => forever::run_in_a_circle(),
             Behaviour::Sleep => forever::sleep(),
             Behaviour::WaitOnSocket => sockets::wait(&settings.name),
@@ -129,6 +136,7 @@ impl Verify for Hostile {
             Behaviour::FloodUses => flood::uses(&settings.name),
             Behaviour::SayInLog => flood::say_in_log(text),
             Behaviour::SayOnOutput => flood::say_on_output(text),
+            Behaviour::SayInProgress => ambient::say_in_progress(text),
             Behaviour::SayInFinding => report::say_in_finding(text),
             Behaviour::SayInOutput => report::say_in_output(text),
             Behaviour::SayInFailure => report::say_in_failure(text),

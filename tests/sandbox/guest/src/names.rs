@@ -8,7 +8,7 @@ use pipe_sdk::sql::Connection;
 use pipe_sdk::verify::Report;
 use pipe_sdk::{Failure, files};
 use wasip2::filesystem::preopens::get_directories;
-use wasip2::filesystem::types::{Descriptor, DescriptorFlags, OpenFlags, PathFlags};
+use wasip2::filesystem::types::{Descriptor, DescriptorFlags, NewTimestamp, OpenFlags, PathFlags};
 
 use crate::done;
 
@@ -99,4 +99,16 @@ pub(crate) fn open_as_it_stands(path: &str) -> Attempt {
     let file = opened.map_err(|code| Failure::denied(format!("not opened: {code}")))?;
     let (bytes, _) = file.read(1 << 20, 0).map_err(|code| Failure::other(format!("not read: {code}")))?;
     done(String::from_utf8_lossy(&bytes))
+}
+
+pub(crate) fn set_times(path: &str) -> Attempt {
+    let (door, rest) = door(path)?;
+    door.set_times_at(PathFlags::empty(), &rest, NewTimestamp::Now, NewTimestamp::Now)
+        .map_err(|code| Failure::denied(format!("no times for {path}: {code}")))?;
+    done("set")
+}
+
+pub(crate) fn remove_directory(path: &str) -> Attempt {
+    fs::remove_dir(path).map_err(|error| files::explain(path, &error))?;
+    done("removed")
 }
