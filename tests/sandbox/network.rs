@@ -93,3 +93,61 @@ pub(crate) fn a_grant_for_requests_is_none_for_connections() {
     }
     assert!(server.heads().is_empty());
 }
+
+#[test]
+fn an_odd_spelling_of_an_address_is_not_asked() {
+    let server = Server::start();
+    let rule = |host: &str, network: &str| {
+        format!("{{ rule = \"GET http://{host}:{}/\", addresses = [{network}] }}", server.port)
+    };
+    let (number, name) = ("\"127.0.0.0/8\"", "\"127.0.0.0/8\", \"::1/128\"");
+    let granted = format!("allow.http = [{}, {}]", rule("127.0.0.1", number), rule("localhost", name));
+    let ask = |host: &str| {
+        let url = format!("http://{host}:{}/", server.port);
+        Scene::new(Behaviour::Request).with("method", "GET").with("path", &url).allow(&granted).run()
+    };
+    for host in [
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "user@localhost",
+        "localhost%2e",
+        "%6cocalhost",
+    ] {
+        let seen = ask(host);
+        assert_ne!(seen.ended.code, 0, "{host}: {}", seen.ended);
+        assert!(server.heads().is_empty(), "{host}: {:?}", server.heads());
+    }
+    assert_eq!(ask("127.0.0.1").ended.code, 0);
+    assert_eq!(server.heads().len(), 1);
+}
+
+#[test]
+fn a_granted_name_that_leads_to_a_private_address_needs_it_written() {
+    let server = Server::start();
+    let rule = format!("GET http://localhost:{}/", server.port);
+    let url = format!("http://localhost:{}/", server.port);
+    let scene = Scene::new(Behaviour::Request).with("method", "GET").with("path", &url);
+    let ended = scene.allow(&format!("allow.http = [\"{rule}\"]")).refused_at_start();
+    assert!(ended.stderr.contains("which a name alone never grants"), "{ended}");
+    assert!(ended.stderr.contains("addresses = ["), "{ended}");
+    assert!(server.heads().is_empty());
+}
+
+#[test]
+fn a_slot_of_another_peer_fills_nothing() {
+    let (server, other) = (Server::start(), Server::start());
+    let seen = request(&server, "GET", "/")
+        .head(&other.peer("other"))
+        .head("[secrets]\nlogin.env = \"LOGIN\"")
+        .variable("LOGIN", "correct-horse-battery")
+        .allow(r#"allow.http = ["GET records:/"]"#)
+        .allow(r#"allow.secrets = [{ name = "login", to = "other", header = "X-Login" }]"#)
+        .run();
+    assert_eq!(seen.observed(), "200 login ", "{}", seen.ended);
+    assert!(!server.heads()[0].contains("x-login") && other.heads().is_empty());
+}

@@ -124,3 +124,22 @@ pub(crate) fn a_guest_knows_how_much_time_it_has() {
     assert!(before <= 20_000 && before > 10_000, "{left:?}");
     assert!(after <= before - 500 && after > before - 5_000, "{left:?}");
 }
+
+#[test]
+fn a_variable_of_another_name_is_not_told() {
+    for name in ["WARD", "room", "ROO", "ROOM_2", "ROOM=12", "", "*"] {
+        let scene = Scene::new(Behaviour::ReadVariable).variable("ROOM", "12").variable("WARD", "cardiology");
+        let seen = scene.with("name", name).allow(r#"allow.env = ["ROOM"]"#).run();
+        seen.fails("denied", "");
+        assert!(!seen.ended.stderr.contains("cardiology"), "{name}: {}", seen.ended);
+    }
+}
+
+#[test]
+fn free_space_of_another_place_is_not_told() {
+    for asked in ["private", "data/../private", "data/link", "/", "."] {
+        let scene = Scene::new(Behaviour::AskDisk).file("data/open.txt", "").file("private/x", "").with("path", asked);
+        std::os::unix::fs::symlink("../private", scene.deployment.at("data/link")).unwrap();
+        scene.allow(r#"allow.disk = ["data"]"#).run().fails("denied", "");
+    }
+}
