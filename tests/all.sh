@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 # Debian packages that hold the servers and programs which the tests start.
-packages=(age chromium fonts-dejavu-core patch postgresql postgresql-client python3-aiosmtpd zstd)
-programs=(age chromium patch zstd)
+packages=(age chromium fonts-dejavu-core patch postgresql postgresql-client procps python3-aiosmtpd zstd)
+programs=(age chromium patch pgrep zstd)
 
 missing() {
     local program
@@ -37,6 +37,7 @@ plugins=(--manifest-path plugins/Cargo.toml --target-dir target/plugins)
 say 'formatting'
 cargo fmt --all --check
 cargo fmt --all --check --manifest-path plugins/Cargo.toml
+cargo fmt --all --check --manifest-path tests/fuzz/Cargo.toml
 
 say 'build'
 cargo build --release --locked --workspace

@@ -135,6 +135,9 @@ fn every_rule_of_a_run_was_used_and_one_too_many_is_told() {
         r#"allow.sql = ["read app"]
 allow.env = ["LANG"]"#,
     );
+    let fresh = json(&succeeds(&wider, &["--format", "json"]));
+    assert!(!found(&fresh).iter().any(|finding| finding.contains("never-used")), "it is new since the last run");
+    assert_eq!(wider.run(&["run", "example.toml", "--env", "demo"]).code, 0);
     let audit = json(&succeeds(&wider, &["--format", "json"]));
     // `std:verify` never asks for variables.
     let about: Vec<&Value> =

@@ -131,6 +131,8 @@ pub struct CallRecord {
     pub undone: bool,
     /// Rules that allowed something.
     pub used: BTreeSet<RuleKey>,
+    /// Rules that it had already when it succeeded.
+    pub had: BTreeSet<RuleKey>,
     /// What was refused, and how often.
     pub refused: Vec<(Refusal, usize)>,
     /// Whether the last of them had a plugin of other content.

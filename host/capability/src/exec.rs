@@ -126,6 +126,27 @@ impl ExecRule {
             && (arguments.len() == fixed.len() || rest && arguments.len() > fixed.len())
             && fixed.iter().zip(arguments).all(|(pattern, argument)| pattern.matches(argument))
             && arguments.iter().all(|argument| !argument.contains('\0'))
+            && (self.peer.is_none() || !self.leads_elsewhere(arguments))
+    }
+
+    /// Whether an argument that the rule leaves open could lead a program with the login of its peer to another server: a
+    /// connection string or an option for one. The clients of PostgreSQL take both, and either beats what the host says.
+    fn leads_elsewhere(&self, arguments: &[String]) -> bool {
+        let (fixed, _) = fixed_and_rest(&self.argv);
+        let open = |at: usize, argument: &str| match fixed.get(at) {
+            Some(pattern) => pattern.open_part(argument).map(str::to_owned),
+            None => Some(argument.to_owned()),
+        };
+        let names_server = |argument: &str| {
+            let name = argument.split('=').next().unwrap_or_default();
+            let long = ["--host", "--port", "--dbname", "--username"];
+            let short = argument.starts_with('-') && !argument.starts_with("--");
+            name.len() > 2 && long.iter().any(|option| option.starts_with(name))
+                || short && argument.contains(['h', 'd', 'p', 'U'])
+        };
+        arguments.iter().enumerate().any(|(at, argument)| {
+            open(at, argument).is_some_and(|part| part.contains('=') || part.contains("://") || names_server(argument))
+        })
     }
 
     /// Whether it lets every program be run that `other` lets, with the same arguments, and gives it whatever `other` gives.

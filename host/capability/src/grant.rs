@@ -247,6 +247,14 @@ impl Grant {
         }
     }
 
+    /// Every path that a rule names: of the step itself and of its programs, but for where those start.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathRule> {
+        let programs = self.exec.iter_mut();
+        let of_programs =
+            programs.flat_map(|rule| rule.read.iter_mut().chain(&mut rule.write).chain(&mut rule.sockets));
+        self.read.iter_mut().chain(&mut self.write).chain(&mut self.disk).chain(of_programs)
+    }
+
     /// How many rules there are of a word.
     #[must_use]
     pub const fn count(&self, word: Word) -> usize {

@@ -48,8 +48,6 @@ pub struct Facts<'a> {
     pub lies: &'a dyn Fn(&Path) -> Lying,
     /// Paths that the run wrote, whoever did. They may not be there when the next run begins.
     pub made: &'a BTreeSet<PathBuf>,
-    /// Whether single files can be granted for reading.
-    pub files: bool,
 }
 
 /// What becomes of a rule.

@@ -96,7 +96,7 @@ fn uses(grant: &Grant, requests: &[(String, String)], paths: &[(u8, String)], da
 }
 
 /// The grant that is suggested.
-fn narrower(grant: &Grant, uses: &[Use], varying: &[String], files: bool) -> Grant {
+fn narrower(grant: &Grant, uses: &[Use], varying: &[String]) -> Grant {
     let texts = |word: Word| match word {
         Word::Http => grant.http.iter().map(ToString::to_string).collect(),
         Word::Sql => grant.sql.iter().map(ToString::to_string).collect(),
@@ -108,7 +108,7 @@ fn narrower(grant: &Grant, uses: &[Use], varying: &[String], files: bool) -> Gra
     let written = |word: Word, index: usize| texts(word).get(index).cloned();
     let made: BTreeSet<PathBuf> =
         uses.iter().filter(|used| used.word == "write").map(|used| Path::new(BASE).join(&used.subject)).collect();
-    let facts = Facts { base: Path::new(BASE), written: &written, lies: &lies, made: &made, files };
+    let facts = Facts { base: Path::new(BASE), written: &written, lies: &lies, made: &made };
     let mut narrow = Grant::default();
     for rule in suggest(&[Call { grant, uses, varying }], &facts) {
         let rules = match rule.verdict {
@@ -144,7 +144,6 @@ proptest! {
         others in proptest::collection::vec(request_text(), 8),
         other_paths in proptest::collection::vec(path_text(), 8),
         varying in proptest::sample::select(&["1.4.0", "no such value"][..]),
-        files in any::<bool>(),
     ) {
         let mut grant = Grant {
             http: rules.iter().map(|text| HttpRule::parse(text).unwrap()).collect(),
@@ -159,7 +158,7 @@ proptest! {
             }
         }
         let uses = uses(&grant, &requests, &paths, &opened);
-        let narrow = narrower(&grant, &uses, &[varying.to_owned()], files);
+        let narrow = narrower(&grant, &uses, &[varying.to_owned()]);
         prop_assert_eq!(missing(&grant, &narrow, &uses, Path::new(BASE)), None, "{:?}", narrow);
         prop_assert!(grant.includes(&narrow), "{:?}", narrow);
         for request in others.iter().filter_map(|(method, url)| HttpRequest::parse(method, url).ok()) {

@@ -21,7 +21,7 @@ pub enum Limit {
     LogBytes,
     /// Bytes that come in: files read, responses, rows, sockets, what programs write to the guest.
     BytesIn,
-    /// Bytes that go out: files written, requests, sockets, statements with their parameters.
+    /// Bytes that go out: files written, requests, messages, sockets, statements with their parameters.
     BytesOut,
     /// Bytes of one artifact: of its content, and so of what is stored.
     Artifact,

@@ -174,17 +174,33 @@ fn forms(value: &str) -> Vec<String> {
         value.to_owned(),
         hex::encode(bytes),
         hex::encode_upper(bytes),
-        percent_encoded(bytes, false),
-        percent_encoded(bytes, true),
         wholly_percent_encoded(&hex::encode(bytes)),
         wholly_percent_encoded(&hex::encode_upper(bytes)),
         json_escaped(value),
     ];
+    for kept in KEPT_BY_ENCODERS {
+        for lower in [false, true] {
+            let encoded = percent_encoded(bytes, lower, kept);
+            // Forms of web pages write a space as `+`.
+            forms.push(encoded.replace("%20", "+"));
+            forms.push(encoded);
+        }
+    }
+    let escaped = json_escaped(value);
+    forms.push(escaped.replace('/', "\\/"));
+    let ascii = json_in_ascii(&escaped);
+    forms.push(ascii.replace('/', "\\/"));
+    forms.push(ascii);
+    for (apostrophe, quote) in [("&#39;", "&quot;"), ("&#x27;", "&#34;"), ("'", "&quot;"), ("'", "\"")] {
+        forms.push(in_html(value, apostrophe, quote));
+    }
     for offset in 0..3 {
         forms.push(base64_at(offset, bytes, &STANDARD_NO_PAD));
         forms.push(base64_at(offset, bytes, &URL_SAFE_NO_PAD));
     }
     forms.retain(|form| form.len() >= MINIMUM_SECRET_BYTES);
+    forms.sort_unstable();
+    forms.dedup();
     forms
 }
 
@@ -210,11 +226,16 @@ fn wholly_percent_encoded(hex: &str) -> String {
     encoded
 }
 
-/// Percent-encoding of everything but the unreserved characters of RFC 3986.
-fn percent_encoded(bytes: &[u8], lower: bool) -> String {
+/// What encoders leave as it is, beside letters and digits: RFC 3986, JavaScript's `encodeURIComponent`, forms of web pages,
+/// and paths and queries, in which more may stand.
+const KEPT_BY_ENCODERS: [&[u8]; 6] =
+    [b"-._~", b"-._~!'()*", b"-._*", b"-._~!$&'()*+,;=:@/", b"-._~/", b"-._~!$&'()*+,;=:@/?"];
+
+/// Percent-encoding of everything but letters, digits and what is `kept`.
+fn percent_encoded(bytes: &[u8], lower: bool, kept: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
             text.push(char::from(byte));
         } else if lower {
             text.push_str(&format!("%{byte:02x}"));
@@ -225,6 +246,25 @@ fn percent_encoded(bytes: &[u8], lower: bool) -> String {
     text
 }
 
+/// A string of JSON with every character beyond ASCII as `\\uXXXX`.
+fn json_in_ascii(escaped: &str) -> String {
+    let mut text = String::new();
+    for c in escaped.chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    text
+}
+
+/// As it stands in a page of HTML.
+fn in_html(value: &str, apostrophe: &str, quote: &str) -> String {
+    let value = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    value.replace('\'', apostrophe).replace('"', quote)
+}
+
 fn json_escaped(value: &str) -> String {
     let quoted = serde_json::Value::from(value).to_string();
     quoted[1..quoted.len() - 1].to_owned()
@@ -233,6 +273,22 @@ fn json_escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_encoder_is_known() {
+        let redactor = redactor("p@ss w!rd/a+b&c<d'ä");
+        for form in [
+            "p%40ss%20w!rd%2Fa%2Bb%26c%3Cd'%C3%A4",
+            "p%40ss+w%21rd%2Fa%2Bb%26c%3Cd%27%C3%A4",
+            "p%40ss%20w%21rd/a%2Bb%26c%3Cd%27%C3%A4",
+            r"p@ss w!rd\/a+b&c<d'\u00e4",
+            "p@ss w!rd/a+b&c<d'\\u00e4",
+            "p@ss w!rd/a+b&amp;c&lt;d&#39;ä",
+            "p@ss w!rd/a+b&amp;c&lt;d&#x27;ä",
+        ] {
+            assert_eq!(redactor.redact(form), MASK, "{form}");
+        }
+    }
 
     fn redactor(value: &str) -> Redactor {
         let redactor = Redactor::default();
@@ -249,7 +305,7 @@ mod tests {
             value.to_owned(),
             hex::encode(value),
             hex::encode_upper(value),
-            percent_encoded(value.as_bytes(), true),
+            percent_encoded(value.as_bytes(), true, KEPT_BY_ENCODERS[0]),
             serde_json::Value::from(value).to_string(),
             standard.encode(value),
             standard.encode(format!("u:{value}")),
@@ -276,7 +332,9 @@ mod tests {
     fn masking_keeps_every_length() {
         let value = "p@ss w0rd/\"ä\"";
         let redactor = redactor(value);
-        for text in [value.to_owned(), hex::encode(value), percent_encoded(value.as_bytes(), false)] {
+        for text in
+            [value.to_owned(), hex::encode(value), percent_encoded(value.as_bytes(), false, KEPT_BY_ENCODERS[0])]
+        {
             let whole = format!("a {text} b {text}");
             let mut masked = whole.clone().into_bytes();
             redactor.mask(&mut masked);

@@ -26,7 +26,7 @@ const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// What belongs to pipe itself. All paths are canonical.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OwnPlaces<'p> {
-    /// What no grant may write: state, cache, policy, pipeline file, plugins, `pipe`.
+    /// What no grant may write: state, cache, policy, pipeline file, lock, plugins, `pipe`.
     pub unwritable: &'p [PathBuf],
     /// What no grant may read: the state with everybody's artifacts, the cache with the key of its MAC.
     pub unreadable: &'p [PathBuf],
@@ -36,7 +36,7 @@ pub struct OwnPlaces<'p> {
 /// [`Pinned`].
 ///
 /// What a rule names may be a directory or a single file. What a `write` rule names may be missing, in a directory that is
-/// there: the step makes it, as a file or as a directory.
+/// there: the step makes it, as a file or as a directory. What a program's rule names must be there, but for sockets.
 ///
 /// # Errors
 ///

@@ -80,7 +80,9 @@ pub enum Breach {
     #[error("it belongs to another run than this export")]
     OtherRun,
     /// No entry has the hash that was given as head.
-    #[error("no entry has the hash {0}: the end was cut off, or the head is that of another journal")]
+    #[error(
+        "no entry has the hash {0}: the end was cut off, all of it was written anew, or the head is that of another journal"
+    )]
     HeadMissing(Digest),
 }
 

@@ -175,8 +175,7 @@ impl JournalError {
             Self::Newer { .. } => "use the version of pipe that wrote it, or a later one".to_owned(),
             Self::Foreign { .. } => "set `state` to a folder of its own for pipe".to_owned(),
             Self::Damaged { path, .. } => format!(
-                "keep all files {path}* as they are and work on copies: `pipe log verify` shows how far the chain holds, \
-                 `sqlite3 {path} .recover` saves what can be read, earlier exports can still be verified; new runs need \
+                "keep all files {path}* as they are and work on copies: `sqlite3 {path} .recover` saves what can be read, earlier exports can still be verified; new runs need \
                  another `state` folder",
                 path = path.display()
             ),

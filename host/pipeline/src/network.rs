@@ -167,6 +167,13 @@ fn read_url(
                 "as in `postgres://user@host:5432/database`",
             );
         }
+        // Clients of PostgreSQL take such a name for a whole connection string, with another server in it.
+        if database.contains(['=', '%', '&', '?']) {
+            return wrong(
+                "the name of the database holds what a connection string would".to_owned(),
+                "letters, digits, `-` and `_`",
+            );
+        }
     } else if !matches!(url.path(), "" | "/") {
         let hint = if scheme.starts_with("smtp") {
             "as in `smtp://user@host:587`"

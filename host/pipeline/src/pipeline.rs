@@ -95,6 +95,15 @@ pub struct ClientIdentity {
 }
 
 impl PeerSpec {
+    /// Names of the secrets that the host uses there: whatever kind of login, each once. A new kind does not compile here
+    /// until it is named.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let Self { url: _, database: _, password, bearer, secret_path, tls: _, ca: _, client, addresses: _, span: _ } =
+            self;
+        let key = client.as_ref().map(|client| client.key.as_str());
+        [password, bearer, secret_path].into_iter().flatten().map(String::as_str).chain(key)
+    }
+
     /// What it speaks.
     #[must_use]
     pub fn kind(&self) -> PeerKind {

@@ -95,9 +95,6 @@ struct Owner<'d> {
     steps: Vec<&'d str>,
 }
 
-/// Whether single files can be granted for reading.
-const SINGLE_FILES: bool = true;
-
 /// Says what would have sufficed for a run of `document`, selected as that run was.
 ///
 /// # Errors
@@ -179,7 +176,7 @@ fn advise(
         .map(|((grant, known), varying)| Used { grant, uses: &known.uses, varying })
         .collect();
     let written = |word: Word, index: usize| written(owner.allow, word, index);
-    let facts = Facts { base: &pipeline.base, written: &written, lies: &lies, made, files: SINGLE_FILES };
+    let facts = Facts { base: &pipeline.base, written: &written, lies: &lies, made };
     let mut suggested = narrower(&used, &facts);
     let source = |word: Word, index: usize| sources.get(&word).and_then(|rules| rules.get(index)).cloned();
     let rules = suggested.iter().map(|rule| RuleAdvice {

@@ -131,24 +131,18 @@ fn peer(name: &str, spec: &PeerSpec, database: impl Fn(&str, &Path) -> PathBuf) 
         None => Place::of_url(&spec.url, &spec.addresses),
     };
     let client_key = spec.client.as_ref().map(|client| client.key.clone());
-    let logins =
-        [&spec.password, &spec.bearer, &spec.secret_path, &client_key].into_iter().flatten().cloned().collect();
+    let logins = spec.secrets().map(str::to_owned).collect();
     PeerSeen { place, logins, client_key, hides_path: spec.secret_path.is_some() }
 }
 
 /// A grant with its paths as they lead now, whether or not anything is there yet.
 fn resolved(grant: &Grant, pipeline: &Pipeline) -> Grant {
     let mut grant = grant.clone();
-    for rule in grant.read.iter_mut().chain(&mut grant.write).chain(&mut grant.disk) {
+    for rule in grant.paths_mut() {
         rule.resolved = resolve(&pipeline.base, &rule.resolved);
     }
-    for rule in &mut grant.exec {
-        if let Some(cwd) = &mut rule.cwd {
-            *cwd = resolve(&pipeline.base, &*cwd).to_string_lossy().into_owned();
-        }
-        for path in rule.read.iter_mut().chain(&mut rule.write).chain(&mut rule.sockets) {
-            path.resolved = resolve(&pipeline.base, &path.resolved);
-        }
+    for cwd in grant.exec.iter_mut().filter_map(|rule| rule.cwd.as_mut()) {
+        *cwd = resolve(&pipeline.base, &*cwd).to_string_lossy().into_owned();
     }
     grant
 }

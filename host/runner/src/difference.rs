@@ -157,7 +157,7 @@ fn steps(old: Option<Version<'_>>, new: Option<Version<'_>>) -> Vec<Difference> 
 fn rebased(step: Step, old: Option<Version<'_>>, new: Option<Version<'_>>) -> (Step, Grant) {
     let mut grant = step.grant.clone();
     if let (Some(old), Some(new)) = (old, new) {
-        for rule in grant.read.iter_mut().chain(&mut grant.write).chain(&mut grant.disk) {
+        for rule in grant.paths_mut() {
             rule.resolved = moved(&rule.resolved, &old.pipeline.base, &new.pipeline.base);
         }
     }

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
 
-use pipe_core::{diagnostic::Diagnostic, redact::Redactor};
+use pipe_core::{
+    diagnostic::Diagnostic,
+    redact::{MINIMUM_SECRET_BYTES, Redactor},
+};
 use pipe_effects::world::Secrets;
 use pipe_pipeline::{Pipeline, SecretSource};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// The largest secret, in bytes.
 const LARGEST_SECRET: u64 = 64 << 10;
@@ -35,7 +38,20 @@ pub(crate) fn resolve(
             }
         }
     }
+    for path in pipeline.peers.values().filter_map(|peer| values.get(peer.secret_path.as_ref()?)) {
+        register_path(path, redactor);
+    }
     if missing.is_empty() { Ok(Secrets(values)) } else { Err(missing) }
+}
+
+/// A path is shown without its slashes, or in pieces, by whoever answers for it. Pieces too short to be told from other words
+/// stay.
+fn register_path(path: &SecretString, redactor: &Redactor) {
+    let whole = path.expose_secret().trim().trim_matches('/');
+    for part in std::iter::once(whole).chain(whole.split('/')).filter(|part| part.len() >= MINIMUM_SECRET_BYTES) {
+        // It is long enough.
+        let _ = redactor.register("secret_path", &SecretString::from(part));
+    }
 }
 
 /// The value, or what is wrong and what would help.

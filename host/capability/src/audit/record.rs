@@ -11,7 +11,9 @@ pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
     let Some(record) = facts.record else { return verdicts };
     // A step that never came to its end says nothing about what it needs.
     if record.succeeded > 0 {
-        for (rule, toml) in rules(facts.grant).filter(|(rule, _)| !record.used.contains(rule)) {
+        for (rule, toml) in
+            rules(facts.grant).filter(|(rule, _)| record.had.contains(rule) && !record.used.contains(rule))
+        {
             let message = format!("no run has used {toml}, and the step succeeded in {}", runs(record.succeeded));
             let verdict = Verdict::new(Check::NeverUsed, About::Rule(rule), message);
             verdicts.push(if facts.undo && !facts.irreversible && !record.undone {

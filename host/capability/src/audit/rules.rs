@@ -46,14 +46,11 @@ pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
     }));
     verdicts.extend(each(Word::Write, &grant.write).map(|(about, rule)| write(facts.base, about, rule)));
     verdicts.extend(each(Word::Read, &grant.read).filter_map(|(about, rule)| read(about, rule)));
-    verdicts.extend(each(Word::Read, &grant.read).chain(each(Word::Write, &grant.write)).filter_map(
-        |(about, rule)| {
-            let shown = rule.resolved.components().map(|part| part.as_os_str().to_string_lossy());
-            let holder = shown.into_iter().find(|part| is_secret_place(part))?;
-            let message = format!("`{holder}` in `{}` is where secrets are kept", rule.written);
-            Some(Verdict::new(Check::SecretInReach, about, message).hint(DECLARE))
-        },
-    ));
+    verdicts.extend(
+        each(Word::Read, &grant.read)
+            .chain(each(Word::Write, &grant.write))
+            .filter_map(|(about, rule)| secret_place(about, &rule.resolved, &rule.written)),
+    );
     verdicts.extend(each(Word::Env, &grant.env).filter(|(_, rule)| is_secret_name(rule.name())).map(
         |(about, rule)| {
             let message = format!("the variable `{}` holds a secret, by its name", rule.name());
@@ -61,6 +58,14 @@ pub(super) fn verdicts(facts: &CallFacts<'_>) -> Vec<Verdict> {
         },
     ));
     verdicts
+}
+
+/// Whether a path leads to where secrets are kept.
+fn secret_place(about: About, path: &Path, written: &str) -> Option<Verdict> {
+    let shown = path.components().map(|part| part.as_os_str().to_string_lossy());
+    let holder = shown.into_iter().find(|part| is_secret_place(part))?;
+    let message = format!("`{holder}` in `{written}` is where secrets are kept");
+    Some(Verdict::new(Check::SecretInReach, about, message).hint(DECLARE))
 }
 
 const DECLARE: &str = "declare it in `[secrets]`, and let the host put it where it belongs";
@@ -147,9 +152,13 @@ fn exec(base: &Path, about: &About, rule: &ExecRule) -> Vec<Verdict> {
     for socket in &rule.sockets {
         wide(format!("`{program}` may do whatever the one who listens at `{}` lets it", socket.written));
     }
-    for path in rule.read.iter().chain(&rule.write).filter(|path| is_shared(&path.resolved)) {
+    // Where it starts it may read.
+    let start = rule.cwd.as_ref().map(|cwd| PathRule::new(cwd.as_str(), base.join(cwd)));
+    let reached: Vec<&PathRule> = rule.read.iter().chain(&rule.write).chain(&start).collect();
+    for path in reached.iter().filter(|path| is_shared(&path.resolved)) {
         wide(format!("`{program}` may reach everything in `{}`: many things have their place there", path.written));
     }
+    verdicts.extend(reached.iter().filter_map(|path| secret_place(about.clone(), &path.resolved, &path.written)));
     for path in rule.write.iter().filter(|path| !is_shared(&path.resolved)) {
         let verdict = write(base, about.clone(), path);
         let message = format!("by `{program}`, {}", verdict.message);

@@ -367,7 +367,10 @@ fn use_counts_only_where_the_step_came_to_its_end() {
     assert_eq!(case.found(), NOTHING, "no record");
     case.record = Some(CallRecord { used: used.clone(), ..CallRecord::default() });
     assert_eq!(case.found(), NOTHING, "the step never succeeded");
-    case.record = Some(CallRecord { succeeded: 3, used, ..CallRecord::default() });
+    case.record = Some(CallRecord { succeeded: 3, used: used.clone(), ..CallRecord::default() });
+    assert_eq!(case.found(), NOTHING, "it is new since then");
+    let had = BTreeSet::from([0, 1].map(|index| RuleKey { word: Word::Read, index }));
+    case.record = Some(CallRecord { succeeded: 3, used, had, ..CallRecord::default() });
     assert_eq!(case.found(), ["warning never-used"]);
     let verdict = &case.verdicts()[0];
     assert_eq!(verdict.message, r#"no run has used "a", and the step succeeded in 3 runs"#);
@@ -439,7 +442,8 @@ fn a_policy_refuses_and_decides() {
     }
     // What is a fault stays one, whatever a policy covers.
     let mut unused = Case::new(read("a"));
-    unused.record = Some(CallRecord { succeeded: 1, ..CallRecord::default() });
+    let had = BTreeSet::from([key(Word::Read)]);
+    unused.record = Some(CallRecord { succeeded: 1, had, ..CallRecord::default() });
     unused.above = Some(Vec::new());
     assert_eq!(unused.found(), ["warning never-used"]);
 }

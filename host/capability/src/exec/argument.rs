@@ -85,6 +85,15 @@ impl ArgumentPattern {
         self.glob.as_ref().map_or_else(|| OPEN.to_owned(), |glob| glob.pieces().join(OPEN))
     }
 
+    /// What of an argument that it matches it leaves open: all behind its first fixed piece. Nothing where it is literal.
+    pub(crate) fn open_part<'a>(&self, argument: &'a str) -> Option<&'a str> {
+        match self.glob.as_ref().map(Glob::pieces) {
+            Some([_literal]) => None,
+            Some(pieces) => Some(argument.strip_prefix(pieces.first().map_or("", String::as_str)).unwrap_or(argument)),
+            None => Some(argument),
+        }
+    }
+
     /// Whether it matches one argument. That `**` takes any is for the rule to say: by itself it matches none.
     #[must_use]
     pub fn matches(&self, argument: &str) -> bool {

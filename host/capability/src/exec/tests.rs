@@ -128,3 +128,39 @@ fn the_narrowest_rule_gives_nothing_but_keeps_the_pin() {
     assert_eq!(ExecRule::narrowest("./x", &[], [].into_iter()), None);
     assert_eq!(ExecRule::narrowest("x", &arguments(&["a\0"]), [].into_iter()), None);
 }
+
+#[test]
+fn a_login_is_not_led_to_another_server() {
+    let rule = |argv: &[&str], peer: Option<&str>| ExecRule {
+        program: "pg_dump".to_owned(),
+        argv: argv.iter().map(|text| ArgumentPattern::parse(text).unwrap()).collect(),
+        peer: peer.map(str::to_owned),
+        ..ExecRule::default()
+    };
+    let covers = |argv: &[&str], peer, asked: &[&str]| {
+        let asked: Vec<String> = asked.iter().map(|text| (*text).to_owned()).collect();
+        rule(argv, peer).covers("pg_dump", &asked)
+    };
+    for (argv, asked) in [
+        (&["-F", "c", "*"][..], &["-F", "c", "hostaddr=6.6.6.6 sslmode=disable dbname=x"][..]),
+        (&["-F", "c", "*"], &["-F", "c", "postgres://u@db/x?hostaddr=6.6.6.6"]),
+        (&["--dbname=*"], &["--dbname=postgres:///x?hostaddr=6.6.6.6"]),
+        (&["--dbname=*"], &["--dbname=other"]),
+        (&["-*"], &["-h6.6.6.6"]),
+        (&["-*"], &["-vh6.6.6.6"]),
+        (&["**"], &["-d", "x"]),
+        (&["**"], &["--host", "6.6.6.6"]),
+        (&["**"], &["--ho", "6.6.6.6"]),
+        (&["**"], &["service=evil"]),
+    ] {
+        assert!(!covers(argv, Some("main"), asked), "{asked:?}");
+        assert!(covers(argv, None, asked), "{asked:?}: it has no login to lose");
+    }
+    for (argv, asked) in [
+        (&["-F", "c", "*"][..], &["-F", "c", "hms"][..]),
+        (&["--table=*"], &["--table=patients"]),
+        (&["--dbname=hms", "**"], &["--dbname=hms", "--verbose", "--schema-only"]),
+    ] {
+        assert!(covers(argv, Some("main"), asked), "{asked:?}");
+    }
+}

@@ -118,7 +118,7 @@ fn narrow(root: &Path, below: &Path, writes: bool, disk: bool, facts: &Facts<'_>
         }
         match (facts.lies)(&path) {
             Lying::Directory => reached = next,
-            Lying::File if facts.files && !writes && !disk && !made => return next,
+            Lying::File if !writes && !disk && !made => return next,
             _ => break,
         }
     }

@@ -15,7 +15,7 @@ fn suggested(grant: &Grant, uses: &[Use], varying: &[&str]) -> Vec<String> {
         Word::Http => grant.http.get(index).map(|rule| rule.to_string()),
         _ => displayed(grant, word).get(index).cloned(),
     };
-    let facts = Facts { base: Path::new("/srv"), written: &written, lies: &lies, made: &made, files: true };
+    let facts = Facts { base: Path::new("/srv"), written: &written, lies: &lies, made: &made };
     let shown =
         suggest(&[Call { grant, uses, varying: &varying }], &facts).into_iter().map(|rule| match rule.verdict {
             Verdict::Keep => "keep".to_owned(),
@@ -121,7 +121,7 @@ fn references_stay_where_they_stand() {
     });
     let written = |_: Word, _: usize| Some("* argocd:/v1/hms-${each.key}/*/**".to_owned());
     let made = BTreeSet::new();
-    let facts = Facts { base: Path::new("/srv"), written: &written, lies: &lies, made: &made, files: true };
+    let facts = Facts { base: Path::new("/srv"), written: &written, lies: &lies, made: &made };
     let calls = [0, 1].map(|index| Call { grant: &grants[index], uses: &uses[index], varying: &[] });
     let [rule] = suggest(&calls, &facts).try_into().unwrap();
     let one = vec![(Word::Http, "GET argocd:/v1/hms-${each.key}/sync/now".to_owned())];
@@ -268,8 +268,7 @@ fn a_use_of_an_unknown_rule_keeps_the_word() {
 
 #[test]
 fn without_a_call_there_is_nothing_to_say() {
-    let facts =
-        Facts { base: Path::new("/"), written: &|_, _| None, lies: &lies, made: &BTreeSet::new(), files: false };
+    let facts = Facts { base: Path::new("/"), written: &|_, _| None, lies: &lies, made: &BTreeSet::new() };
     assert_eq!(suggest(&[], &facts), []);
 }
 

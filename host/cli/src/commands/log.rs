@@ -16,7 +16,7 @@ use crate::{exit::Exit, failure::Failure, printer::Printer};
 /// Export the audit log, verify it, or find in it what it does not show
 ///
 /// Every entry holds the hash of the one before it: a changed, removed, added or moved entry is found. A tail that was cut
-/// off is found when a hash that was noted elsewhere is given with `--head`.
+/// off, or a log that was wholly written anew, is found when a hash that was noted elsewhere is given with `--head`.
 #[derive(Debug, Args)]
 pub(crate) struct LogArguments {
     #[command(subcommand)]
@@ -193,6 +193,6 @@ fn print(verified: &Verified, anchored: bool, printer: Printer) {
         printer.result(&format!("an export of run {run} alone: links to other runs' entries could not be followed"));
     }
     if !anchored {
-        printer.talk("without --head nobody can tell whether the end was cut off");
+        printer.talk("without --head nobody can tell whether the end was cut off, or all of it was written anew");
     }
 }

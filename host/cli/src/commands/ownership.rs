@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use pipe_core::event::Outcome;
 use pipe_journal::{Reader, RunFilter};
 use pipe_pipeline::Pipeline;
 
@@ -20,14 +21,15 @@ use crate::{exit::Exit, failure::Failure, printer::Printer};
 pub(crate) fn take(state: &Path, pipeline: &Pipeline) -> Result<File, Failure> {
     let folder = state.join("locks");
     match DirBuilder::new().mode(0o700).create(&folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(unusable(state, &error)),
         _ => {}
     }
     let (pipeline, environment) = (&pipeline.name, &pipeline.environment);
-    let file = File::create(folder.join(format!("{pipeline}@{environment}")))?;
+    let file = File::create(folder.join(format!("{pipeline}@{environment}")));
+    let file = file.map_err(|error| unusable(state, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+        Err(std::fs::TryLockError::Error(error)) => Err(unusable(state, &error)),
         Err(std::fs::TryLockError::WouldBlock) => {
             let message = format!("another run of {pipeline} in {environment} is going on");
             Err(Failure::new(Exit::Locked, message).hint(format!(
@@ -36,6 +38,11 @@ pub(crate) fn take(state: &Path, pipeline: &Pipeline) -> Result<File, Failure> {
             )))
         }
     }
+}
+
+fn unusable(state: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Internal, format!("cannot write the state directory {}: {error}", state.display()))
+        .hint("`--state DIR` names another one")
 }
 
 /// Warns of a run before this one that did not end: what it started may still stand, and this run will not undo it. What it
@@ -56,6 +63,14 @@ pub(crate) fn warn_of_unfinished(state: &Path, pipeline: &Pipeline, printer: Pri
             "run {0} was cut off: what it started still stands, and this run will not undo it; \
              `pipe show {0} --state {1}` says what that is",
             dead.run,
+            state.display()
+        ));
+    }
+    if let Some(failed) = last.iter().find(|run| run.outcome == Some(Outcome::RollbackFailed)) {
+        printer.warning(&format!(
+            "run {0} could not be undone: what it left still stands, unless somebody has seen to it; \
+             `pipe show {0} --state {1}` says what that is",
+            failed.run,
             state.display()
         ));
     }

@@ -100,7 +100,7 @@ async fn watch_interrupts(interrupt: CancellationToken, printer: Printer, show: 
     printer.warning("interrupted: stopping the step and undoing what was started; interrupt again to stop at once");
     interrupt.cancel();
     next().await;
-    printer.error("stopped at once: what was started is not undone", Some(&show));
+    printer.error("stopped at once: what is not undone by now still stands", Some(&show));
     crate::end_now(Exit::Interrupted);
 }
 

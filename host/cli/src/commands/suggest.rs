@@ -145,7 +145,11 @@ fn near(path: PathBuf) -> PathBuf {
 /// A unified diff. Empty where nothing is changed.
 fn patch(path: &Path, before: &str, after: &str) -> String {
     let name = path.display().to_string();
-    TextDiff::from_lines(before, after).unified_diff().context_radius(3).header(&name, &name).to_string()
+    TextDiff::from_lines(before, after)
+        .unified_diff()
+        .context_radius(3)
+        .header(&format!("{name}\t"), &format!("{name}\t"))
+        .to_string()
 }
 
 fn print(run: &RunSummary, suggestion: &Suggestion, planned: &[PlannedStep], printer: Printer) {

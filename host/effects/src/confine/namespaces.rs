@@ -37,7 +37,7 @@ pub(crate) fn leave(network: bool) -> nix::Result<Namespaces> {
 }
 
 fn flags(network: bool) -> CloneFlags {
-    let flags = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+    let flags = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC;
     if network { flags | CloneFlags::CLONE_NEWNET } else { flags }
 }
 

@@ -36,13 +36,12 @@ impl From<BackendError> for FilterError {
 pub(super) struct Syscalls(Vec<BpfProgram>);
 
 impl Syscalls {
-    /// `read_only`: whether what may not be written is read-only by its mount. Else attributes are not changed by path
-    /// anywhere.
+    /// `read_only`: whether what may not be written is read-only by its mount. Else attributes are not changed anywhere.
     pub(super) fn new(sockets: Sockets, read_only: bool) -> Result<Self, FilterError> {
         let mut refused = refused()?;
         refused.extend(sockets_refused(sockets)?);
         if !read_only {
-            refused.extend(attributes_by_path()?);
+            refused.extend(attributes());
         }
         // One filter has one answer.
         Ok(Self(vec![filter(refused, Errno::EPERM)?, filter(absent(), Errno::ENOSYS)?]))
@@ -78,7 +77,7 @@ const FIRST_OF_X32: u32 = 0x4000_0000;
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Always refused, whatever the arguments.
-const NEVER: [i64; 58] = [
+const NEVER: [i64; 63] = [
     // Mounts and roots.
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -105,6 +104,8 @@ const NEVER: [i64; 58] = [
     libc::SYS_open_by_handle_at,
     libc::SYS_name_to_handle_at,
     libc::SYS_fanotify_init,
+    // Landlock is not asked who may watch a directory.
+    libc::SYS_inotify_add_watch,
     // Keys.
     libc::SYS_keyctl,
     libc::SYS_add_key,
@@ -142,7 +143,11 @@ const NEVER: [i64; 58] = [
     libc::SYS_semtimedop,
     libc::SYS_semctl,
     libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
     libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     // Nobody connects to a program.
     libc::SYS_listen,
 ];
@@ -178,7 +183,14 @@ const TYPE_BITS: u64 = 0xf;
 /// What is said not to be there, so that libraries fall back to what a filter understands.
 fn absent() -> Rules {
     // The flags of a clone lie in memory, where no filter sees them; and so does everything about io_uring.
-    let calls = [libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+    // And so do the flags and the mode of `openat2`.
+    let calls = [
+        libc::SYS_clone3,
+        libc::SYS_openat2,
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
+    ];
     calls.into_iter().map(|call| (call, Vec::new())).collect()
 }
 
@@ -196,12 +208,42 @@ fn refused() -> Result<Rules, FilterError> {
     for (call, flags) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
         rules.insert(call, vec![rule([bits(flags, fast_open, fast_open)])?]);
     }
+    rules.extend(set_id()?);
     Ok(rules)
 }
 
-/// `chmod`, `chown` and their kin with a path. Landlock does not know them.
-fn attributes_by_path() -> Result<Rules, FilterError> {
+/// Making a file that runs with the rights of its owner: whoever starts it later has left the fence.
+fn set_id() -> Result<Rules, FilterError> {
+    const BITS: [u64; 2] = [0o4000, 0o2000];
+    let mut rules = Rules::new();
+    let mut modes =
+        vec![(libc::SYS_fchmod, 1), (libc::SYS_fchmodat, 2), (libc::SYS_fchmodat2, 2), (libc::SYS_mknodat, 2)];
+    #[cfg(target_arch = "x86_64")]
+    modes.extend([(libc::SYS_chmod, 1), (libc::SYS_mknod, 1), (libc::SYS_creat, 1)]);
+    for (call, mode) in modes {
+        rules.insert(call, BITS.map(|bit| rule([bits(mode, bit, bit)])).into_iter().collect::<Result<_, _>>()?);
+    }
+    // Only where it makes a file does opening one have a mode.
+    let mut opens = vec![(libc::SYS_openat, 2)];
+    #[cfg(target_arch = "x86_64")]
+    opens.push((libc::SYS_open, 1));
+    let makes = [number(libc::O_CREAT), number(libc::O_TMPFILE & !libc::O_DIRECTORY)];
+    for (call, flags) in opens {
+        let of_bits = |bit: u64| makes.map(|make| rule([bits(flags, make, make), bits(flags + 1, bit, bit)]));
+        rules.insert(call, BITS.into_iter().flat_map(of_bits).collect::<Result<_, _>>()?);
+    }
+    Ok(rules)
+}
+
+/// `chmod`, `chown` and their kin. Landlock does not know them.
+fn attributes() -> Rules {
     let mut calls = vec![
+        // By descriptor too: what may only be read can be opened.
+        libc::SYS_fchmod,
+        libc::SYS_fchown,
+        libc::SYS_fsetxattr,
+        libc::SYS_fremovexattr,
+        libc::SYS_utimensat,
         libc::SYS_fchmodat,
         libc::SYS_fchmodat2,
         libc::SYS_fchownat,
@@ -222,11 +264,7 @@ fn attributes_by_path() -> Result<Rules, FilterError> {
         libc::SYS_utimes,
         libc::SYS_futimesat,
     ]);
-    let mut rules: Rules = calls.into_iter().map(|call| (call, Vec::new())).collect();
-    // Without a path it is about a descriptor.
-    let with_path = SeccompCondition::new(1, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0);
-    rules.insert(libc::SYS_utimensat, vec![rule([with_path])?]);
-    Ok(rules)
+    calls.into_iter().map(|call| (call, Vec::new())).collect()
 }
 
 /// Sockets of every kind but those that are granted. Pairs are for the program itself, and connected for good.

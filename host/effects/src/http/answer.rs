@@ -29,6 +29,11 @@ pub(super) fn masked(
         );
         return Err(EffectError::new(ErrorKind::Failed, what));
     }
+    if secret && (head.status == http::StatusCode::PARTIAL_CONTENT || head.headers.contains_key(header::CONTENT_RANGE))
+    {
+        let what = format!("{endpoint}: the response is a piece of one, so no secret can be masked in it");
+        return Err(EffectError::new(ErrorKind::Failed, what));
+    }
     // The reason phrase, which a server may fill with anything.
     head.extensions.clear();
     mask_headers(&mut head.headers, &session.world.redactor);

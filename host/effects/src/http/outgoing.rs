@@ -123,6 +123,11 @@ pub(super) fn request(
     if let Entry::Vacant(vacant) = headers_out.entry(header::USER_AGENT) {
         vacant.insert(HeaderValue::from_static(concat!("pipe/", env!("CARGO_PKG_VERSION"))));
     }
+    // Piece by piece, a secret that is echoed would not be recognised.
+    if !secrets.is_empty() && [header::RANGE, header::IF_RANGE].iter().any(|name| headers_out.contains_key(name)) {
+        let what = "a response to a request with a secret is not read in pieces (`range`)";
+        return Err(EffectError::new(ErrorKind::Denied, what).with_hint("ask for all of it"));
+    }
     for (name, value) in secrets.headers() {
         headers_out.insert(name, value.clone());
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use pipe_core::{event::LogLevel, redact::Redactor};
+use pipe_core::{event::LogLevel, redact::Redactor, text::is_unprintable};
 use tokio::{io::AsyncReadExt as _, net::unix::pipe};
 
 use super::stop::Stop;
@@ -153,7 +153,8 @@ impl LineLog {
 
     fn line(&mut self) {
         let text = String::from_utf8_lossy(&self.open);
-        let text: String = text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+        // Not taken away but replaced: what was apart stays apart, so that no secret comes together here.
+        let text: String = text.chars().map(|c| if is_unprintable(c) { ' ' } else { c }).collect();
         self.open.clear();
         if text.trim().is_empty() {
             return;

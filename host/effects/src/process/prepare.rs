@@ -69,8 +69,13 @@ pub(super) fn prepare(
     }
     let (mut pinned, mut refused) = (None, None);
     if let Some(expected) = rule.sha256 {
-        let content = program::pin(&path)?;
-        if content.script {
+        let content = program::pin(&path, || session.cancellation().is_cancelled())?;
+        let of_programs = session.grant.exec.iter().flat_map(|rule| &rule.write);
+        let real = resolve(&world.base, &path);
+        if session.grant.write.iter().chain(of_programs).any(|rule| rule.covers(&real)) {
+            // Between its reading and its start somebody could change it in its place.
+            refused = Some(format!("the step may write {}, so its sha256 says nothing", path.display()));
+        } else if content.script {
             refused = Some(format!("{} is a script, and its sha256 says nothing about what it starts", path.display()));
         } else if content.digest != expected {
             refused = Some(format!("the sha256 of {} is {}, the rule says {expected}", path.display(), content.digest));

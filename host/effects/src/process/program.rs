@@ -61,9 +61,15 @@ pub(super) struct Pinned {
     pub(super) script: bool,
 }
 
-/// Reads the content of the program at `path`.
-pub(super) fn pin(path: &Path) -> io::Result<Pinned> {
+/// The largest program whose content is read, in bytes.
+const LARGEST_PROGRAM: u64 = 1 << 30;
+
+/// Reads the content of the program at `path`, unless it is `stopped` before its end.
+pub(super) fn pin(path: &Path, stopped: impl Fn() -> bool) -> io::Result<Pinned> {
     let mut file = File::open(path)?;
+    if file.metadata()?.len() > LARGEST_PROGRAM {
+        return Err(io::Error::other(format!("{} is larger than any program", path.display())));
+    }
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     let mut start = Vec::new();
@@ -71,6 +77,9 @@ pub(super) fn pin(path: &Path) -> io::Result<Pinned> {
         let read = file.read(&mut buffer)?;
         if read == 0 {
             break;
+        }
+        if stopped() {
+            return Err(io::Error::other(EffectError::cancelled()));
         }
         if start.len() < 2 {
             start.extend_from_slice(&buffer[..read.min(2)]);
@@ -100,9 +109,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let script = directory.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();
-        let pinned = pin(&script).unwrap();
+        let pinned = pin(&script, || false).unwrap();
         assert!(pinned.script);
         assert_eq!(pinned.digest, Digest::of(b"#!/bin/sh\n"));
-        assert!(!pin(&find("env", SEARCH_PATH).unwrap()).unwrap().script);
+        assert!(!pin(&find("env", SEARCH_PATH).unwrap(), || false).unwrap().script);
     }
 }

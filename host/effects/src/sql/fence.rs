@@ -45,12 +45,18 @@ pub(crate) fn read(text: &str, dialect: Dialect) -> Result<(), Fence> {
 
 /// Functions of PostgreSQL that do more than read although no transaction keeps them from it, and those that run a text, in
 /// which such a function could hide. A name that begins with one of these counts as well: `dblink_exec`.
-const REACHING: [(&str, &str); 8] = [
+const REACHING: [(&str, &str); 14] = [
     ("pg_terminate_backend", "ends sessions of others"),
     ("pg_cancel_backend", "ends statements of others"),
     ("dblink", "connects to other servers"),
     ("query_to_xml", "runs a text as a statement"),
     ("cursor_to_xml", "runs a text as a statement"),
+    ("crosstab", "runs a text as a statement"),
+    ("connectby", "runs a text as a statement"),
+    ("xpath_table", "runs a text as a statement"),
+    ("pg_create_", "makes what no rollback takes back"),
+    ("pg_drop_", "removes what no rollback brings back"),
+    ("pg_stat_reset", "forgets what the server has counted"),
     ("ts_stat", "runs a text as a statement"),
     ("ts_rewrite", "runs a text as a statement"),
     ("pg_logical_emit_message", "writes a message into the log of changes"),

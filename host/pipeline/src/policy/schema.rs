@@ -17,7 +17,7 @@ pub fn policy_schema() -> Value {
                 "A place, or many.",
                 &["url"],
                 json!({
-                    "url": text("https://host, postgres://user@host/database or sqlite:/file; host, port, user and database may be *, a host *.domain."),
+                    "url": text("https://host, http://host, postgres://user@host/database, sqlite:/file, smtp://user@host or smtps://user@host; host, port, user and database may be *, a host *.domain."),
                     "addresses": networks(),
                 }),
             )),

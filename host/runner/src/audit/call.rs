@@ -191,7 +191,7 @@ pub(super) fn peers(pipeline: &Pipeline, findings: &mut Findings<'_>) -> Vec<Aud
                 (Tls::Disable, None) => "none",
                 (Tls::VerifyFull, None) => "verify-full",
             },
-            login: reach::login(spec).map(str::to_owned).collect(),
+            login: spec.secrets().map(str::to_owned).collect(),
             addresses: spec.addresses.iter().map(ToString::to_string).collect(),
             place,
             findings: Vec::new(),

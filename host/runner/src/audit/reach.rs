@@ -6,7 +6,7 @@ use pipe_capability::{
     artifact::ArtifactRule, exec::ExecRule, grant::Grant, http::HttpTarget, path::PathRule, secret::SlotTarget,
     sql::Access, tls::TlsTarget,
 };
-use pipe_pipeline::{PeerSpec, Pipeline, Step};
+use pipe_pipeline::{PeerKind, PeerSpec, Pipeline, Step};
 
 use super::report::{Reach, Reached};
 
@@ -143,7 +143,7 @@ fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
         }
     }
     for (name, peer) in peers_of(pipeline, step) {
-        touched.extend(login(peer).map(|secret| ("secrets", plain(secret, format!("login of {name}"), None))));
+        touched.extend(peer.secrets().map(|secret| ("secrets", plain(secret, format!("login of {name}"), None))));
     }
     touched.extend(env.iter().map(|rule| ("variables", plain(rule.name(), "read".to_owned(), None))));
     for rule in artifacts {
@@ -182,7 +182,7 @@ fn peers_of<'p>(pipeline: &'p Pipeline, step: &'p Step) -> impl Iterator<Item = 
 }
 
 fn is_database(pipeline: &Pipeline, peer: &str) -> bool {
-    pipeline.peers.get(peer).is_some_and(|peer| matches!(peer.url.scheme(), "postgres" | "postgresql" | "sqlite"))
+    pipeline.peers.get(peer).is_some_and(|peer| peer.kind() == PeerKind::Sql)
 }
 
 fn names_peer(grant: &Grant, name: &str) -> bool {
@@ -203,10 +203,4 @@ pub(super) fn steps_with_peer(pipeline: &Pipeline, peer: &str) -> Vec<String> {
         }
     }
     steps
-}
-
-/// The secrets that the host logs in with, by name.
-pub(super) fn login(peer: &PeerSpec) -> impl Iterator<Item = &str> {
-    let key = peer.client.as_ref().map(|client| client.key.as_str());
-    [&peer.password, &peer.bearer, &peer.secret_path].into_iter().flatten().map(String::as_str).chain(key)
 }

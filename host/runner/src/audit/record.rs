@@ -1,6 +1,6 @@
 //! What the journal says of the last runs of a pipeline in an environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use pipe_capability::{
@@ -47,6 +47,10 @@ struct CallSeen {
     in_the_clear: Vec<String>,
     /// Content of its plugin in the newest run.
     plugin: Option<Digest>,
+    /// Lines of its grant in the newest run.
+    granted: Vec<String>,
+    /// Lines of its grant in runs in which it succeeded: only of those can it be said that nothing used them.
+    had: BTreeSet<String>,
 }
 
 /// Looks back at the runs of a pipeline file in an environment. Nothing where none has finished.
@@ -83,9 +87,12 @@ fn take(calls: &mut BTreeMap<StepId, CallSeen>, event: &StoredEvent) {
     let run = &event.run;
     let mut of = |step: &StepId, change: &mut dyn FnMut(&mut CallSeen)| change(calls.entry(step.clone()).or_default());
     match kind {
-        EventKind::RunStarted { steps, .. } => {
-            for planned in steps {
-                of(&planned.step, &mut |call| call.plugin = Some(planned.plugin.digest));
+        EventKind::RunStarted { .. } | EventKind::Planned { .. } => {
+            for planned in kind.planned_steps() {
+                of(&planned.step, &mut |call| {
+                    call.plugin = Some(planned.plugin.digest);
+                    call.granted.clone_from(&planned.grant);
+                });
             }
         }
         EventKind::Used { step, used } => of(step, &mut |call| call.used(run, event.at, used)),
@@ -96,6 +103,7 @@ fn take(calls: &mut BTreeMap<StepId, CallSeen>, event: &StoredEvent) {
                 if call.succeeded.last() != Some(run) {
                     call.succeeded.push(run.clone());
                 }
+                call.had.extend(std::mem::take(&mut call.granted));
             });
         }
         EventKind::UndoFinished { step, .. } => of(step, &mut |call| call.undone = true),
@@ -141,6 +149,11 @@ impl RunsSeen {
             succeeded: seen.succeeded.len(),
             undone: seen.undone,
             used: seen.uses.keys().filter_map(|(word, rule)| audit::rule_of_use(grant, word, rule)).collect(),
+            had: audit::rules(grant)
+                .zip(grant.lines())
+                .filter(|(_, line)| seen.had.contains(line))
+                .map(|((rule, _), _)| rule)
+                .collect(),
             refused: seen.refused.clone(),
             other_plugin: seen.plugin.is_some_and(|digest| digest != *plugin),
         }

@@ -1,6 +1,6 @@
 //! What stands behind names: another address, or another secret, is another right, although no rule has changed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use pipe_pipeline::{PeerSpec, Pipeline, SecretSource, Tls};
 
@@ -47,10 +47,13 @@ fn peer(before: &PeerSpec, now: &PeerSpec, (old, new): (&Pipeline, &Pipeline), s
     ] {
         pair(secret(verb, now), secret(verb, before));
     }
-    let key = |peer: &PeerSpec| {
-        peer.client.as_ref().map(|client| format!("shows a client certificate, with the secret `{}`", client.key))
+    let shows = |peer: &PeerSpec, from: &Path| {
+        peer.client.as_ref().map(|client| {
+            let certificate = moved(&client.certificate, from, base.1);
+            format!("shows the client certificate {}, with the secret `{}`", certificate.display(), client.key)
+        })
     };
-    pair(key(now), key(before));
+    pair(shows(now, base.1), shows(before, base.0));
     let plain = |tls: Tls| (tls == Tls::Disable).then(|| "is spoken to without TLS".to_owned());
     pair(plain(now.tls), plain(before.tls));
     let old_ca = before.ca.as_ref().map(|path| moved(path, base.0, base.1));
