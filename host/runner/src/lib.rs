@@ -27,7 +27,7 @@ pub use audit::{
 pub use ceiling::check_policies;
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
-pub use plan::{Plan, PlanEntry, Role};
+pub use plan::{Plan, PlanEntry, Role, usual_bounds};
 pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{RunResult, run};
