@@ -3,7 +3,10 @@
 use std::{fs, io};
 
 use caps::{CapSet, Capability};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    utsname::uname,
+};
 
 use super::protocol::Bounds;
 
@@ -22,6 +25,9 @@ const BEYOND: u64 = 2;
 
 /// The processes and threads of a supervisor, and room for those that it is about to wait for.
 const OF_SUPERVISOR: u64 = 16;
+
+/// The version of Linux from which on a namespace of processes has a highest number of its own.
+const OWN_NUMBERS: (u32, u32) = (6, 14);
 
 /// Numbers that the kernel keeps from processes.
 const RESERVED_NUMBERS: u64 = 300;
@@ -44,11 +50,20 @@ pub(super) fn set(bounds: &Bounds, others: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Bounds the processes of this namespace of processes, where each has numbers of its own (Linux 6.14). Elsewhere the
-/// supervisor alone counts them.
+/// Bounds the processes of this namespace of processes, where each has numbers of its own. Elsewhere the supervisor alone
+/// counts them: there the same file speaks of the whole machine.
 pub(super) fn bound_numbers(bounds: &Bounds) {
-    let most = bounds.processes.saturating_mul(BEYOND).saturating_add(RESERVED_NUMBERS).min(HIGHEST_NUMBER);
-    let _ = fs::write("/proc/sys/kernel/pid_max", most.to_string());
+    let release = uname().map(|names| names.release().to_string_lossy().into_owned()).unwrap_or_default();
+    if version(&release).is_some_and(|version| version >= OWN_NUMBERS) {
+        let most = bounds.processes.saturating_mul(BEYOND).saturating_add(RESERVED_NUMBERS).min(HIGHEST_NUMBER);
+        let _ = fs::write("/proc/sys/kernel/pid_max", most.to_string());
+    }
+}
+
+/// The first two numbers of a release of Linux: `6.14.0-rc1`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
@@ -71,4 +86,26 @@ pub(super) fn drop_privileges() -> Result<(), caps::errors::CapsError> {
     caps::clear(None, CapSet::Inheritable)?;
     caps::set(None, CapSet::Effective, &kept)?;
     caps::set(None, CapSet::Permitted, &kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_told_from_an_older_one() {
+        for (release, own) in [
+            ("6.14.0", true),
+            ("6.18.44-fc-v657", true),
+            ("7.0.0-rc1", true),
+            ("6.14-rc7", true),
+            ("6.13.9", false),
+            ("5.15.0-1-amd64", false),
+            ("6", false),
+            ("", false),
+            ("of ours", false),
+        ] {
+            assert_eq!(version(release).is_some_and(|version| version >= OWN_NUMBERS), own, "{release}");
+        }
+    }
 }

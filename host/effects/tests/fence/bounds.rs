@@ -68,6 +68,14 @@ pub(crate) fn processes_of_a_tree_are_bounded() {
     assert_eq!(alive(&format!("sleep {mark}")), Vec::<u32>::new());
 }
 
+#[test]
+fn the_numbers_of_the_machine_stay_as_they_are() {
+    let most = || fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+    let before = most();
+    limited(&Fenced::new(), ExecLimits::default(), "true").unwrap();
+    assert_eq!(most(), before);
+}
+
 /// Where there are no namespaces and the user is root, nothing but the supervisor counts: not to be tried on a shared machine.
 #[test]
 pub(crate) fn a_fork_bomb_comes_to_an_end() {

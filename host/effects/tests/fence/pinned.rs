@@ -7,19 +7,24 @@ use std::{
     sync::Arc,
 };
 
-use pipe_capability::exec::ExecRule;
+use pipe_capability::{exec::ExecRule, path::PathRule};
 use pipe_core::digest::Digest;
 use pipe_effects::{error::ErrorKind, process::Exit, session::Session};
 
 use super::Fenced;
 use crate::place::{command, exec_grant, exec_rule, run};
 
-/// A copy of a program of the system, and a session that may run it while it is that copy.
-fn pinned(fenced: &Fenced, of: &str) -> (PathBuf, Arc<Session>) {
+/// A copy of a program of the system, and a rule for it while it is that copy.
+fn pinned_rule(fenced: &Fenced, of: &str) -> (PathBuf, ExecRule) {
     let path = fenced.at("program");
     fs::copy(of, &path).unwrap();
-    let mut rule = exec_rule(path.to_str().unwrap(), &["**"]);
-    rule.sha256 = Some(Digest::of(&fs::read(&path).unwrap()));
+    let sha256 = Some(Digest::of(&fs::read(&path).unwrap()));
+    let rule = ExecRule { sha256, ..exec_rule(path.to_str().unwrap(), &["**"]) };
+    (path, rule)
+}
+
+fn pinned(fenced: &Fenced, of: &str) -> (PathBuf, Arc<Session>) {
+    let (path, rule) = pinned_rule(fenced, of);
     (path, fenced.place.session(exec_grant(vec![rule])))
 }
 
@@ -45,11 +50,11 @@ pub(crate) fn what_was_checked_runs_although_its_file_changes_before_the_start()
         fs::remove_file(path).unwrap();
         fs::copy("/usr/bin/false", path).unwrap();
     }
-    fn move_folder(path: &Path) {
+    fn move_away(path: &Path) {
         fs::rename(path, path.with_extension("elsewhere")).unwrap();
         fs::copy("/usr/bin/false", path).unwrap();
     }
-    for change in [overwrite as fn(&Path), replace, move_folder] {
+    for change in [overwrite as fn(&Path), replace, move_away] {
         let fenced = Fenced::new();
         let (path, session) = pinned(&fenced, "/usr/bin/echo");
         // Once the use is written down, it was checked and has not begun.
@@ -63,11 +68,17 @@ pub(crate) fn what_was_checked_runs_although_its_file_changes_before_the_start()
 
 #[test]
 pub(crate) fn it_finds_itself_where_it_lies() {
-    let fenced = Fenced::new();
-    let (path, session) = pinned(&fenced, "/usr/bin/readlink");
-    let path = path.to_str().unwrap();
-    let ran = fenced.block_on(run(&session, command(path, &["/proc/self/exe"]))).unwrap();
-    assert_eq!(ran.output.trim_end(), path, "{}", ran.errors);
+    // With a socket it runs in a root of its own.
+    for socket in [false, true] {
+        let fenced = Fenced::new();
+        let (path, rule) = pinned_rule(&fenced, "/usr/bin/readlink");
+        let socket = socket.then(|| PathRule::new("none.sock", fenced.at("none.sock")));
+        let rule = ExecRule { sockets: socket.into_iter().collect(), ..rule };
+        let session = fenced.place.session(exec_grant(vec![rule]));
+        let path = path.to_str().unwrap();
+        let ran = fenced.block_on(run(&session, command(path, &["/proc/self/exe"]))).unwrap();
+        assert_eq!(ran.output.trim_end(), path, "{}", ran.errors);
+    }
 }
 
 #[test]
