@@ -3,6 +3,7 @@
 mod audit;
 mod audit_page;
 mod bad_input;
+mod bound;
 mod diff;
 mod example;
 mod failure;

@@ -20,6 +20,7 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod suggest;
 
+mod binding;
 mod left;
 mod loading;
 mod open;
