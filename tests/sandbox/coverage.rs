@@ -151,6 +151,8 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             programs::a_program_that_is_not_the_pinned_one_does_not_run,
             programs::a_secret_comes_to_a_program_as_a_file_that_is_gone_afterwards,
             programs::the_record_and_the_plan_say_that_a_program_is_native_code,
+            programs::a_program_that_uses_up_too_much_is_ended_with_the_line_that_gives_more,
+            programs::the_plan_says_what_a_program_may_use_up,
             endless::a_program_ends_with_everything_that_it_started,
             limits::bytes_in_of_programs,
         ],

@@ -81,8 +81,11 @@ pub(crate) const EXEC: &[&str] = &[
     "ports",
     "sockets",
     "memory",
-    "cpu",
+    "processes",
+    "scratch",
+    "file_size",
     "open_files",
+    "cpu",
     "sha256",
 ];
 

@@ -37,7 +37,7 @@ pub use difference::{Difference, Side, Version, difference_of_pipelines, differe
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};
 pub use pins::{PinError, Pins};
-pub use plan::{Plan, PlanEntry, Role};
+pub use plan::{Plan, PlanEntry, Role, usual_bounds};
 pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};

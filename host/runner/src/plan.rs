@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pipe_capability::exec::Bound;
 use pipe_core::{digest::Digest, event::PlannedStep, limits::Limits};
 use pipe_pipeline::{Pipeline, Policy, RollbackEntry, RunFacts, Step};
 use serde::Serialize;
@@ -130,6 +131,13 @@ impl Plan {
     pub fn digest(&self) -> Digest {
         Digest::of(&serde_json::to_vec(self).unwrap_or_default())
     }
+}
+
+/// What a program may use up whose rule does not say, in words: `memory 4.0 GiB`.
+#[must_use]
+pub fn usual_bounds() -> Vec<String> {
+    let usual = Bound::ALL.into_iter().filter_map(|bound| Some((bound, bound.usual()?)));
+    usual.map(|(bound, most)| format!("{} {}", bound.key(), bound.shown(most))).collect()
 }
 
 /// sha256 of a step's settings, with what is only known later standing under its name.

@@ -15,6 +15,9 @@ use crate::{
     printer::{CAREFUL, Printer, QUIET, STRONG, styled},
 };
 
+/// How the lines of a grant begin that let programs run.
+const NATIVE: &str = "allow.exec = ";
+
 /// Say what a run would do: steps, plugins, grants and limits, and what is undone on failure
 ///
 /// Checks what `pipe check` checks, for one environment, and touches nothing. Whether secrets and directories are there is
@@ -69,6 +72,12 @@ fn print(plan: &Plan, printer: Printer) {
     }
     let usual = limits(&Limits::default(), |_, _| true);
     printer.result(&format!("\nA call may take {}, unless its step says otherwise", usual.join(", ")));
+    if plan.entries.iter().any(|entry| entry.planned.grant.iter().any(|line| line.starts_with(NATIVE))) {
+        printer.result(&format!(
+            "A program may take {}, unless its rule says otherwise",
+            pipe_runner::usual_bounds().join(", ")
+        ));
+    }
     for (role, title) in
         [(Role::Step, "Steps"), (Role::Rollback, "After a rollback"), (Role::Notification, "Notifications")]
     {
@@ -127,11 +136,7 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
     }
     for line in &planned.grant {
         // The line can be copied as it stands.
-        let note = if line.starts_with("allow.exec = ") {
-            styled(QUIET, "  # native code").to_string()
-        } else {
-            String::new()
-        };
+        let note = if line.starts_with(NATIVE) { styled(QUIET, "  # native code").to_string() } else { String::new() };
         printer.result(&format!("    {line}{note}"));
     }
 }
