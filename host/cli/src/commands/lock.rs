@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use pipe_core::{diagnostic::Diagnostic, digest::Digest};
+use pipe_core::{diagnostic::Diagnostic, digest::Digest, text::in_shell};
 use pipe_pipeline::{
     Document, Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin, Pipeline, PluginSource,
 };
@@ -103,7 +103,7 @@ pub(crate) fn hold(locking: Locking, document: &Document, pipeline: &mut Pipelin
             false => format!("there is no {}", path.display()),
         };
         return Err(Failure::new(Exit::Invalid, message)
-            .hint(format!("`pipe lock {}` accepts the file as it is", file.display())));
+            .hint(format!("`pipe lock {}` accepts the file as it is", in_shell(&file.to_string_lossy()))));
     };
     let mut now = BTreeMap::new();
     for (name, source) in document.plugins() {

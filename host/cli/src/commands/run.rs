@@ -10,6 +10,7 @@ use clap::Args;
 use pipe_core::{
     event::{Event, EventKind},
     redact::Redactor,
+    text::in_shell,
 };
 use pipe_runner::Observer;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +58,7 @@ pub(crate) async fn run(
     let (prepared, journal) = loading::prepare(loaded, policies, printer, redactor).await?;
     let interrupt = CancellationToken::new();
     let show =
-        format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, state.display());
+        format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, in_shell(&state.to_string_lossy()));
     tokio::spawn(watch_interrupts(interrupt.clone(), printer, show));
     let delivered = Arc::new(Mutex::new(Vec::new()));
     let observer = collecting(reporter::observer(printer, verbose), &delivered);

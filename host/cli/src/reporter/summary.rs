@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipe_core::{event::Outcome, report::FindingStatus, stage::Stage, units::ByteSize};
+use pipe_core::{event::Outcome, report::FindingStatus, stage::Stage, text::in_shell, units::ByteSize};
 use pipe_runner::{RunResult, StepStanding};
 
 use crate::{
@@ -71,7 +71,7 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
     if !place.delivered.is_empty() {
         lines.push(row("told", &place.delivered.join(", ")));
     }
-    let state = if place.state_is_default { String::new() } else { format!(" --state {}", place.state.display()) };
+    let state = if place.state_is_default { String::new() } else { format!(" --state {}", in_shell(&place.state.to_string_lossy())) };
     lines.push(row("journal", &place.state.join("journal.db").display().to_string()));
     lines.push(row("audit", &format!("head {}", place.head)));
     lines.push(row("more", &format!("pipe show {}{state}", place.run)));
