@@ -372,10 +372,10 @@ fn is_not_trusted(deployment: &Deployment, why: &str) {
     let sarif = json(&audit(deployment, &["--format", "sarif"]));
     let result = &sarif["runs"][0]["results"][0];
     assert_eq!((&result["ruleId"], &result["level"]), (&"untrusted-record".into(), &"error".into()), "{result}");
-    assert!(result["message"]["text"].as_str().unwrap().contains(why), "{result}");
+    assert!(result["message"]["text"].as_str().expect("a text").contains(why), "{result}");
     assert!(sarif_validator().is_valid(&sarif), "{sarif}");
     let report = json(&audit(deployment, &["--format", "json"]));
-    assert!(report["record"].is_null() && report["record_problem"].as_str().unwrap().contains(why), "{report}");
+    assert!(report["record"].is_null() && report["record_problem"].as_str().expect("why").contains(why), "{report}");
     assert_eq!(report["counts"]["errors"], 1, "{report}");
 }
 
@@ -384,8 +384,8 @@ fn sarif_validator() -> jsonschema::Validator {
     let published = include_str!("sarif/sarif-schema-2.1.0.json");
     let schema = published.replace("-[a-zA-Z]{2}]?$", "-[a-zA-Z]{2}$");
     assert_ne!(schema, published);
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    jsonschema::draft7::new(&schema).unwrap()
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
+    jsonschema::draft7::new(&schema).expect("a schema")
 }
 
 #[test]

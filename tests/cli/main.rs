@@ -7,6 +7,7 @@ mod diff;
 mod example;
 mod failure;
 mod help;
+mod hints;
 mod inspect;
 mod interrupt;
 mod lock;

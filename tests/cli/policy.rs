@@ -241,7 +241,8 @@ const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM0
 #[test]
 fn a_migration_behind_an_encrypted_backup_runs() {
     for encrypt in ["\"key\"", "\"${inputs.key}\""] {
-        let deployment = encrypting("", encrypt).edit("example.toml", "[inputs]", "[inputs]\nkey = { default = \"key\" }");
+        let deployment =
+            encrypting("", encrypt).edit("example.toml", "[inputs]", "[inputs]\nkey = { default = \"key\" }");
         let ended = deployment.run(&["run", "example.toml", "--env", "demo", "--policy", "policy.toml"]);
         assert_eq!(ended.code, 0, "{encrypt}\n{ended}");
     }
@@ -260,9 +261,11 @@ fn a_vendors_backup_that_does_not_say_which_setting_encrypts_is_held_to_what_it_
     let at = plugin.windows(mark.len()).position(|window| window == mark).expect("the keyword");
     plugin[at..at + mark.len()].copy_from_slice(other);
     let deployment = |encrypt: &str| {
-        encrypting("plugin = \"acme\"", encrypt)
-            .file("acme.wasm", &plugin)
-            .edit("example.toml", "[peers]", "[plugins]\nacme = { path = \"acme.wasm\" }\n\n[peers]")
+        encrypting("plugin = \"acme\"", encrypt).file("acme.wasm", &plugin).edit(
+            "example.toml",
+            "[peers]",
+            "[plugins]\nacme = { path = \"acme.wasm\" }\n\n[peers]",
+        )
     };
     let arguments = ["example.toml", "--env", "demo", "--policy", "policy.toml"];
     for (encrypt, code) in [("\"key\"", 0), ("false", 4)] {

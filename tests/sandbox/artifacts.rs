@@ -72,7 +72,8 @@ pub(crate) fn the_artifacts_of_one_step_are_not_those_of_another() {
 pub(crate) fn who_may_read_artifacts_stores_none() {
     let scene = storing().head(BACKUP).allow(r#"allow.artifacts = ["read backup"]"#);
     let both = scene.refused_until(r#"allow.artifacts = ["read backup", "write"]"#);
-    let stored = |seen: &crate::Seen| seen.of("artifact-stored").filter(|what| what["step"]["name"] == "attempt").count();
+    let stored =
+        |seen: &crate::Seen| seen.of("artifact-stored").filter(|what| what["step"]["name"] == "attempt").count();
     assert_eq!((stored(&both.refused), stored(&both.granted)), (0, 1));
 }
 

@@ -144,6 +144,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             record::what_a_grant_leaves_open_of_a_command_is_left_out_and_can_be_proven,
             programs::a_program_does_not_read_what_its_rule_does_not_name,
             programs::a_program_does_not_write_where_its_rule_does_not_say,
+            programs::what_an_earlier_step_makes_is_read_and_written_by_a_program_of_a_later_one,
             programs::a_program_connects_to_granted_ports_alone,
             programs::a_program_connects_to_granted_sockets_alone,
             programs::a_program_sees_no_other_process,
@@ -154,14 +155,12 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             endless::a_program_ends_with_everything_that_it_started,
             limits::bytes_in_of_programs,
         ],
-        Behaviour::ReadVariable => {
-            &[
-                others::a_variable_is_told_where_it_is_granted_by_name,
-                others::a_variable_of_another_name_is_not_told,
-                others::a_variable_of_a_program_is_none_of_the_guest,
-                terminal::what_was_refused,
-            ]
-        }
+        Behaviour::ReadVariable => &[
+            others::a_variable_is_told_where_it_is_granted_by_name,
+            others::a_variable_of_another_name_is_not_told,
+            others::a_variable_of_a_program_is_none_of_the_guest,
+            terminal::what_was_refused,
+        ],
         Behaviour::ListVariables => &[
             others::wasi_shows_the_granted_variables_and_no_other,
             record::variables_that_wasi_shows_count_as_used_once_each,

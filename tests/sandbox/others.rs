@@ -154,7 +154,8 @@ pub(crate) fn free_space_is_not_told_to_whoever_may_read_and_write_there() {
 
 #[test]
 pub(crate) fn free_space_of_what_holds_a_granted_place_is_not_told() {
-    let inner = || Scene::new(Behaviour::AskDisk).file("data/inner/open.txt", "").allow(r#"allow.disk = ["data/inner"]"#);
+    let inner =
+        || Scene::new(Behaviour::AskDisk).file("data/inner/open.txt", "").allow(r#"allow.disk = ["data/inner"]"#);
     for outer in ["data", "data/inner/..", "data/inner/../../data"] {
         inner().with("path", outer).run().fails("denied", "");
     }

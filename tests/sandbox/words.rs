@@ -6,7 +6,9 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use crate::{ambient, artifacts, databases, files, handshakes, mail, network, others, programs, secrets, single_files, sockets};
+use crate::{
+    ambient, artifacts, databases, files, handshakes, mail, network, others, programs, secrets, single_files, sockets,
+};
 
 thread_local! {
     /// What the runs of this thread's test wrote down: `used` or `denied`, and the word.

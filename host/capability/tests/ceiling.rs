@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use pipe_capability::{
     artifact::ArtifactRule,
     ceiling::{
-        Against, ArtifactCeiling, BackupsBefore, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget, MailCeiling,
-        NamePattern, Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern, PluginPattern, PluginSeen,
+        Against, ArtifactCeiling, BackupsBefore, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget,
+        MailCeiling, NamePattern, Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern, PluginPattern, PluginSeen,
         Requirements, SecretCeiling, SecretDestination, SecretOrigin, SourcePattern, SqlCeiling, StepSeen,
     },
     env::EnvRule,

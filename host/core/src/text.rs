@@ -12,7 +12,8 @@ pub fn is_unprintable(c: char) -> bool {
 /// A text as one word of a POSIX shell, for commands that a person is shown and may paste.
 #[must_use]
 pub fn in_shell(text: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | '@' | '%' | ',' | '=');
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | '@' | '%' | ',' | '=');
     if !text.is_empty() && text.chars().all(plain) {
         return Cow::Borrowed(text);
     }
@@ -25,7 +26,22 @@ mod tests {
 
     #[test]
     fn a_shell_reads_back_what_was_meant() {
-        for text in ["", "plain/path-1.toml", "a b", "it's", "$(rm -rf /)", "`x`", "a\nb", "\"", "~", "*", "ä", "!", "a\\b", "''"] {
+        for text in [
+            "",
+            "plain/path-1.toml",
+            "a b",
+            "it's",
+            "$(rm -rf /)",
+            "`x`",
+            "a\nb",
+            "\"",
+            "~",
+            "*",
+            "ä",
+            "!",
+            "a\\b",
+            "''",
+        ] {
             let read = std::process::Command::new("sh").args(["-c", &format!("printf %s {}", in_shell(text))]).output();
             assert_eq!(String::from_utf8(read.unwrap().stdout).unwrap(), text, "{}", in_shell(text));
         }

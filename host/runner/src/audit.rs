@@ -60,7 +60,12 @@ pub async fn audit(
         findings.about_record(why, hint);
     }
     let mut calls = Vec::new();
-    let auditor = call::Auditor { pipeline, plugins: &plugins, sources, holding: Holding::of_now(sources.policies, pipeline, &plugins) };
+    let auditor = call::Auditor {
+        pipeline,
+        plugins: &plugins,
+        sources,
+        holding: Holding::of_now(sources.policies, pipeline, &plugins),
+    };
     for (row, (role, step)) in calls_of(pipeline).enumerate() {
         calls.extend(auditor.row(row, role, step, &mut findings));
     }

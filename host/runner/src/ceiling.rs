@@ -76,11 +76,7 @@ impl<'p> Holding<'p> {
     }
 
     /// With everything where it leads now.
-    pub(crate) fn of_now(
-        policies: &[Policy],
-        pipeline: &'p Pipeline,
-        plugins: &'p BTreeMap<String, Plugin>,
-    ) -> Self {
+    pub(crate) fn of_now(policies: &[Policy], pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>) -> Self {
         let database = |_: &str, file: &Path| resolve(&pipeline.base, file);
         Self::new(policies, pipeline, plugins, outside(pipeline, database))
     }

@@ -75,9 +75,10 @@ fn to_come(grant: &mut Grant, base: &Path, written: &[PathBuf]) -> ToCome {
         }
         found
     };
-    let programs = grant.exec.iter_mut().map(|rule| {
-        (rule.read.extract_if(.., is_to_come).collect(), rule.write.extract_if(.., is_to_come).collect())
-    });
+    let programs = grant
+        .exec
+        .iter_mut()
+        .map(|rule| (rule.read.extract_if(.., is_to_come).collect(), rule.write.extract_if(.., is_to_come).collect()));
     ToCome { programs: programs.collect(), read: grant.read.extract_if(.., is_to_come).collect() }
 }
 

@@ -22,7 +22,8 @@ pub(crate) fn man(arguments: &ManArguments, printer: Printer) -> Result<Exit, Fa
                 .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory));
             written.map_err(|error| {
                 let message = format!("cannot write the pages into {}: {error}", directory.display());
-                Failure::new(Exit::Internal, message).hint("`--out` names a directory, which is made where it is missing")
+                Failure::new(Exit::Internal, message)
+                    .hint("`--out` names a directory, which is made where it is missing")
             })?;
         }
         None => {

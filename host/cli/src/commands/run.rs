@@ -57,8 +57,11 @@ pub(crate) async fn run(
     ownership::warn_of_unfinished(&state, &loaded.checked.pipeline, printer);
     let (prepared, journal) = loading::prepare(loaded, policies, printer, redactor).await?;
     let interrupt = CancellationToken::new();
-    let show =
-        format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, in_shell(&state.to_string_lossy()));
+    let show = format!(
+        "`pipe show {} --state {}` says how far it came and how to undo it",
+        prepared.run,
+        in_shell(&state.to_string_lossy())
+    );
     tokio::spawn(watch_interrupts(interrupt.clone(), printer, show));
     let delivered = Arc::new(Mutex::new(Vec::new()));
     let observer = collecting(reporter::observer(printer, verbose), &delivered);
