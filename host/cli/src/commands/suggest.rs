@@ -9,7 +9,6 @@ use clap::Args;
 use pipe_core::{
     digest::Digest,
     event::{EventKind, Outcome, PlannedStep},
-    text::in_shell,
 };
 use pipe_journal::{Reader, Recorded, RunFilter, RunSummary, StoredEvent};
 use pipe_pipeline::{
@@ -22,6 +21,7 @@ use super::{loading, log::not_as_written};
 use crate::{
     exit::Exit,
     failure::Failure,
+    places,
     printer::{CAREFUL, GOOD, Printer, QUIET, STRONG, styled},
 };
 
@@ -70,8 +70,8 @@ pub(crate) fn suggest(arguments: &SuggestArguments, state: Option<&Path>, printe
     if changed {
         let message = format!("{} is no longer the file that ran", path.display());
         if arguments.file.is_none() {
-            let file = path.to_string_lossy();
-            let hint = format!("`--file {}` holds the run against the file as it is now", in_shell(&file));
+            let file = places::in_shell(&path);
+            let hint = format!("`--file {file}` holds the run against the file as it is now");
             return Err(Failure::new(Exit::Invalid, message).hint(hint));
         }
         printer.warning(&format!("{message}: uses count for the rules that still have the same text"));
@@ -89,7 +89,7 @@ pub(crate) fn suggest(arguments: &SuggestArguments, state: Option<&Path>, printe
         print(&run, &suggestion, &started.steps, printer);
         if !patch.is_empty() {
             let applied = match path.is_absolute() {
-                true => format!("patch {}", in_shell(&path.to_string_lossy())),
+                true => format!("patch {}", places::in_shell(&path)),
                 false => "patch -p0".to_owned(),
             };
             printer.talk(&format!("`pipe suggest {} --patch | {applied}` changes the file so", arguments.run));
