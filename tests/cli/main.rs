@@ -9,6 +9,7 @@ mod example;
 mod failure;
 mod for_each;
 mod help;
+mod hints;
 mod inspect;
 mod interrupt;
 mod lock;

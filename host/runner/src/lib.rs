@@ -3,6 +3,7 @@
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
 mod audit;
+mod backups;
 mod begun;
 mod ceiling;
 mod copies;

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, places};
 
 /// Takes the lock, before anything is set up. Held until the returned file is dropped.
 ///
@@ -29,7 +29,7 @@ pub(crate) fn take(state: &Path, pipeline: &str, environment: &str) -> Result<Fi
             let message = format!("another run of {pipeline} in {environment} is going on");
             Err(Failure::new(Exit::Locked, message).hint(format!(
                 "`pipe history --state {}` lists the runs; wait for the unfinished one",
-                state.display()
+                places::in_shell(state)
             )))
         }
     }

@@ -92,7 +92,7 @@ pub(crate) async fn watched(
     let began = Instant::now();
     let Display { state, verbose, printer } = display;
     let interrupt = CancellationToken::new();
-    let (run, shown) = (&prepared.run, state.display());
+    let (run, shown) = (&prepared.run, places::in_shell(state));
     let resume = format!(
         "`pipe resume {run} --state {shown}` goes on, `pipe rollback {run} --reason '…' --state {shown}` undoes it"
     );

@@ -15,7 +15,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
     match kind {
         EventKind::RunStarted { pipeline, environment, steps, further, actor, .. } => {
             let calls = steps.len() as u64 + further;
-            vec![format!("{} in {environment}, {calls} calls planned, by {actor}", styled(STRONG, pipeline))]
+            let planned = if calls == 1 { "1 call planned".to_owned() } else { format!("{calls} calls planned") };
+            vec![format!("{} in {environment}, {planned}, by {actor}", styled(STRONG, pipeline))]
         }
         EventKind::StepStarted { step, stage, plugin, .. } => {
             vec![format!(
