@@ -2,7 +2,7 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 18] = [
     &[],
     &["run"],
     &["check"],
@@ -12,6 +12,7 @@ const COMMANDS: [&[&str]; 17] = [
     &["inspect"],
     &["history"],
     &["show"],
+    &["prune"],
     &["lock"],
     &["suggest"],
     &["log"],

@@ -44,11 +44,34 @@ pub struct PluginIdentity {
     pub digest: Digest,
 }
 
+/// What a planned call is a part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The deployment.
+    #[default]
+    Deployment,
+    /// The rollback: it runs where something is undone.
+    Rollback,
+    /// The notifications.
+    Notification,
+}
+
+impl Part {
+    /// Whether it is what most calls are a part of.
+    const fn is_usual(&self) -> bool {
+        matches!(self, Self::Deployment)
+    }
+}
+
 /// A step as it was planned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedStep {
     /// Identity.
     pub step: StepId,
+    /// What it is a part of.
+    #[serde(default, skip_serializing_if = "Part::is_usual")]
+    pub part: Part,
     /// Stage.
     pub stage: Stage,
     /// Plugin.
@@ -402,6 +425,32 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+
+    // What becomes of what a run has kept.
+    /// The file of an artifact is removed. Written before that: one whose file is still there was cut off here.
+    ArtifactPruned {
+        /// The step that stored it.
+        step: StepId,
+        /// The artifact.
+        digest: Digest,
+        /// Its name for people.
+        name: String,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it: `older than 90d`.
+        reason: String,
+        /// Whether there was a file to remove.
+        found: bool,
+    },
+    /// Copies of what runs were begun with are removed: nothing that can be resumed or rolled back needs them. Written before.
+    CopiesPruned {
+        /// Their contents.
+        copies: Vec<Digest>,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it.
+        reason: String,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -447,6 +496,8 @@ impl EventKind {
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
             Self::Abandoned { .. } => "abandoned",
+            Self::ArtifactPruned { .. } => "artifact-pruned",
+            Self::CopiesPruned { .. } => "copies-pruned",
         }
     }
 }

@@ -16,6 +16,8 @@ mod pins;
 mod plan;
 mod prepare;
 mod record;
+pub mod report;
+pub mod retention;
 mod rollback;
 mod run;
 mod secrets;

@@ -14,7 +14,7 @@ use pipe_capability::grant::Grant;
 use pipe_core::{
     diagnostic::{Diagnostic, Severity},
     digest::Digest,
-    event::{EventKind, PlannedStep, PluginIdentity},
+    event::{EventKind, Part, PlannedStep, PluginIdentity},
     id::{RunId, StepId},
     redact::Redactor,
 };
@@ -37,7 +37,7 @@ use crate::{
     grants,
     load::{self, PluginBytes, StandardPlugins},
     pins::Pins,
-    plan::Plan,
+    plan::{Plan, PlanEntry},
     secrets,
 };
 
@@ -280,7 +280,8 @@ impl Prepared {
 
     /// The first events of the run: one, unless it has more steps than one can hold.
     pub(crate) fn started_events(&self) -> Vec<EventKind> {
-        let mut portions = portions(self.plan.entries.iter().map(|entry| entry.planned.clone()));
+        let planned = |entry: &PlanEntry| PlannedStep { part: entry.role.part(), ..entry.planned.clone() };
+        let mut portions = portions(self.plan.entries.iter().map(planned));
         let steps = if portions.is_empty() { Vec::new() } else { portions.remove(0) };
         let started = EventKind::RunStarted {
             pipeline: self.pipeline.name.clone(),
@@ -377,6 +378,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
     let plugin = plugins.get(&step.plugin);
     PlannedStep {
         step: step.id.clone(),
+        part: Part::default(),
         stage: step.stage,
         plugin: PluginIdentity {
             name: step.plugin.clone(),
@@ -417,6 +419,7 @@ mod tests {
     fn step(number: usize, grant: usize) -> PlannedStep {
         PlannedStep {
             step: StepId::new(format!("step {number}")),
+            part: Part::default(),
             stage: Stage::Verify,
             plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
             reversible: false,
