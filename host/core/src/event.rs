@@ -200,6 +200,9 @@ pub enum EventKind {
         /// Paths of the policies, in the order of their contents.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policy_files: Vec<String>,
+        /// Manifest of the copies that were made of what migrations and releases read; nothing where they read nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copies: Option<Digest>,
         /// Contents of the policies that it was held against.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policies: Vec<Digest>,

@@ -64,7 +64,7 @@ pub(crate) const ROLLBACK: &[&str] = &[
     "with",
 ];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
-pub(crate) const FOR_EACH: &[&str] = &["in"];
+pub(crate) const FOR_EACH: &[&str] = &["in", "at_once", "on_failure"];
 pub(crate) const ALLOW: &[&str] =
     &["http", "tcp", "tls", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
 /// A rule about a host whose addresses are not public, whatever the word.
@@ -125,10 +125,7 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
         FILE => &["watch", "window", "roles", "phase", "gate", "guard"],
         ENVIRONMENT => &["roles"],
-        STEP | CHECK | ROLLBACK | NOTIFY => {
-            &["gate", "waves", "guard", "watch", "window", "phase", "checklist", "at_once"]
-        }
-        FOR_EACH => &["at_once"],
+        STEP | CHECK | ROLLBACK | NOTIFY => &["gate", "waves", "guard", "watch", "window", "phase", "checklist"],
         EXEC => &["user"],
         _ => &[],
     };
