@@ -166,13 +166,23 @@ pub fn run_age(events: &[StoredEvent], now: &Now) -> Duration {
 pub fn copies(events: &[StoredEvent]) -> BTreeSet<Digest> {
     let mut copies = BTreeSet::new();
     for event in events.iter().filter_map(|stored| stored.event.known()) {
-        if let EventKind::RunStarted { pipeline_digest, policies, .. } = event {
+        if let EventKind::RunStarted { pipeline_digest, policies, copies: manifest, .. } = event {
             copies.insert(*pipeline_digest);
             copies.extend(policies);
+            copies.extend(manifest);
         }
         copies.extend(event.planned_steps().iter().map(|planned| planned.plugin.digest));
     }
     copies
+}
+
+/// The manifest of what was copied for a run alone.
+#[must_use]
+pub fn copied(events: &[StoredEvent]) -> Option<Digest> {
+    match events.first()?.event.known()? {
+        EventKind::RunStarted { copies, .. } => *copies,
+        _ => None,
+    }
 }
 
 /// How long ago an event was, by the clock that says less: one that was set forward must not make a backup old, and one that was

@@ -13,7 +13,7 @@ use pipe_effects::artifact::{is_there, remove, strangers};
 use pipe_journal::{Durability, Journal, Reader, RunFilter, StoredEvent};
 use pipe_pipeline::{Document, NO_ENVIRONMENT, Retention};
 use pipe_runner::{
-    Pins,
+    Pins, remove_copies,
     retention::{self, Now, Stored, Verdict},
 };
 
@@ -50,6 +50,20 @@ struct Past {
     run: RunId,
     events: Vec<StoredEvent>,
     needed: bool,
+}
+
+/// Copies that no run needs any more.
+struct Unneeded {
+    /// By content.
+    pins: BTreeSet<Digest>,
+    /// What was copied for a run alone, with its manifest.
+    trees: Vec<(RunId, Digest)>,
+}
+
+impl Unneeded {
+    fn is_empty(&self) -> bool {
+        self.pins.is_empty() && self.trees.is_empty()
+    }
 }
 
 /// What is to go.
@@ -125,7 +139,7 @@ impl Pruning<'_> {
         let going: Vec<&Stored> =
             judged.iter().filter(|(_, verdict)| *verdict == Verdict::Goes).map(|(one, _)| *one).collect();
         let failed = if self.dry_run { 0 } else { self.remove(&going, past.first(), &copies, redactor).await? };
-        self.sum_up(&judged, copies.len());
+        self.sum_up(&judged, copies.pins.len());
         Ok(if failed == 0 { Exit::Succeeded } else { Exit::Internal })
     }
 
@@ -152,9 +166,10 @@ impl Pruning<'_> {
 
     /// Copies of what runs were begun with that no run needs any more: those of this pipeline's old runs here, unless any other
     /// run was begun with the same.
-    fn copies(&self, reader: &Reader, past: &[Past], now: &Now) -> Result<BTreeSet<Digest>, Failure> {
+    fn copies(&self, reader: &Reader, past: &[Past], now: &Now) -> Result<Unneeded, Failure> {
         let over = |one: &&Past| !one.needed && retention::run_age(&one.events, now) >= self.retention.artifacts;
-        let gone: BTreeSet<&RunId> = past.iter().filter(over).map(|one| &one.run).collect();
+        let old: Vec<&Past> = past.iter().filter(over).collect();
+        let gone: BTreeSet<&RunId> = old.iter().map(|one| &one.run).collect();
         let (mut unneeded, mut needed) = (BTreeSet::new(), BTreeSet::new());
         for run in reader.runs(&RunFilter::default())? {
             let copies = retention::copies(&reader.events(&run.run)?);
@@ -166,7 +181,12 @@ impl Pruning<'_> {
             self.printer
                 .warning(&format!("{} is in no run's record, and stays", visible(&stranger.display().to_string())));
         }
-        Ok(unneeded.difference(&needed).copied().filter(|copy| pins.has(copy)).collect())
+        let manifest = |one: &&Past| Some((one.run.clone(), retention::copied(&one.events)?));
+        let trees = old.iter().filter_map(manifest);
+        let trees = trees.filter(|(run, digest)| pins.has(digest) && self.state.join("copies").join(run.as_str()).exists());
+        let trees = trees.collect();
+        let pins = unneeded.difference(&needed).copied().filter(|copy| pins.has(copy)).collect();
+        Ok(Unneeded { pins, trees })
     }
 
     /// What lies among the artifacts and is in no record.
@@ -187,7 +207,7 @@ impl Pruning<'_> {
         &self,
         going: &[&Stored],
         newest: Option<&Past>,
-        copies: &BTreeSet<Digest>,
+        copies: &Unneeded,
         redactor: Redactor,
     ) -> Result<usize, Failure> {
         if going.is_empty() && copies.is_empty() {
@@ -218,10 +238,16 @@ impl Pruning<'_> {
         }
         if let Some(newest) = newest.filter(|_| !copies.is_empty()) {
             let event =
-                EventKind::CopiesPruned { copies: copies.iter().copied().collect(), actor, reason: reason.clone() };
+                EventKind::CopiesPruned { copies: copies.pins.iter().copied().collect(), actor, reason: reason.clone() };
             journal.append(&newest.run, vec![event], Durability::Durable).await?;
             let pins = Pins::of(self.state);
-            for copy in copies {
+            for (run, manifest) in &copies.trees {
+                if let Err(error) = remove_copies(self.state, run, &pins, manifest) {
+                    failed += 1;
+                    self.printer.error(&format!("cannot remove what was copied for run {run}: {error}"), None);
+                }
+            }
+            for copy in &copies.pins {
                 if let Err(error) = pins.remove("what an old run was begun with", copy) {
                     failed += 1;
                     self.printer.error(&error.to_string(), None);
