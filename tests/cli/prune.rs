@@ -82,7 +82,10 @@ fn what_is_old_goes_and_the_record_says_so() {
     for run in &runs[..3] {
         let recorded = events(&deployment, run, "artifact-pruned");
         assert_eq!(recorded.len(), 1, "{recorded:?}");
-        assert_eq!((&recorded[0]["found"], &recorded[0]["reason"]), (&Value::from(true), &Value::from("older than 90d")));
+        assert_eq!(
+            (&recorded[0]["found"], &recorded[0]["reason"]),
+            (&Value::from(true), &Value::from("older than 90d"))
+        );
         let shown = deployment.run(&["show", run]);
         assert!(shown.stdout.contains("pruned on 20") && shown.stdout.contains(": older than 90d"), "{shown}");
         assert!(shown.stdout.contains("succeeded"), "a run that is over stays as it was\n{shown}");

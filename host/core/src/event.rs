@@ -2,6 +2,7 @@
 
 mod decision;
 mod outcome;
+mod parts;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     decision::{InFlight, Resolution},
     outcome::{Outcome, StepStatus},
+    parts::{Artifact, LogLevel, PlannedStep, PluginIdentity, Refusal, Use, Verification},
 };
 use crate::{
     digest::Digest,
@@ -33,6 +35,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+<<<<<<< HEAD
 /// A file that the run was given, by content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginIdentity {
@@ -165,6 +168,8 @@ pub enum LogLevel {
     Error,
 }
 
+=======
+>>>>>>> trunk
 /// What happened. Names are part of the output format: never renamed, only added to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]

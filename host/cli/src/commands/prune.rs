@@ -183,7 +183,8 @@ impl Pruning<'_> {
         }
         let manifest = |one: &&Past| Some((one.run.clone(), retention::copied(&one.events)?));
         let trees = old.iter().filter_map(manifest);
-        let trees = trees.filter(|(run, digest)| pins.has(digest) && self.state.join("copies").join(run.as_str()).exists());
+        let trees =
+            trees.filter(|(run, digest)| pins.has(digest) && self.state.join("copies").join(run.as_str()).exists());
         let trees = trees.collect();
         let pins = unneeded.difference(&needed).copied().filter(|copy| pins.has(copy)).collect();
         Ok(Unneeded { pins, trees })
@@ -237,8 +238,11 @@ impl Pruning<'_> {
             let _ = std::fs::remove_dir(folder);
         }
         if let Some(newest) = newest.filter(|_| !copies.is_empty()) {
-            let event =
-                EventKind::CopiesPruned { copies: copies.pins.iter().copied().collect(), actor, reason: reason.clone() };
+            let event = EventKind::CopiesPruned {
+                copies: copies.pins.iter().copied().collect(),
+                actor,
+                reason: reason.clone(),
+            };
             journal.append(&newest.run, vec![event], Durability::Durable).await?;
             let pins = Pins::of(self.state);
             for (run, manifest) in &copies.trees {
