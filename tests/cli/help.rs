@@ -2,7 +2,7 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 23] = [
     &[],
     &["run"],
     &["check"],
@@ -12,6 +12,7 @@ const COMMANDS: [&[&str]; 22] = [
     &["inspect"],
     &["history"],
     &["show"],
+    &["prune"],
     &["status"],
     &["resume"],
     &["rollback"],

@@ -38,7 +38,8 @@ fn history_lists_the_newest_first() {
     let lines = succeeds(&deployment, &["history"]).stdout;
     assert_eq!(lines.lines().count(), 2, "{lines}");
     assert!(lines.lines().next().is_some_and(|line| line.starts_with(&runs[0])), "{lines}");
-    assert!(lines.lines().all(|line| line.contains("succeeded        example demo version=1.0.0 in ")), "{lines}");
+    assert!(lines.lines().all(|line| line.contains("  succeeded  example  demo  20")), "{lines}");
+    assert!(lines.lines().all(|line| line.ends_with("  version=1.0.0") && line.contains('@')), "{lines}");
     let limited = succeeds(&deployment, &["history", "--limit", "1"]).stdout;
     assert!(limited.starts_with(&runs[0]) && limited.lines().count() == 1, "{limited}");
     assert_eq!(succeeds(&deployment, &["history", "--env", "other"]).stdout, "");
@@ -48,8 +49,8 @@ fn history_lists_the_newest_first() {
 #[test]
 fn show_tells_a_run_from_its_beginning_to_its_end() {
     let deployment = deployed(1);
-    insta::assert_snapshot!(succeeds(&deployment, &["show"]));
-    let verbose = succeeds(&deployment, &["show", "--verbose"]).stdout;
+    insta::assert_snapshot!(succeeds(&deployment, &["show", "--events"]));
+    let verbose = succeeds(&deployment, &["show", "--events", "--verbose"]).stdout;
     assert!(verbose.contains("used sql write app: "), "{verbose}");
     assert!(verbose.contains("used read example/app/"), "{verbose}");
 }
@@ -59,9 +60,9 @@ fn a_run_is_known_by_its_name_or_the_beginning_of_it() {
     let deployment = deployed(2);
     let runs = runs(&deployment);
     let whole = succeeds(&deployment, &["show", &runs[1]]).stdout;
-    assert!(whole.starts_with(&runs[1]), "{whole}");
+    assert!(whole.contains(&format!("  run           {}\n", runs[1])), "{whole}");
     assert_eq!(succeeds(&deployment, &["show", &runs[1][..20]]).stdout, whole);
-    assert!(succeeds(&deployment, &["show", "last"]).stdout.starts_with(&runs[0]));
+    assert!(succeeds(&deployment, &["show", "last", "--events"]).stdout.starts_with(&runs[0]));
     let several = refused(&deployment, &["show", &runs[0][..2]], 2, "begins the names of 2 runs");
     assert!(several.stderr.contains("hint: name more of it"), "{several}");
     let none = refused(&deployment, &["show", "19990101"], 2, "no run `19990101`");

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     decision::{InFlight, Resolution},
     outcome::{Outcome, StepStatus},
-    parts::{Artifact, LogLevel, PlannedStep, PluginIdentity, Refusal, Use, Verification},
+    parts::{Artifact, LogLevel, Part, PlannedStep, PluginIdentity, Refusal, Use, Verification},
 };
 use crate::{
     digest::Digest,
@@ -298,6 +298,32 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+
+    // What becomes of what a run has kept.
+    /// The file of an artifact is removed. Written before that: one whose file is still there was cut off here.
+    ArtifactPruned {
+        /// The step that stored it.
+        step: StepId,
+        /// The artifact.
+        digest: Digest,
+        /// Its name for people.
+        name: String,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it: `older than 90d`.
+        reason: String,
+        /// Whether there was a file to remove.
+        found: bool,
+    },
+    /// Copies of what runs were begun with are removed: nothing that can be resumed or rolled back needs them. Written before.
+    CopiesPruned {
+        /// Their contents.
+        copies: Vec<Digest>,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it.
+        reason: String,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -343,6 +369,8 @@ impl EventKind {
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
             Self::Abandoned { .. } => "abandoned",
+            Self::ArtifactPruned { .. } => "artifact-pruned",
+            Self::CopiesPruned { .. } => "copies-pruned",
         }
     }
 }

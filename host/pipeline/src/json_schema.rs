@@ -36,6 +36,13 @@ pub fn json_schema() -> Value {
                 "enum": OnInterrupt::ALL.map(OnInterrupt::word),
                 "description": "What an interrupt leads to, once the step in hand is stopped. Default: rollback.",
             },
+            "retention": table("How long `pipe prune` keeps what runs stored.", &["artifacts"], json!({
+                "artifacts": { "$ref": "#/$defs/duration" },
+                "keep_min": {
+                    "type": "integer", "minimum": 1,
+                    "description": "Of every step, the verified artifacts of so many newest runs stay, whatever their age. Default: 1.",
+                },
+            })),
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },

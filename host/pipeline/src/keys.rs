@@ -16,6 +16,7 @@ pub(crate) const FILE: &[&str] = &[
     "defaults",
     "limits",
     "on_interrupt",
+    "retention",
     "step",
     "check",
     "rollback",
@@ -31,6 +32,8 @@ pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
+/// How long artifacts are kept.
+pub(crate) const RETENTION: &[&str] = &["artifacts", "keep_min"];
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
 pub(crate) const STEP: &[&str] = &[
     "name",

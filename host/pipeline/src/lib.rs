@@ -31,7 +31,7 @@ mod suggestion;
 
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
-    document::{Document, parse},
+    document::{Document, Retention, parse},
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{

@@ -20,6 +20,8 @@ mod pins;
 mod plan;
 mod prepare;
 mod record;
+pub mod report;
+pub mod retention;
 mod rollback;
 mod run;
 mod secrets;
@@ -33,7 +35,7 @@ pub use audit::{
 };
 pub use begun::Begun;
 pub use ceiling::check_policies;
-pub use copies::CopyError;
+pub use copies::{CopyError, remove as remove_copies};
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};

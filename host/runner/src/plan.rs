@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use pipe_capability::exec::Bound;
-use pipe_core::{digest::Digest, event::PlannedStep, limits::Limits};
+use pipe_core::{
+    digest::Digest,
+    event::{Part, PlannedStep},
+    limits::Limits,
+};
 use pipe_pipeline::{Pipeline, Policy, RollbackEntry, RunFacts, Step};
 use serde::Serialize;
 
@@ -17,6 +21,17 @@ pub enum Role {
     Rollback,
     /// A notification.
     Notification,
+}
+
+impl Role {
+    /// The same in the record of a run.
+    pub(crate) const fn part(self) -> Part {
+        match self {
+            Self::Step => Part::Deployment,
+            Self::Rollback => Part::Rollback,
+            Self::Notification => Part::Notification,
+        }
+    }
 }
 
 /// One planned call.

@@ -14,7 +14,7 @@ use pipe_capability::grant::Grant;
 use pipe_core::{
     diagnostic::{Diagnostic, Severity},
     digest::Digest,
-    event::{PlannedStep, PluginIdentity},
+    event::{Part, PlannedStep, PluginIdentity},
     id::{RunId, StepId},
     redact::Redactor,
 };
@@ -330,6 +330,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
     let plugin = plugins.get(&step.plugin);
     PlannedStep {
         step: step.id.clone(),
+        part: Part::default(),
         stage: step.stage,
         plugin: PluginIdentity {
             name: step.plugin.clone(),

@@ -1,14 +1,13 @@
 //! `pipe audit`.
 
 mod html;
-mod markdown;
+pub(super) mod markdown;
 mod sarif;
-mod text;
+pub(super) mod text;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use pipe_core::text::is_unprintable;
 use pipe_journal::{JournalError, Reader};
 use pipe_pipeline::Document;
 use pipe_runner::{Audit, AuditSources, AuditedPlugin, CheckText, Finding, Reach, Reached, RunsSeen, Severity};
@@ -18,7 +17,7 @@ use crate::{
     arguments::Selection,
     exit::Exit,
     failure::Failure,
-    printer::{Printer, harmless_json},
+    printer::{Printer, count, harmless_json, visible},
 };
 
 /// Say what every plugin of a pipeline may do, can do and did do, and what of it wants a look
@@ -144,14 +143,6 @@ fn report(audit: &Audit, format: ReportFormat, lines: bool) -> Result<String, Fa
     }
 }
 
-/// Vendor text, and everything else that did not come from us, as one line that no reader acts upon.
-fn visible(text: &str) -> String {
-    if !text.contains(is_unprintable) {
-        return text.to_owned();
-    }
-    text.chars().flat_map(|c| if is_unprintable(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
-}
-
 /// The policies above a pipeline: `no policy`, or their files.
 fn policies(audit: &Audit) -> String {
     let files: Vec<String> = audit.policies.iter().map(|policy| visible(&policy.file.display().to_string())).collect();
@@ -173,11 +164,6 @@ fn whom(finding: &Finding, name: impl Fn(&str) -> String) -> String {
         None if finding.steps.is_empty() => "the record".to_owned(),
         None => format!("step {}", name(&some_steps(&finding.steps))),
     }
-}
-
-/// `1 error`, `3 errors`.
-fn count(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }
 
 /// The names of `steps`, but not without end.

@@ -69,9 +69,8 @@ fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMa
     if !document.file().text.contains("previous") {
         return BTreeMap::new();
     }
-    let known = selection
-        .env
-        .as_deref()
+    let none = (document.environments().next().is_none()).then_some(pipe_pipeline::NO_ENVIRONMENT);
+    let known = (selection.env.as_deref().or(none))
         .and_then(|environment| Reader::open(state).ok()?.last_succeeded(document.name(), environment).ok().flatten())
         .map(|run| run.inputs)
         .unwrap_or_default();

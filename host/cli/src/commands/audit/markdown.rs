@@ -149,7 +149,7 @@ fn plugins(audit: &Audit) -> Vec<String> {
 }
 
 /// `text` as code: whatever it holds, nothing of it means anything to Markdown, HTML or a table.
-fn code(text: &str) -> String {
+pub(in crate::commands) fn code(text: &str) -> String {
     let text = visible(text);
     // The fence is longer than any run of backquotes in the text.
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
@@ -168,7 +168,7 @@ fn prose(text: &str) -> String {
 }
 
 /// Text in which no character means anything, and no name or address becomes a mention or a link.
-fn escaped(text: &str) -> String {
+pub(in crate::commands) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match c {

@@ -176,7 +176,7 @@ fn standing(audit: &Audit, call: &AuditedCall, rule: &AuditedRule) -> String {
 }
 
 /// `text` in lines of a terminal's width, the first behind `first` and the others behind `rest`.
-fn wrapped(first: &str, rest: &str, text: &str) -> impl Iterator<Item = String> + use<> {
+pub(in crate::commands) fn wrapped(first: &str, rest: &str, text: &str) -> impl Iterator<Item = String> + use<> {
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut begun = false;

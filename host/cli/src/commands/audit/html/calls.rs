@@ -2,7 +2,8 @@
 
 use pipe_runner::{Audit, AuditedCall, AuditedRule, Finding, Role, Severity};
 
-use super::{super::count, mark, page::Page};
+use super::{super::count, mark};
+use crate::page::Page;
 
 /// The rows.
 pub(super) fn rows(page: &mut Page, audit: &Audit) {

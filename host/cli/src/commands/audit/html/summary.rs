@@ -5,8 +5,8 @@ use pipe_runner::{Audit, AuditedRule, Finding, Reach, Severity};
 use super::{
     super::{count, grouped, no_runs, policies},
     mark,
-    page::Page,
 };
+use crate::page::Page;
 
 /// Who, when, and how bad.
 pub(super) fn header(page: &mut Page, audit: &Audit) {
