@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 use pipe_capability::{grant::Grant, word::Word};
-use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, limits::Limits, stage::Stage};
+use pipe_core::{diagnostic::SourceFile, digest::Digest, event::InFlight, id::StepId, limits::Limits, stage::Stage};
 use url::Url;
 
 use crate::{network, settings::Settings};
@@ -43,8 +43,34 @@ pub struct Pipeline {
     pub rollback: Option<Vec<RollbackEntry>>,
     /// What is told to whom.
     pub notifications: Vec<Notification>,
+    /// What an interrupt of the operator leads to.
+    pub on_interrupt: OnInterrupt,
     /// The file, for diagnostics.
     pub file: Arc<SourceFile>,
+}
+
+/// What an interrupt of the operator leads to, once the step in hand is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// What was started is undone.
+    #[default]
+    Rollback,
+    /// The run stops, and can be resumed or rolled back.
+    Stop,
+}
+
+impl OnInterrupt {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Rollback, Self::Stop];
+
+    /// The word in pipeline files: `rollback`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 /// [`Pipeline::environment`] of a file without `environments`.
@@ -169,8 +195,12 @@ pub struct Step {
     pub timeout: Duration,
     /// What to do when an attempt fails.
     pub retry: Retry,
+    /// How the instances of a repeated step run.
+    pub repetition: Repetition,
     /// Declared as not to be undone.
     pub irreversible: bool,
+    /// What becomes of an attempt that had touched something and did not end, where the file says.
+    pub in_flight: Option<InFlight>,
     /// What one call may take, beside its time.
     pub limits: Limits,
     /// What it may touch.
@@ -215,6 +245,45 @@ impl RuleSpans {
             Some(rule)
         };
         specs.iter().filter_map(kept).collect()
+    }
+}
+
+/// How the instances of a repeated step run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repetition {
+    /// How many at the same time, at least 1.
+    pub at_once: usize,
+    /// What becomes of the others where one fails.
+    pub on_failure: OnFailure,
+}
+
+impl Default for Repetition {
+    fn default() -> Self {
+        Self { at_once: 1, on_failure: OnFailure::default() }
+    }
+}
+
+/// What becomes of the other instances of a repeated step where one fails. Those that run are not stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// No other begins.
+    #[default]
+    Stop,
+    /// All others run before the step counts as failed.
+    Continue,
+}
+
+impl OnFailure {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stop, Self::Continue];
+
+    /// The word in pipeline files: `stop`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Continue => "continue",
+        }
     }
 }
 

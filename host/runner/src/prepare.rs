@@ -14,10 +14,9 @@ use pipe_capability::grant::Grant;
 use pipe_core::{
     diagnostic::{Diagnostic, Severity},
     digest::Digest,
-    event::{EventKind, PlannedStep, PluginIdentity},
+    event::{PlannedStep, PluginIdentity},
     id::{RunId, StepId},
     redact::Redactor,
-    stage::Stage,
 };
 use pipe_effects::{
     path::resolve,
@@ -31,10 +30,17 @@ use pipe_pipeline::{
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
-use crate::{ceiling, error::PrepareError, grants, load, plan::Plan, secrets};
-
-/// The plugins inside the binary: their bytes, by stage.
-pub type StandardPlugins = fn(Stage) -> &'static [u8];
+use crate::{
+    ceiling,
+    copies::{self, Manifest},
+    course::{Back, Course, Leg},
+    error::PrepareError,
+    grants,
+    load::{self, PluginBytes, StandardPlugins},
+    pins::Pins,
+    plan::Plan,
+    secrets,
+};
 
 /// What a run needs to know that is not in the pipeline file.
 pub struct Settings {
@@ -58,6 +64,10 @@ pub struct Settings {
     pub version: String,
     /// What the pipeline is held against.
     pub policies: Vec<Policy>,
+    /// Inputs of the deployment before, as the pipeline was checked with them.
+    pub previous: BTreeMap<String, String>,
+    /// Of a run that was begun before: the manifest of its copies.
+    pub copies: Option<Digest>,
 }
 
 /// A run that may start.
@@ -76,8 +86,12 @@ pub struct Prepared {
     plugins: BTreeMap<String, Plugin>,
     facts: BTreeMap<String, PluginFacts>,
     grants: BTreeMap<StepId, Arc<Grant>>,
-    actor: String,
-    version: String,
+    pub(crate) actor: String,
+    pub(crate) version: String,
+    pub(crate) previous: BTreeMap<String, String>,
+    pub(crate) copies: Option<Digest>,
+    not_copied: Vec<PathBuf>,
+    pub(crate) policy_files: Vec<String>,
     pub(crate) encrypted_backup: bool,
 }
 
@@ -90,12 +104,12 @@ pub struct Prepared {
 pub async fn describe_plugins(
     pipeline: &Pipeline,
     sandbox: &Sandbox,
-    standard: StandardPlugins,
+    bytes: &PluginBytes,
 ) -> Result<(BTreeMap<String, Plugin>, BTreeMap<String, PluginFacts>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut plugins = BTreeMap::new();
     let mut facts = BTreeMap::new();
     let mut problems = Vec::new();
-    for (name, loaded) in load::plugins(pipeline, sandbox, standard) {
+    for (name, loaded) in load::plugins(pipeline, sandbox, bytes) {
         match loaded {
             Err(error) => problems.push(at_plugin(pipeline, name, "plugin-invalid", error.to_string(), error.hint())),
             Ok(plugin) => match accepted(&plugin) {
@@ -127,7 +141,7 @@ pub async fn plan(
     standard: StandardPlugins,
     policies: &[Policy],
 ) -> Result<Plan, Vec<Diagnostic>> {
-    let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
+    let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let above = ceiling::check_policies(policies, pipeline, &plugins);
     if !above.is_empty() {
         return Err(above);
@@ -135,7 +149,8 @@ pub async fn plan(
     Ok(Plan::new(pipeline, policies, |step| planned(&plugins, step)))
 }
 
-/// Checks everything and sets up everything, up to but not including the first step.
+/// Checks everything and sets up everything, up to but not including the first step. What is not a copy already is copied: the
+/// pipeline file, the policies, the plugins.
 ///
 /// # Errors
 ///
@@ -143,12 +158,12 @@ pub async fn plan(
 pub async fn prepare(
     pipeline: Pipeline,
     sandbox: Arc<Sandbox>,
-    standard: StandardPlugins,
+    bytes: PluginBytes,
     journal: Arc<Journal>,
     redactor: Redactor,
     settings: Settings,
 ) -> Result<Prepared, PrepareError> {
-    let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, standard).await.map_err(PrepareError::Invalid)?;
+    let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, &bytes).await.map_err(PrepareError::Invalid)?;
     // Before anything is set up: a directory that may not be written is not made either.
     let above = ceiling::check_policies(&settings.policies, &pipeline, &plugins);
     if !above.is_empty() {
@@ -170,6 +185,7 @@ pub async fn prepare(
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
     }
+    let copies = copied(&bytes, &pipeline, &plugins, &grants, &settings)?;
     let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
     DirBuilder::new()
         .recursive(true)
@@ -178,6 +194,7 @@ pub async fn prepare(
         .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
     let encrypted_backup =
         settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
+    let policy_files = settings.policies.iter().map(|policy| absolute(&policy.file.path)).collect();
     let world = World {
         peers,
         secrets,
@@ -189,6 +206,7 @@ pub async fn prepare(
         supervisor: settings.supervisor,
         protected,
         unconfined: ceiling::unconfined(&settings.policies),
+        copies: copies.manifest.places(&copies.folder),
     };
     let plan = Plan::new(&pipeline, &settings.policies, |step| planned(&plugins, step));
     Ok(Prepared {
@@ -204,11 +222,64 @@ pub async fn prepare(
         grants,
         actor: settings.actor,
         version: settings.version,
+        previous: settings.previous,
+        copies: copies.digest,
+        not_copied: copies.manifest.too_large().map(Path::to_owned).collect(),
+        policy_files,
         encrypted_backup,
     })
 }
 
+/// The copies that a run uses.
+struct Copied {
+    folder: PathBuf,
+    manifest: Manifest,
+    digest: Option<Digest>,
+}
+
+/// Makes every copy that a new run needs, or finds those of one that was begun before.
+fn copied(
+    bytes: &PluginBytes,
+    pipeline: &Pipeline,
+    plugins: &BTreeMap<String, Plugin>,
+    grants: &BTreeMap<StepId, Arc<Grant>>,
+    settings: &Settings,
+) -> Result<Copied, PrepareError> {
+    let pins = Pins::of(&settings.state);
+    let state = settings.state.canonicalize().unwrap_or_else(|_| settings.state.clone());
+    let folder = state.join("copies").join(settings.run.as_str());
+    let what = "the manifest of the copies";
+    match bytes {
+        PluginBytes::Fresh(standard) => {
+            pins.keep("the pipeline file", pipeline.file.text.as_bytes())?;
+            for policy in &settings.policies {
+                pins.keep("a policy", policy.file.text.as_bytes())?;
+            }
+            load::keep(&pins, *standard, pipeline, plugins)?;
+            let manifest = copies::make(&folder, pipeline, grants)?;
+            let text = serde_json::to_vec(&manifest).unwrap_or_default();
+            let digest = (!manifest.trees.is_empty()).then(|| pins.keep(what, &text)).transpose()?;
+            Ok(Copied { folder, manifest, digest })
+        }
+        PluginBytes::Pinned(..) => {
+            let Some(digest) = settings.copies else {
+                return Ok(Copied { folder, manifest: Manifest::default(), digest: None });
+            };
+            let manifest: Manifest = serde_json::from_slice(&pins.read(what, &digest)?)
+                .map_err(|error| PrepareError::NotResumable(format!("{what} cannot be read: {error}")))?;
+            manifest.check(&folder)?;
+            Ok(Copied { folder, manifest, digest: Some(digest) })
+        }
+    }
+}
+
 impl Prepared {
+    /// What migrations and releases read and was too large to be copied when the run began: they read what is there now.
+    #[must_use]
+    pub fn not_copied(&self) -> &[PathBuf] {
+        &self.not_copied
+    }
+
     pub(crate) fn plugin(&self, step: &Step) -> Option<&Plugin> {
         self.plugins.get(&step.plugin)
     }
@@ -229,48 +300,29 @@ impl Prepared {
         planned(&self.plugins, step).plugin
     }
 
-    /// The first events of the run: one, unless it has more steps than one can hold.
-    pub(crate) fn started_events(&self) -> Vec<EventKind> {
-        let mut portions = portions(self.plan.entries.iter().map(|entry| entry.planned.clone()));
-        let steps = if portions.is_empty() { Vec::new() } else { portions.remove(0) };
-        let started = EventKind::RunStarted {
-            pipeline: self.pipeline.name.clone(),
-            environment: self.pipeline.environment.clone(),
-            file: std::path::absolute(self.pipeline.path()).ok().map(|path| path.to_string_lossy().into_owned()),
-            pipeline_digest: self.plan.pipeline_digest,
-            plan_digest: self.plan.digest(),
-            pipe_version: self.version.clone(),
-            actor: self.actor.clone(),
-            boot: pipe_journal::boot_id(),
-            inputs: self.pipeline.inputs.clone(),
-            policies: self.plan.policies.clone(),
-            further: portions.iter().map(|steps| steps.len() as u64).sum(),
-            steps,
+    /// What of the pipeline decides the order.
+    pub(crate) fn course(&self) -> Course {
+        let leg = |step: &Step| Leg {
+            step: step.id.clone(),
+            stage: step.stage,
+            reversible: self.reversible(step),
+            in_flight: step.in_flight,
+            attempts: step.retry.attempts,
+            repetition: step.repetition,
         };
-        std::iter::once(started).chain(portions.into_iter().map(|steps| EventKind::Planned { steps })).collect()
+        let back = |entry: &RollbackEntry| match entry {
+            RollbackEntry::Undo { step, continue_on_failure, .. } => {
+                Back::Undo { step: step.clone(), continue_on_failure: *continue_on_failure }
+            }
+            RollbackEntry::Run(step) => Back::Run(leg(step)),
+        };
+        let rollback = self.pipeline.rollback.as_ref().map(|list| list.iter().map(back).collect());
+        Course { steps: self.pipeline.steps.iter().map(leg).collect(), rollback }
     }
 }
 
-/// The most bytes of planned steps in one event, which has 1 MiB for everything.
-const LARGEST_PORTION: usize = 256 << 10;
-
-/// The steps in portions that one event can hold. A step that is larger by itself is a portion of its own.
-fn portions(steps: impl Iterator<Item = PlannedStep>) -> Vec<Vec<PlannedStep>> {
-    let (mut portions, mut left) = (Vec::<Vec<PlannedStep>>::new(), 0);
-    for step in steps {
-        let bytes = serde_json::to_vec(&step).map_or(LARGEST_PORTION, |text| text.len() + 1);
-        match portions.last_mut() {
-            Some(portion) if bytes <= left => {
-                left -= bytes;
-                portion.push(step);
-            }
-            _ => {
-                left = LARGEST_PORTION.saturating_sub(bytes);
-                portions.push(vec![step]);
-            }
-        }
-    }
-    portions
+pub(crate) fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
 /// What is known of a plugin that is accepted, or why it is not.
@@ -350,36 +402,4 @@ fn at_plugin(pipeline: &Pipeline, name: &str, code: &'static str, message: Strin
     }
     problem.hints.extend(hint);
     problem
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn step(number: usize, grant: usize) -> PlannedStep {
-        PlannedStep {
-            step: StepId::new(format!("step {number}")),
-            stage: Stage::Verify,
-            plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
-            reversible: false,
-            grant: vec!["x".repeat(grant)],
-            reveals: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn steps_come_in_portions_that_fit_and_in_order() {
-        assert!(portions(std::iter::empty()).is_empty());
-        assert_eq!(portions((0..5).map(|number| step(number, 10))).len(), 1, "a pipeline as people write it");
-        let all: Vec<PlannedStep> = (0..2_000).map(|number| step(number, 1_000)).collect();
-        let made = portions(all.iter().cloned());
-        assert!(made.len() > 4, "{}", made.len());
-        for portion in &made {
-            assert!(serde_json::to_vec(portion).unwrap().len() <= LARGEST_PORTION + 2);
-        }
-        assert_eq!(made.concat(), all);
-        let sizes: Vec<usize> =
-            portions([step(0, 1), step(1, LARGEST_PORTION), step(2, 1)].into_iter()).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [1, 1, 1], "one that is too large is too large by itself");
-    }
 }
