@@ -10,6 +10,7 @@ pub mod course;
 mod difference;
 mod error;
 mod grants;
+mod kept;
 mod ledger;
 mod load;
 mod notify;

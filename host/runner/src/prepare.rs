@@ -32,12 +32,10 @@ use serde_json::Value;
 
 use crate::{
     ceiling,
-    copies::{self, Manifest},
     course::{Back, Course, Leg},
     error::PrepareError,
-    grants,
+    grants, kept,
     load::{self, PluginBytes, StandardPlugins},
-    pins::Pins,
     plan::Plan,
     secrets,
 };
@@ -185,7 +183,7 @@ pub async fn prepare(
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
     }
-    let copies = copied(&bytes, &pipeline, &plugins, &grants, &settings)?;
+    let copies = kept::keep(&bytes, &pipeline, &plugins, &grants, &settings)?;
     let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
     DirBuilder::new()
         .recursive(true)
@@ -228,49 +226,6 @@ pub async fn prepare(
         policy_files,
         encrypted_backup,
     })
-}
-
-/// The copies that a run uses.
-struct Copied {
-    folder: PathBuf,
-    manifest: Manifest,
-    digest: Option<Digest>,
-}
-
-/// Makes every copy that a new run needs, or finds those of one that was begun before.
-fn copied(
-    bytes: &PluginBytes,
-    pipeline: &Pipeline,
-    plugins: &BTreeMap<String, Plugin>,
-    grants: &BTreeMap<StepId, Arc<Grant>>,
-    settings: &Settings,
-) -> Result<Copied, PrepareError> {
-    let pins = Pins::of(&settings.state);
-    let state = settings.state.canonicalize().unwrap_or_else(|_| settings.state.clone());
-    let folder = state.join("copies").join(settings.run.as_str());
-    let what = "the manifest of the copies";
-    match bytes {
-        PluginBytes::Fresh(standard) => {
-            pins.keep("the pipeline file", pipeline.file.text.as_bytes())?;
-            for policy in &settings.policies {
-                pins.keep("a policy", policy.file.text.as_bytes())?;
-            }
-            load::keep(&pins, *standard, pipeline, plugins)?;
-            let manifest = copies::make(&folder, pipeline, grants)?;
-            let text = serde_json::to_vec(&manifest).unwrap_or_default();
-            let digest = (!manifest.trees.is_empty()).then(|| pins.keep(what, &text)).transpose()?;
-            Ok(Copied { folder, manifest, digest })
-        }
-        PluginBytes::Pinned(..) => {
-            let Some(digest) = settings.copies else {
-                return Ok(Copied { folder, manifest: Manifest::default(), digest: None });
-            };
-            let manifest: Manifest = serde_json::from_slice(&pins.read(what, &digest)?)
-                .map_err(|error| PrepareError::NotResumable(format!("{what} cannot be read: {error}")))?;
-            manifest.check(&folder)?;
-            Ok(Copied { folder, manifest, digest: Some(digest) })
-        }
-    }
 }
 
 impl Prepared {
