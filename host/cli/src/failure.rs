@@ -69,6 +69,13 @@ impl From<RunError> for Failure {
         match error {
             RunError::Journal(error) => Self::from(error),
             RunError::Unknown(_) => Self::new(Exit::Invalid, error.to_string()),
+            RunError::Remains(ref remains) => {
+                let failure = Self::new(Exit::Locked, error.to_string());
+                match remains.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ mod pins;
 mod plan;
 mod prepare;
 mod record;
+mod remains;
 pub mod report;
 pub mod retention;
 mod rollback;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipe_core::{
-    event::{EventKind, LogLevel, StepStatus},
+    event::{EventKind, LogLevel, Started, StepStatus},
     report::{Failure, Finding, FindingStatus, StageReport},
     units::ByteSize,
 };
@@ -89,6 +89,16 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         )],
         EventKind::Notified { step, about, delivered, .. } => {
             vec![styled(QUIET, &format!("notification \"{step}\" about {about}: {}", delivered.join(", ")))]
+        }
+        EventKind::RemainFound { step, started } => {
+            let what = match started {
+                Started::Program(program) => format!("{} (process {})", program.name, program.pid),
+                Started::DatabaseSession(session) => format!("session {} at {}", session.backend, session.peer),
+            };
+            vec![format!("{} ending what {step} left behind: {what}", styled(CAREFUL, "!"))]
+        }
+        EventKind::SqlUnmarked { peer, statement, .. } if verbose => {
+            vec![bar(&styled(QUIET, &format!("runs at {peer} without a marker: {statement}")))]
         }
         _ => of_people(kind),
     }
