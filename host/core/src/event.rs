@@ -249,9 +249,9 @@ pub enum EventKind {
         step: StepId,
         /// Its key.
         key: String,
-        /// Its content.
+        /// sha256 of what lies beside the record: the receipt, sealed.
         digest: Digest,
-        /// Size, in bytes.
+        /// Size of the receipt, in bytes.
         bytes: u64,
         /// For the person who must go on by hand.
         summary: String,
@@ -340,6 +340,24 @@ pub enum EventKind {
         /// How long it took, in milliseconds.
         duration_ms: u64,
     },
+
+    // Who drives the run.
+    /// Somebody took the place of the process that drove the run: it can record nothing more.
+    Unlocked {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// Environment.
+        environment: String,
+        /// Who unlocked it: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// The epoch that began with it.
+        epoch: u64,
+        /// Who held it, as people say it; empty where nobody knows.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        holder: String,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -379,6 +397,7 @@ impl EventKind {
             Self::UndoFinished { .. } => "undo-finished",
             Self::Notified { .. } => "notified",
             Self::RunFinished { .. } => "run-finished",
+            Self::Unlocked { .. } => "unlocked",
         }
     }
 }

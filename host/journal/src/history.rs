@@ -61,10 +61,11 @@ struct Finished {
     reason: Option<String>,
 }
 
-/// A run that is resumed ends more than once: the last end counts.
+/// A run that is resumed ends more than once: the last end counts, unless it was resumed since.
 const COLUMNS: &str = "
 SELECT s.seq, s.run, s.at, s.body, f.at, f.body FROM events s
 LEFT JOIN events f ON f.seq = (SELECT max(seq) FROM events WHERE run = s.run AND body ->> '$.event' = 'run-finished')
+    AND NOT EXISTS (SELECT 1 FROM events r WHERE r.run = s.run AND r.body ->> '$.event' = 'run-resumed' AND r.seq > f.seq)
 ";
 
 /// Runs, newest first. SQLite would rather go through all events, which are in the order that is wanted.
