@@ -2,7 +2,7 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 18] = [
     &[],
     &["run"],
     &["check"],
@@ -14,6 +14,7 @@ const COMMANDS: [&[&str]; 17] = [
     &["show"],
     &["lock"],
     &["suggest"],
+    &["unlock"],
     &["log"],
     &["log", "export"],
     &["log", "verify"],

@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Show(commands::show::ShowArguments),
     Lock(commands::lock::LockArguments),
     Suggest(commands::suggest::SuggestArguments),
+    Unlock(commands::unlock::UnlockArguments),
     Log(commands::log::LogArguments),
     Schema(commands::schema::SchemaArguments),
     Completions(commands::completions::CompletionsArguments),

@@ -14,6 +14,7 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod suggest;
+pub(crate) mod unlock;
 
 mod loading;
 mod output_file;
@@ -47,6 +48,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Show(command) => show::show(&command, state, verbose, *printer),
         Command::Suggest(command) => suggest::suggest(&command, state, *printer),
         Command::Lock(command) => lock::lock(&command, *printer).await,
+        Command::Unlock(command) => unlock::unlock(&command, state, *printer, &redactor),
         Command::Log(command) => log::log(&command, state, *printer),
         Command::Schema(command) => schema::schema(&command, *printer),
         Command::Completions(command) => completions::completions(&command, *printer),

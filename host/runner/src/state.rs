@@ -66,6 +66,8 @@ pub struct RunState {
     pub steps: Vec<StepState>,
     /// Artifacts in the order in which they were stored.
     pub artifacts: Vec<ArtifactState>,
+    /// Whether undoing has begun.
+    pub rolling_back: bool,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Why.
@@ -77,6 +79,7 @@ impl RunState {
     pub fn apply(&mut self, event: &EventKind) {
         match event {
             EventKind::StepStarted { step, stage, .. } => self.started(step, *stage),
+            EventKind::RollbackStarted { .. } => self.rolling_back = true,
             EventKind::Touched { step, .. } => self.with(step, |state| state.touched = true),
             EventKind::CheckpointSaved { step, summary, .. } => self.with(step, |state| {
                 state.receipts += 1;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use pipe_core::{diagnostic::Diagnostic, id::RunId, redact::Redactor};
-use pipe_journal::{Journal, Reader};
+use pipe_journal::{Journal, Ownership, Reader};
 use pipe_pipeline::{Checked, Document, Policy, RunFacts};
 use pipe_runner::{Prepared, Settings};
 use pipe_sandbox::Sandbox;
@@ -100,11 +100,13 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
 /// Checks everything, and sets everything up to run. The state directory is there.
 pub(crate) async fn prepare(
     loaded: Loaded,
+    ownership: Arc<Ownership>,
     policies: Vec<Policy>,
     printer: Printer,
     redactor: Redactor,
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
-    let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
+    let journal = Arc::new(Journal::open_owned(ownership, redactor.clone())?);
+    journal.ready_to_seal()?;
     let executable = std::env::current_exe()?;
     let settings = Settings {
         run: loaded.run,
@@ -146,7 +148,7 @@ fn text_variable((name, value): (OsString, OsString)) -> Option<(String, String)
 }
 
 /// Who runs this, for the record: `root@host`. What the system says, not what the environment says.
-fn actor() -> String {
+pub(crate) fn actor() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid())
         .ok()
         .flatten()

@@ -52,9 +52,10 @@ pub(crate) async fn run(
     let loaded = loading::load(&arguments.selection, arguments.locking, state, printer)?;
     let state = loaded.state.clone();
     loading::make_state(&state)?;
-    let _lock = ownership::take(&state, &loaded.checked.pipeline)?;
-    ownership::warn_of_unfinished(&state, &loaded.checked.pipeline, printer);
-    let (prepared, journal) = loading::prepare(loaded, policies, printer, redactor).await?;
+    let ownership = ownership::take(&state, &loaded.checked.pipeline, &loaded.run)?;
+    ownership::warn_of_unfinished(&ownership, &state, printer)?;
+    pipe_journal::set_aside(&state)?;
+    let (prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor).await?;
     let interrupt = CancellationToken::new();
     let show =
         format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, state.display());

@@ -71,6 +71,10 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         EventKind::UndoFinished { step, report, failure, summaries, duration_ms } => {
             undone(&step.to_string(), report.as_ref(), failure.as_ref(), summaries, *duration_ms)
         }
+        EventKind::Unlocked { actor, reason, epoch, holder, .. } => {
+            let from = if holder.is_empty() { String::new() } else { format!("; until then {holder}") };
+            vec![format!("{} unlocked by {actor}: {reason} (epoch {epoch}{from})", styled(CAREFUL, "!"))]
+        }
         EventKind::Notified { step, about, failure: Some(failure), .. } => vec![format!(
             "{} notification \"{step}\" about {about} was not sent: {}",
             styled(CAREFUL, "!"),
