@@ -152,6 +152,7 @@ fn assemble(
         steps,
         rollback,
         notifications,
+        on_interrupt: document.on_interrupt,
         file: document.file.clone(),
         base,
     })

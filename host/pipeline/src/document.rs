@@ -23,7 +23,7 @@ use crate::{
     fields::{self, Fields, Located},
     keys, lint,
     node::{self, Table},
-    pipeline::PluginSource,
+    pipeline::{OnInterrupt, PluginSource},
     reference::without_references,
     report::Report,
 };
@@ -43,6 +43,7 @@ pub struct Document {
     pub(crate) plugins: Named<PluginSpec>,
     pub(crate) defaults: Defaults,
     pub(crate) limits: LimitSpec,
+    pub(crate) on_interrupt: OnInterrupt,
     pub(crate) steps: Vec<StepSpec>,
     pub(crate) checks: Vec<StepSpec>,
     pub(crate) rollback: Option<Vec<RollbackSpec>>,
@@ -149,6 +150,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let plugins = sections::plugins(report, &fields);
     let defaults = step::defaults(report, &fields);
     let limits = step::limits(report, &fields);
+    let on_interrupt = on_interrupt(report, &fields);
     let steps = step::steps(report, fields.array("step"));
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|entry| step::rollback(report, fields::array(report, &entry.node)));
@@ -167,10 +169,21 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         plugins,
         defaults,
         limits,
+        on_interrupt,
         steps,
         checks,
         rollback,
         notifications,
+    })
+}
+
+fn on_interrupt(report: &Report, fields: &Fields<'_>) -> OnInterrupt {
+    let Some(text) = fields.string("on_interrupt") else { return OnInterrupt::default() };
+    OnInterrupt::ALL.into_iter().find(|known| known.word() == text.value).unwrap_or_else(|| {
+        let message = format!("`on_interrupt` cannot be `{}`", shortened(&text.value));
+        let known = OnInterrupt::ALL.map(OnInterrupt::word);
+        report.unknown("bad-value", message, &text.value, known, text.span.clone());
+        OnInterrupt::default()
     })
 }
 

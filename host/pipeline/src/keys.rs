@@ -13,6 +13,7 @@ pub(crate) const FILE: &[&str] = &[
     "plugins",
     "defaults",
     "limits",
+    "on_interrupt",
     "step",
     "check",
     "rollback",
@@ -29,11 +30,35 @@ pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
-pub(crate) const STEP: &[&str] =
-    &["name", "stage", "plugin", "check", "timeout", "retry", "for_each", "irreversible", "limits", "allow", "with"];
+pub(crate) const STEP: &[&str] = &[
+    "name",
+    "stage",
+    "plugin",
+    "check",
+    "timeout",
+    "retry",
+    "in_flight",
+    "for_each",
+    "irreversible",
+    "limits",
+    "allow",
+    "with",
+];
 pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const ROLLBACK: &[&str] = &[
-    "undo", "continue", "name", "stage", "plugin", "check", "timeout", "retry", "for_each", "limits", "allow", "with",
+    "undo",
+    "continue",
+    "name",
+    "stage",
+    "plugin",
+    "check",
+    "timeout",
+    "retry",
+    "in_flight",
+    "for_each",
+    "limits",
+    "allow",
+    "with",
 ];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const FOR_EACH: &[&str] = &["in"];
@@ -98,7 +123,7 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
         FILE => &["watch", "window", "roles", "phase", "gate", "guard"],
         ENVIRONMENT => &["roles"],
         STEP | CHECK | ROLLBACK | NOTIFY => {
-            &["gate", "waves", "guard", "watch", "window", "phase", "in_flight", "checklist", "at_once"]
+            &["gate", "waves", "guard", "watch", "window", "phase", "checklist", "at_once"]
         }
         FOR_EACH => &["at_once"],
         EXEC => &["user"],

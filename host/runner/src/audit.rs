@@ -23,8 +23,9 @@ pub use self::{
 };
 use crate::{
     ceiling::Holding,
+    load::{PluginBytes, StandardPlugins},
     plan::Role,
-    prepare::{StandardPlugins, describe_plugins},
+    prepare::describe_plugins,
 };
 pub use pipe_capability::audit::Severity;
 
@@ -52,7 +53,7 @@ pub async fn audit(
     standard: StandardPlugins,
     sources: AuditSources<'_>,
 ) -> Result<Audit, Vec<Diagnostic>> {
-    let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
+    let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let mut findings = verdict::Findings::new(pipeline);
     let mut calls = Vec::new();
     let auditor = call::Auditor { pipeline, plugins: &plugins, sources, holding: Holding::of_now(pipeline, &plugins) };

@@ -34,8 +34,9 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new(run: RunId, journal: Arc<Journal>, observer: Observer) -> Self {
-        Self { run, journal, observer, state: Arc::default() }
+    /// For a run that has come so far.
+    pub(crate) fn new(run: RunId, journal: Arc<Journal>, observer: Observer, state: RunState) -> Self {
+        Self { run, journal, observer, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Returns when the event is on stable storage.
@@ -88,7 +89,7 @@ impl Recorder {
     pub(crate) fn may_act(&self) -> Result<(), MayNotAct> {
         self.journal.check_ownership()?;
         let full = self.journal.is_short_of_room();
-        if full && !self.state.lock().unwrap_or_else(PoisonError::into_inner).rolling_back {
+        if full && self.state.lock().unwrap_or_else(PoisonError::into_inner).rollback.is_none() {
             return Err(MayNotAct::DiskFull);
         }
         Ok(())

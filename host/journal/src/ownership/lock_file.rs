@@ -6,11 +6,17 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use nix::libc::O_NOFOLLOW;
 
 use crate::{JournalError, place};
+
+/// How long [`is_held`] may hold a lock, and how often somebody who wants it waits that long.
+const LOOK: Duration = Duration::from_millis(2);
+const LOOKS: u32 = 5;
 
 /// A lock that this process holds, or held.
 #[derive(Debug)]
@@ -36,12 +42,19 @@ impl LockFile {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(unusable(error)),
             _ => {}
         }
+        let mut patience = LOOKS;
         loop {
             let mut options = OpenOptions::new();
             let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
             let file = options.custom_flags(O_NOFOLLOW).open(&path).map_err(unusable)?;
             match file.try_lock() {
                 Ok(()) => {}
+                Err(TryLockError::WouldBlock) if patience > 0 => {
+                    // It may be somebody who only looks.
+                    patience -= 1;
+                    thread::sleep(LOOK);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(unusable(error)),
             }
@@ -66,7 +79,8 @@ pub(super) fn is_held(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         opened => opened?,
     };
-    match file.try_lock() {
+    // Shared, and given back at once: whoever takes it now waits that long.
+    match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
