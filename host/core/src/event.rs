@@ -160,9 +160,9 @@ pub enum EventKind {
         step: StepId,
         /// Its key.
         key: String,
-        /// Its content.
+        /// sha256 of what lies beside the record: the receipt, sealed.
         digest: Digest,
-        /// Size, in bytes.
+        /// Size of the receipt, in bytes.
         bytes: u64,
         /// For the person who must go on by hand.
         summary: String,
@@ -265,6 +265,9 @@ pub enum EventKind {
         /// Identity of the machine's start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
+        /// How often the pipeline and environment were taken or unlocked until then.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        epoch: u64,
     },
     /// Somebody said what becomes of an attempt that was cut off after it had touched something.
     InFlightDecided {
@@ -368,6 +371,24 @@ pub enum EventKind {
         /// The statement, without its literals.
         statement: String,
     },
+
+    // Who drives the run.
+    /// Somebody took the place of the process that drove the run: it can record nothing more.
+    Unlocked {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// Environment.
+        environment: String,
+        /// Who unlocked it: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// The epoch that began with it.
+        epoch: u64,
+        /// Who held it, as people say it; empty where nobody knows.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        holder: String,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -430,6 +451,7 @@ impl EventKind {
             Self::RemainFound { .. } => "remain-found",
             Self::RemainsEnded { .. } => "remains-ended",
             Self::SqlUnmarked { .. } => "sql-unmarked",
+            Self::Unlocked { .. } => "unlocked",
         }
     }
 }

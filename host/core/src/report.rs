@@ -48,6 +48,10 @@ pub struct StageReport {
     /// Values for later steps.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
+    /// Of a report that was read back: names of outputs whose values lie sealed beside the record, each with the sha256 of what
+    /// lies there. The values themselves are never in the record.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed: BTreeMap<String, Digest>,
     /// Backup: digests of the artifacts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Digest>,

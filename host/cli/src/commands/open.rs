@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipe_core::event::Outcome;
-use pipe_journal::{JournalError, Reader, RunFilter, RunSummary};
+use pipe_journal::{Ownership, RunSummary};
 use pipe_pipeline::Pipeline;
 
 use crate::{exit::Exit, failure::Failure, places};
@@ -18,19 +18,8 @@ pub(crate) fn is_open(run: &RunSummary) -> bool {
 /// # Errors
 ///
 /// There is one.
-pub(crate) fn refuse(state: &Path, pipeline: &Pipeline) -> Result<(), Failure> {
-    let filter = RunFilter {
-        pipeline: Some(pipeline.name.clone()),
-        environment: Some(pipeline.environment.clone()),
-        limit: Some(1),
-    };
-    let last = match Reader::open(state) {
-        Ok(reader) => reader.runs(&filter)?,
-        // Nothing has been run here yet.
-        Err(JournalError::Missing { .. }) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let Some(open) = last.iter().find(|run| is_open(run)) else { return Ok(()) };
+pub(crate) fn refuse(ownership: &Ownership, state: &Path, pipeline: &Pipeline) -> Result<(), Failure> {
+    let Some(open) = ownership.last_run()?.filter(|run| is_open(run)) else { return Ok(()) };
     let (what, first) = match open.outcome {
         None => ("has not ended", "goes on with it"),
         Some(_) => ("could not be undone", "tries again"),

@@ -61,9 +61,10 @@ pub(crate) async fn run(
     let state = loaded.state.clone();
     loading::make_state(&state)?;
     let pipeline = &loaded.checked.pipeline;
-    let _lock = ownership::take(&state, &pipeline.name, &pipeline.environment)?;
-    open::refuse(&state, pipeline)?;
-    let (prepared, journal) = loading::prepare(loaded, policies, printer, redactor).await?;
+    let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, &loaded.run)?;
+    open::refuse(&ownership, &state, pipeline)?;
+    pipe_journal::set_aside(&state)?;
+    let (prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor).await?;
     if let Some(bound) = &bound {
         bound.hold(&prepared.plan, selection)?;
     }

@@ -82,6 +82,10 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
                 &format!("pruned {} copies of what runs were begun with ({reason}), by {actor}", copies.len()),
             )]
         }
+        EventKind::Unlocked { actor, reason, epoch, holder, .. } => {
+            let from = if holder.is_empty() { String::new() } else { format!("; until then {holder}") };
+            vec![format!("{} unlocked by {actor}: {reason} (epoch {epoch}{from})", styled(CAREFUL, "!"))]
+        }
         EventKind::Notified { step, about, failure: Some(failure), .. } => vec![format!(
             "{} notification \"{step}\" about {about} was not sent: {}",
             styled(CAREFUL, "!"),
