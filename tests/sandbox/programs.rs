@@ -42,6 +42,24 @@ pub(crate) fn a_program_does_not_read_what_its_rule_does_not_name() {
 }
 
 #[test]
+pub(crate) fn what_an_earlier_step_makes_is_read_and_written_by_a_program_of_a_later_one() {
+    let before = "[[step]]\nname = \"before\"\nstage = \"verify\"\nplugin = \"hostile\"\nallow.write = [\"work\"]\n\
+                  with = { behaviour = \"write-file\", path = \"work/report\" }\n";
+    let script = "cat work/report; echo more >> work/report";
+    let later = |more: &str| shell(script, more).file("work/.keep", "").head(before);
+    assert_eq!(ran(&later(", read = [\"work/report\"], write = [\"work/report\"]").run()), "hostile");
+    // Only what lies where that step may write is to come; and what is to come is no link.
+    for more in [", read = [\"elsewhere/report\"]", ", write = [\"elsewhere/report\"]"] {
+        later(more).refused_at_start();
+    }
+    let link = before.replace("write-file", "make-link").replace(" }", ", to = \"../private\" }");
+    let scene = shell("cat work/report/diagnosis", ", read = [\"work/report\"]").file("work/.keep", "").head(&link);
+    let seen = scene.file("private/diagnosis", "confidential").run();
+    assert_ne!(seen.ended.code, 0, "{}", seen.ended);
+    assert!(!seen.ended.stderr.contains("confidential") && seen.observed().is_empty(), "{}", seen.ended);
+}
+
+#[test]
 pub(crate) fn a_program_does_not_write_where_its_rule_does_not_say() {
     for path in ["data/new", "/tmp/pipe-sandbox-test", "/etc/pipe-sandbox-test"] {
         let scene = shell(&format!("echo x > {path}"), ", read = [\"data\"]").file("data/open.txt", "open");

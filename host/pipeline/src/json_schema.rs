@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     keys,
-    pipeline::{NotifyEvent, OnInterrupt},
+    pipeline::{NotifyEvent, OnFailure, OnInterrupt},
 };
 
 /// JSON Schema 2020-12 of the pipeline file.
@@ -36,6 +36,13 @@ pub fn json_schema() -> Value {
                 "enum": OnInterrupt::ALL.map(OnInterrupt::word),
                 "description": "What an interrupt leads to, once the step in hand is stopped. Default: rollback.",
             },
+            "retention": table("How long `pipe prune` keeps what runs stored.", &["artifacts"], json!({
+                "artifacts": { "$ref": "#/$defs/duration" },
+                "keep_min": {
+                    "type": "integer", "minimum": 1,
+                    "description": "Of every step, the verified artifacts of so many newest runs stay, whatever their age. Default: 1.",
+                },
+            })),
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
@@ -102,7 +109,14 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "check": text("Runs one of the [[check]] entries."),
         "timeout": { "$ref": "#/$defs/duration" },
         "retry": { "$ref": "#/$defs/retry" },
-        "for_each": table("Repeats the step.", &["in"], json!({ "in": text("A name of [sets].") })),
+        "for_each": table("Repeats the step.", &["in"], json!({
+            "in": text("A name of [sets]."),
+            "at_once": { "type": "integer", "minimum": 1, "maximum": 32, "description": "Instances at the same time. Default: 1." },
+            "on_failure": {
+                "enum": OnFailure::ALL.map(OnFailure::word),
+                "description": "Where one fails: no other begins (stop, the default), or all others run first (continue).",
+            },
+        })),
         "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
         "in_flight": {
             "enum": InFlight::ALL.map(InFlight::word),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipe_core::limits::{Limit, Limits};
+use pipe_pipeline::RunFacts;
 use pipe_runner::{Plan, PlanEntry, Role};
 
 use super::{loading, lock::Locking, output_file};
@@ -40,7 +41,11 @@ pub(crate) async fn plan(arguments: &PlanArguments, state: Option<&Path>, printe
     let state = loaded.state.clone();
     let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;
-    let plan = pipe_runner::plan(&loaded.checked.pipeline, &sandbox, crate::standard::component, &policies).await?;
+    let plan = {
+        let run = RunFacts { id: loaded.run.clone(), started: loaded.started };
+        let pipeline = &loaded.checked.pipeline;
+        pipe_runner::plan(pipeline, &sandbox, crate::standard::component, &policies, &run).await?
+    };
     if let Some(path) = &arguments.out {
         let json =
             serde_json::to_string_pretty(&plan).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;

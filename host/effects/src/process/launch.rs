@@ -10,6 +10,7 @@ use std::{
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::unistd::Pid;
 use pipe_capability::exec::{Bound, ExecRule};
+use pipe_core::event::StartedProgram;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
@@ -33,6 +34,7 @@ use crate::{
         tree,
     },
     error::{EffectError, ErrorKind},
+    remains,
 };
 
 /// How long a supervisor may take to end its tree once it was told to.
@@ -49,8 +51,8 @@ const MOST_STATUS_BYTES: u64 = 64 * 1024;
 
 /// What is said on the way to a running program.
 pub(super) struct Steps {
-    /// The fence stands.
-    pub(super) ready: oneshot::Sender<Fence>,
+    /// The fence stands around the program of this supervisor.
+    pub(super) ready: oneshot::Sender<(Fence, StartedProgram)>,
     /// It is written down, and the program may begin.
     pub(super) begin: oneshot::Receiver<()>,
     /// The program runs, or cannot.
@@ -72,7 +74,7 @@ pub(super) async fn run(
     }
     let rule = prepared.rule.clone();
     let launched = in_thread(move || launch(&supervisor, prepared, streams)).await;
-    let Launched { mut supervisor, lifeline, status, scratch } = match launched {
+    let Launched { mut supervisor, born, lifeline, status, scratch } = match launched {
         Ok(launched) => launched,
         Err(error) => {
             let error = EffectError::new(ErrorKind::Unavailable, format!("no supervisor: {error}"));
@@ -83,7 +85,7 @@ pub(super) async fn run(
     let heard = tokio::select! {
         biased;
         () = stop.stopped() => Heard::Nothing,
-        heard = listen(status, &lifeline, steps, &rule) => heard,
+        heard = listen(status, &lifeline, born, steps, &rule) => heard,
     };
     drop(lifeline);
     if let Heard::Ended(exit) = heard {
@@ -116,6 +118,8 @@ pub(super) async fn run(
 
 struct Launched {
     supervisor: Child,
+    /// The same, for the record.
+    born: StartedProgram,
     /// Nobody else has this end.
     lifeline: PipeWriter,
     status: pipe::Receiver,
@@ -160,7 +164,9 @@ fn launch(supervisor: &[OsString], mut prepared: Prepared, streams: Streams) -> 
     command.fd_mappings(mappings).map_err(io::Error::other)?;
     let mut command = tokio::process::Command::from(command);
     let supervisor = command.spawn()?;
+    let pid = supervisor.id().ok_or_else(|| io::Error::other("it has ended at once"))?;
     Ok(Launched {
+        born: remains::born(pid, &prepared.specification.name, prepared.scratch.path())?,
         supervisor,
         lifeline,
         status: pipe::Receiver::from_owned_fd(status.into())?,
@@ -178,15 +184,21 @@ enum Heard {
     Nothing,
 }
 
-async fn listen(status: pipe::Receiver, mut lifeline: &PipeWriter, steps: Steps, rule: &ExecRule) -> Heard {
+async fn listen(
+    status: pipe::Receiver,
+    mut lifeline: &PipeWriter,
+    born: StartedProgram,
+    steps: Steps,
+    rule: &ExecRule,
+) -> Heard {
     let Steps { ready, begin, started } = steps;
-    let (mut ready, mut begin, mut started) = (Some(ready), Some(begin), Some(started));
+    let (mut ready, mut begin, mut started) = (Some((ready, born)), Some(begin), Some(started));
     let mut lines = BufReader::new(status.take(MOST_STATUS_BYTES)).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line) {
             Ok(Report::Ready(fence)) => {
-                let (Some(ready), Some(begin)) = (ready.take(), begin.take()) else { return Heard::Nothing };
-                let _ = ready.send(fence);
+                let (Some((ready, born)), Some(begin)) = (ready.take(), begin.take()) else { return Heard::Nothing };
+                let _ = ready.send((fence, born));
                 // Not a word where it could not be written down.
                 if begin.await.is_err() || lifeline.write_all(b"\n").is_err() {
                     return Heard::Nothing;

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, LogLevel, Refusal, Use, Verification},
+    event::{Artifact, LogLevel, Refusal, Started, Use, Verification},
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 
@@ -26,6 +26,7 @@ pub struct Records {
     pub verified: Vec<Verification>,
     /// What the run knows beside what was stored.
     pub known: Vec<KnownArtifact>,
+    pub started: Vec<Started>,
 }
 
 /// Remembers everything. Fails where it is told to.
@@ -119,5 +120,14 @@ impl Ledger for RecordingLedger {
         let own = records.stored.iter().find(|artifact| artifact.digest == *digest);
         let own = own.map(|artifact| KnownArtifact { step: self.step.clone(), artifact: artifact.clone() });
         own.or_else(|| records.known.iter().find(|known| known.artifact.digest == *digest).cloned())
+    }
+
+    async fn started(&self, started: Started) -> Result<(), LedgerError> {
+        self.records().started.push(started);
+        Ok(())
+    }
+
+    async fn unmarked(&self, _: &str, _: &str) -> Result<(), LedgerError> {
+        Ok(())
     }
 }
