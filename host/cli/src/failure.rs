@@ -86,6 +86,9 @@ impl From<JournalError> for Failure {
         let exit = match error {
             // The record itself is not what was written; anything else is a file that cannot be used.
             JournalError::Changed { .. } => Exit::Invalid,
+            // Another process drives what this one wanted to drive, or drove.
+            JournalError::Owned { .. } | JournalError::Superseded { .. } => Exit::Locked,
+            JournalError::NotOwned { .. } | JournalError::ChangedHands { .. } => Exit::Usage,
             _ => Exit::Internal,
         };
         let failure = Self::new(exit, error.to_string());

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     decision::{InFlight, Resolution},
     outcome::{Outcome, StepStatus},
-    parts::{Artifact, LogLevel, PlannedStep, PluginIdentity, Refusal, Use, Verification},
+    parts::{Artifact, LogLevel, Part, PlannedStep, PluginIdentity, Refusal, Use, Verification},
     started::{Started, StartedProgram, StartedSession},
 };
 use crate::{
@@ -160,9 +160,9 @@ pub enum EventKind {
         step: StepId,
         /// Its key.
         key: String,
-        /// Its content.
+        /// sha256 of what lies beside the record: the receipt, sealed.
         digest: Digest,
-        /// Size, in bytes.
+        /// Size of the receipt, in bytes.
         bytes: u64,
         /// For the person who must go on by hand.
         summary: String,
@@ -265,6 +265,9 @@ pub enum EventKind {
         /// Identity of the machine's start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
+        /// How often the pipeline and environment were taken or unlocked until then.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        epoch: u64,
     },
     /// Somebody said what becomes of an attempt that was cut off after it had touched something.
     InFlightDecided {
@@ -298,6 +301,32 @@ pub enum EventKind {
         /// Who.
         actor: String,
         /// Why.
+        reason: String,
+    },
+
+    // What becomes of what a run has kept.
+    /// The file of an artifact is removed. Written before that: one whose file is still there was cut off here.
+    ArtifactPruned {
+        /// The step that stored it.
+        step: StepId,
+        /// The artifact.
+        digest: Digest,
+        /// Its name for people.
+        name: String,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it: `older than 90d`.
+        reason: String,
+        /// Whether there was a file to remove.
+        found: bool,
+    },
+    /// Copies of what runs were begun with are removed: nothing that can be resumed or rolled back needs them. Written before.
+    CopiesPruned {
+        /// Their contents.
+        copies: Vec<Digest>,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it.
         reason: String,
     },
 
@@ -341,6 +370,24 @@ pub enum EventKind {
         peer: String,
         /// The statement, without its literals.
         statement: String,
+    },
+
+    // Who drives the run.
+    /// Somebody took the place of the process that drove the run: it can record nothing more.
+    Unlocked {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// Environment.
+        environment: String,
+        /// Who unlocked it: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// The epoch that began with it.
+        epoch: u64,
+        /// Who held it, as people say it; empty where nobody knows.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        holder: String,
     },
 }
 
@@ -397,11 +444,14 @@ impl EventKind {
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
             Self::Abandoned { .. } => "abandoned",
+            Self::ArtifactPruned { .. } => "artifact-pruned",
+            Self::CopiesPruned { .. } => "copies-pruned",
             Self::ProgramStarted { .. } => "program-started",
             Self::SessionOpened { .. } => "session-opened",
             Self::RemainFound { .. } => "remain-found",
             Self::RemainsEnded { .. } => "remains-ended",
             Self::SqlUnmarked { .. } => "sql-unmarked",
+            Self::Unlocked { .. } => "unlocked",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::unistd::Pid;
+use pipe_capability::exec::{Bound, ExecRule};
 use pipe_core::event::StartedProgram;
 use tempfile::TempDir;
 use tokio::{
@@ -71,7 +72,7 @@ pub(super) async fn run(
     if let Err(error) = stop.check() {
         return say(Err(error));
     }
-    let name = prepared.specification.name.clone();
+    let (name, rule) = (prepared.specification.name.clone(), prepared.rule.clone());
     let launched = in_thread(move || launch(&supervisor, prepared, streams)).await;
     let Launched { mut supervisor, lifeline, status, scratch } = match launched {
         Ok(launched) => launched,
@@ -87,7 +88,7 @@ pub(super) async fn run(
         Ok(born) => tokio::select! {
             biased;
             () = stop.stopped() => Heard::Nothing,
-            heard = listen(status, &lifeline, born, steps) => heard,
+            heard = listen(status, &lifeline, born, steps, &rule) => heard,
         },
         Err(error) => {
             let error = EffectError::new(ErrorKind::Unavailable, format!("no supervisor that can be told: {error}"));
@@ -182,7 +183,7 @@ fn launch(supervisor: &[OsString], mut prepared: Prepared, streams: Streams) -> 
 enum Heard {
     /// How the program ended, and that nothing is left of it.
     Ended(Exit),
-    /// The program was not started.
+    /// The program was not started, or was ended at a limit.
     Failed(EffectError),
     /// Nothing: it was told to stop, or is gone.
     Nothing,
@@ -192,8 +193,10 @@ async fn listen(
     status: pipe::Receiver,
     mut lifeline: &PipeWriter,
     born: StartedProgram,
-    Steps { ready, begin, started }: Steps,
+    steps: Steps,
+    rule: &ExecRule,
 ) -> Heard {
+    let Steps { ready, begin, started } = steps;
     let (mut ready, mut begin, mut started) = (Some((ready, born)), Some(begin), Some(started));
     let mut lines = BufReader::new(status.take(MOST_STATUS_BYTES)).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -213,6 +216,9 @@ async fn listen(
             }
             Ok(Report::Ended(End::Code(code))) => return Heard::Ended(Exit::Code(code)),
             Ok(Report::Ended(End::Signal(signal))) => return Heard::Ended(Exit::Signal(signal)),
+            Ok(Report::Exceeded(key)) => {
+                return Bound::of_key(&key).map_or(Heard::Nothing, |b| Heard::Failed(exceeded(rule, b)));
+            }
             Ok(Report::Failed { message, hint }) => {
                 let error = EffectError { hint, ..EffectError::new(ErrorKind::Unavailable, message) };
                 if let Some(started) = started.take() {
@@ -224,6 +230,13 @@ async fn listen(
         }
     }
     Heard::Nothing
+}
+
+/// The error where a program had more than it may.
+fn exceeded(rule: &ExecRule, bound: Bound) -> EffectError {
+    let most = rule.limits.of(bound).map_or_else(String::new, |most| format!(": {}", bound.shown(most)));
+    let message = format!("{} was ended at its limit of {bound}{most} (`{}`)", rule.program, bound.key());
+    EffectError::new(ErrorKind::Limit, message).with_hint(rule.raised(bound))
 }
 
 /// Ends the tree of a supervisor that does not, and then the supervisor.

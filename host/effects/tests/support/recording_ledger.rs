@@ -36,11 +36,12 @@ pub struct RecordingLedger {
     /// Whether artifacts can be written down.
     pub full: bool,
     records: Mutex<Records>,
+    when_used: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl RecordingLedger {
     pub fn new(step: &str) -> Self {
-        Self { step: step.to_owned(), full: false, records: Mutex::default() }
+        Self { step: step.to_owned(), full: false, records: Mutex::default(), when_used: Mutex::default() }
     }
 
     /// One that cannot write artifacts down.
@@ -53,6 +54,11 @@ impl RecordingLedger {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does something whenever a use was written down.
+    pub fn when_used(&self, act: impl Fn() + Send + 'static) {
+        *self.when_used.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(act));
+    }
+
     /// The uses as lines: `exec pg_dump -F c`.
     pub fn used_lines(&self) -> Vec<String> {
         self.records().uses.iter().map(|used| format!("{} {}", used.word, used.subject)).collect()
@@ -63,6 +69,9 @@ impl RecordingLedger {
 impl Ledger for RecordingLedger {
     async fn used(&self, used: Use) -> Result<(), LedgerError> {
         self.records().uses.push(used);
+        if let Some(act) = &*self.when_used.lock().unwrap_or_else(PoisonError::into_inner) {
+            act();
+        }
         Ok(())
     }
 
