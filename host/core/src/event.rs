@@ -304,6 +304,20 @@ pub enum EventKind {
         reason: String,
     },
 
+    /// A rule of the runner is not kept, and somebody accepts that. Written before the step begins.
+    Waived {
+        /// The step.
+        step: StepId,
+        /// The rule: `backup`.
+        rule: String,
+        /// The role in which somebody accepts it, by the pipeline file.
+        role: String,
+        /// Why, by the pipeline file.
+        reason: String,
+        /// Who runs it.
+        actor: String,
+    },
+
     // What becomes of what a run has kept.
     /// The file of an artifact is removed. Written before that: one whose file is still there was cut off here.
     ArtifactPruned {
@@ -444,6 +458,7 @@ impl EventKind {
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
             Self::Abandoned { .. } => "abandoned",
+            Self::Waived { .. } => "waived",
             Self::ArtifactPruned { .. } => "artifact-pruned",
             Self::CopiesPruned { .. } => "copies-pruned",
             Self::ProgramStarted { .. } => "program-started",

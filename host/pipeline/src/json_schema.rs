@@ -118,6 +118,10 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
             },
         })),
         "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
+        "without_backup": table("Who accepts that the migration has no verified backup before it.", &["role", "reason"], json!({
+            "role": text("In which role."),
+            "reason": text("Why there is nothing to lose."),
+        })),
         "in_flight": {
             "enum": InFlight::ALL.map(InFlight::word),
             "description": "What becomes of an attempt that had touched something and did not end: retry it, undo, or ask. \

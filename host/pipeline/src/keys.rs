@@ -45,10 +45,12 @@ pub(crate) const STEP: &[&str] = &[
     "in_flight",
     "for_each",
     "irreversible",
+    "without_backup",
     "limits",
     "allow",
     "with",
 ];
+pub(crate) const WITHOUT_BACKUP: &[&str] = &["role", "reason"];
 pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const ROLLBACK: &[&str] = &[
     "undo",

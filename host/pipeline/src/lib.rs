@@ -36,7 +36,7 @@ pub use self::{
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
         ClientIdentity, NO_ENVIRONMENT, Notification, NotifyEvent, OnFailure, OnInterrupt, PeerKind, PeerSpec,
-        Pipeline, PluginSource, Repetition, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls,
+        Pipeline, PluginSource, Repetition, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Waiver,
     },
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_of, policy_schema},

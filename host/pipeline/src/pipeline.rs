@@ -199,6 +199,8 @@ pub struct Step {
     pub repetition: Repetition,
     /// Declared as not to be undone.
     pub irreversible: bool,
+    /// Who accepts that a migration has no backup before it.
+    pub without_backup: Option<Waiver>,
     /// What becomes of an attempt that had touched something and did not end, where the file says.
     pub in_flight: Option<InFlight>,
     /// What one call may take, beside its time.
@@ -246,6 +248,15 @@ impl RuleSpans {
         };
         specs.iter().filter_map(kept).collect()
     }
+}
+
+/// Who accepts that a rule is not kept, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// The role in which somebody does.
+    pub role: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// How the instances of a repeated step run.

@@ -120,6 +120,9 @@ fn of_people(kind: &EventKind) -> Vec<String> {
         EventKind::Resolved { step, resolution, actor, reason } => {
             vec![format!("{actor} says that step \"{step}\" is {resolution}: {reason}")]
         }
+        EventKind::Waived { rule, role, reason, .. } => {
+            vec![bar(&format!("{} without {rule}, accepted by {role}: {reason}", styled(CAREFUL, "!")))]
+        }
         EventKind::Abandoned { actor, reason } => vec![format!("{} by {actor}: {reason}", styled(BAD, "abandoned"))],
         _ => Vec::new(),
     }

@@ -18,7 +18,7 @@ use crate::{
     fields::{self, Fields, Located},
     keys,
     node::{Entry, Node, Value},
-    pipeline::{NotifyEvent, OnFailure, Repetition, Retry},
+    pipeline::{NotifyEvent, OnFailure, Repetition, Retry, Waiver},
     reference::without_references,
     report::Report,
 };
@@ -43,6 +43,7 @@ pub(crate) struct StepSpec {
     pub(crate) repetition: Repetition,
     pub(crate) irreversible: bool,
     pub(crate) in_flight: Option<InFlight>,
+    pub(crate) without_backup: Option<Waiver>,
     pub(crate) limits: LimitSpec,
 }
 
@@ -250,6 +251,7 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let retry = retry(report, fields);
     let irreversible = fields.boolean("irreversible").unwrap_or(false);
     let in_flight = in_flight(report, fields);
+    let without_backup = without_backup(report, fields, body.as_ref());
     let limits = limits(report, fields);
     Some(StepSpec {
         name: name?,
@@ -260,6 +262,7 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
         repetition: repetition.unwrap_or_default(),
         irreversible,
         in_flight,
+        without_backup,
         limits,
     })
 }
@@ -288,6 +291,26 @@ fn repetition(report: &Report, for_each: &Fields<'_>) -> Repetition {
         }
     }
     repetition
+}
+
+/// Means nothing but in a migration.
+fn without_backup(report: &Report, fields: &Fields<'_>, body: Option<&Body>) -> Option<Waiver> {
+    let entry = fields.get("without_backup")?;
+    let inner = Fields::of(report, &entry.node, keys::WITHOUT_BACKUP)?;
+    let role = inner.required("role", "`role = \"…\"`: in which role somebody accepts it");
+    let reason = inner.required("reason", "`reason = \"…\"`: why there is nothing to lose");
+    if let Some(Body::Call(call)) = body
+        && call.stage != Stage::Migrate
+    {
+        let message = "`without_backup` means nothing here: only a migration needs a backup before it";
+        report.error("misplaced-key", message, entry.key_span.clone(), "");
+    }
+    let (role, reason) = (role?, reason?);
+    if let Some(empty) = [&role, &reason].into_iter().find(|text| text.value.trim().is_empty()) {
+        report.error("bad-value", "it says nothing", empty.span.clone(), "");
+        return None;
+    }
+    Some(Waiver { role: role.value, reason: reason.value })
 }
 
 fn in_flight(report: &Report, fields: &Fields<'_>) -> Option<InFlight> {
