@@ -9,11 +9,10 @@ use std::{
 use pipe_tests::{Deployment, pipe};
 use serde_json::Value;
 
-const RETENTION: &str = "[retention]\nartifacts = \"90d\"\nkeep_min = 1\n\n[[step]]\nname = \"preflight\"";
 const PRUNE: [&str; 4] = ["prune", "example.toml", "--env", "demo"];
 
 fn deployment() -> Deployment {
-    Deployment::example().edit("example.toml", "[[step]]\nname = \"preflight\"", RETENTION)
+    Deployment::example().edit("example.toml", "keep_min = 3", "keep_min = 1")
 }
 
 /// A run of so many days ago, before the machine was started last.
@@ -272,7 +271,8 @@ fn while_a_run_is_going_on_nothing_is_pruned_and_without_a_rule_nothing_ever() {
     let unknown = deployment.run(&["prune", "example.toml"]);
     assert_eq!(unknown.code, 2, "{unknown}");
     assert!(unknown.stderr.contains("hint: `--env demo`"), "{unknown}");
-    let deployment = Deployment::example();
+    let rule = "[retention]\nartifacts = \"90d\"\nkeep_min = 3\n";
+    let deployment = Deployment::example().edit("example.toml", rule, "");
     let without = deployment.run(&PRUNE);
     assert_eq!(without.code, 3, "{without}");
     assert!(without.stderr.contains("hint: [retention] with artifacts = \"90d\""), "{without}");

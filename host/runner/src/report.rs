@@ -386,3 +386,6 @@ pub struct Record {
     /// How many of them a later version of pipe wrote, so that this report leaves them out.
     pub unknown: u64,
 }
+
+#[cfg(test)]
+mod tests;
