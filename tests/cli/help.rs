@@ -2,7 +2,7 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["run"],
     &["check"],
@@ -20,6 +20,7 @@ const COMMANDS: [&[&str]; 23] = [
     &["abandon"],
     &["lock"],
     &["suggest"],
+    &["unlock"],
     &["log"],
     &["log", "export"],
     &["log", "verify"],

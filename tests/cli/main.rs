@@ -3,11 +3,13 @@
 mod audit;
 mod audit_page;
 mod bad_input;
+mod bound;
 mod diff;
 mod example;
 mod failure;
 mod for_each;
 mod help;
+mod hints;
 mod inspect;
 mod interrupt;
 mod lock;

@@ -164,6 +164,60 @@ fn a_journal_that_was_changed_is_found() {
     assert!(ended.stderr.contains("hint: entries before that place are as they were written"), "{ended}");
 }
 
+/// Of the first entry: where the run was, and where it was not.
+pub(crate) const STARTED: &[u8] = b"\"pipeline\":\"example\",\"environment\":\"demo\"";
+pub(crate) const RENAMED: &[u8] = b"\"pipeline\":\"example\",\"environment\":\"demp\"";
+
+/// Changes one byte of one entry, where SQLite does not see it.
+pub(crate) fn change_one_byte(deployment: &Deployment, from: &[u8], to: &[u8]) {
+    assert_eq!(from.iter().zip(to).filter(|(from, to)| from != to).count(), 1, "one byte");
+    let path = deployment.at("state/journal.db");
+    let database = rusqlite::Connection::open(&path).expect("the journal");
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all of it in one file");
+    drop(database);
+    let mut bytes = fs::read(&path).expect("the journal");
+    // More than once where SQLite has moved a page and left the old one as it was.
+    let places: Vec<usize> = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+    assert!(!places.is_empty(), "it is there");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    fs::write(&path, bytes).expect("the journal");
+}
+
+#[test]
+fn an_export_of_a_record_that_was_changed_is_made_and_is_no_success() {
+    let deployment = deployed(1);
+    let (lines, _) = export(&deployment);
+    change_one_byte(&deployment, STARTED, RENAMED);
+    for out in [&["log", "export"][..], &["log", "export", "--out", "changed.jsonl"]] {
+        let ended = refused(&deployment, out, 3, "what was exported is not to be trusted: the journal ");
+        assert!(ended.stderr.contains("entry 1: the content does not match its hash"), "{ended}");
+        let text =
+            if out.len() == 2 { ended.stdout } else { fs::read_to_string(deployment.at("changed.jsonl")).expect("it") };
+        let exported: Vec<&str> = text.lines().collect();
+        assert_eq!(exported.len(), lines.len(), "an auditor gets all that is there");
+        assert!(exported[0].contains("\"environment\":\"demp\"") && exported[1..] == lines[1..], "as it is");
+    }
+    let run = runs(&deployment).remove(0);
+    refused(&deployment, &["log", "export", "--run", &run], 3, "what was exported is not to be trusted");
+    refused(&deployment, &["log", "verify", "changed.jsonl"], 3, "line 1, entry 1");
+}
+
+#[test]
+fn an_export_goes_as_far_as_the_record_can_be_read() {
+    let deployment = deployed(1);
+    let (lines, _) = export(&deployment);
+    // The fifth entry is no JSON any more.
+    let start: String = lines[4].split_once("\"body\":").expect("a body").1.chars().take(150).collect();
+    change_one_byte(&deployment, start.as_bytes(), format!("[{}", &start[1..]).as_bytes());
+    let ended =
+        refused(&deployment, &["log", "export", "--out", "part.jsonl"], 3, "ends before an entry that cannot be read");
+    assert!(ended.stderr.contains("damaged: ") && ended.stderr.contains("hint: "), "{ended}");
+    let text = fs::read_to_string(deployment.at("part.jsonl")).expect("what could be read");
+    assert_eq!(text.lines().collect::<Vec<_>>(), lines[..4]);
+}
+
 #[test]
 fn a_receipt_that_was_changed_is_found() {
     let deployment = deployed(1);
@@ -189,7 +243,7 @@ fn a_record_that_was_written_anew_is_found_with_the_head() {
 #[test]
 fn what_cannot_be_verified_is_no_success() {
     let deployment = deployed(1).file("empty.jsonl", "").file("text.jsonl", "Dear auditor,\n");
-    refused(&deployment, &["log", "verify", "missing.jsonl"], 2, "cannot read missing.jsonl");
+    refused(&deployment, &["log", "verify", "missing.jsonl"], 3, "there is no file `missing.jsonl`");
     refused(&deployment, &["log", "verify", "empty.jsonl"], 3, "holds no audit entry");
     refused(&deployment, &["log", "verify", "text.jsonl"], 3, "line 1: not an audit entry");
     refused(&deployment, &["log", "verify", "--head", "abc"], 2, "is not a sha256 digest");

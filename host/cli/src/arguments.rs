@@ -78,6 +78,7 @@ pub(crate) enum Command {
     Prune(commands::prune::PruneArguments),
     Lock(commands::lock::LockArguments),
     Suggest(commands::suggest::SuggestArguments),
+    Unlock(commands::unlock::UnlockArguments),
     Log(commands::log::LogArguments),
     Schema(commands::schema::SchemaArguments),
     Completions(commands::completions::CompletionsArguments),

@@ -20,7 +20,9 @@ pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod suggest;
+pub(crate) mod unlock;
 
+mod binding;
 mod left;
 mod loading;
 mod open;
@@ -61,6 +63,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Prune(command) => prune::prune(&command, state, verbose, *printer, redactor).await,
         Command::Suggest(command) => suggest::suggest(&command, state, *printer),
         Command::Lock(command) => lock::lock(&command, *printer).await,
+        Command::Unlock(command) => unlock::unlock(&command, state, *printer, &redactor),
         Command::Log(command) => log::log(&command, state, *printer),
         Command::Schema(command) => schema::schema(&command, *printer),
         Command::Completions(command) => completions::completions(&command, *printer),

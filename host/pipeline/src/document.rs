@@ -163,7 +163,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let retention = retention::read(report, &fields);
     let steps = step::steps(report, fields.array("step"));
     let checks = step::checks(report, fields.array("check"));
-    let rollback = fields.get("rollback").map(|entry| step::rollback(report, fields::array(report, &entry.node)));
+    let rollback = fields.get("rollback").map(|_| step::rollback(report, fields.array("rollback")));
     let notifications = step::notifications(report, fields.array("notify"));
     name::no_duplicates(report, &steps, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
     if steps.is_empty() && !report.has_errors() {

@@ -2,6 +2,8 @@
 
 use pipe_core::limits::Limit;
 
+/// Sections of which there are as many as somebody writes, in a pipeline or a policy: `[[step]]`.
+pub(crate) const LISTED: [&str; 5] = ["step", "check", "rollback", "notify", "allow"];
 pub(crate) const FILE: &[&str] = &[
     "name",
     "environments",
@@ -84,8 +86,11 @@ pub(crate) const EXEC: &[&str] = &[
     "ports",
     "sockets",
     "memory",
-    "cpu",
+    "processes",
+    "scratch",
+    "file_size",
     "open_files",
+    "cpu",
     "sha256",
 ];
 

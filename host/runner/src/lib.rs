@@ -3,6 +3,7 @@
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
 mod audit;
+mod backups;
 mod begun;
 mod ceiling;
 mod copies;
@@ -19,6 +20,7 @@ mod pins;
 mod plan;
 mod prepare;
 mod record;
+mod remains;
 pub mod report;
 pub mod retention;
 mod rollback;
@@ -39,7 +41,7 @@ pub use difference::{Difference, Side, Version, difference_of_pipelines, differe
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};
 pub use pins::{PinError, Pins};
-pub use plan::{Plan, PlanEntry, Role};
+pub use plan::{Plan, PlanEntry, Role, usual_bounds};
 pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};

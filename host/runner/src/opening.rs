@@ -14,6 +14,7 @@ impl Prepared {
             actor: self.actor.clone(),
             pipe_version: self.version.clone(),
             boot: pipe_journal::boot_id(),
+            epoch: self.journal.ownership().map_or(0, |ownership| ownership.epoch()),
         }
     }
 

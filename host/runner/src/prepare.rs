@@ -25,7 +25,7 @@ use pipe_effects::{
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
+    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, Tls, check_against_plugins, read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
@@ -138,13 +138,14 @@ pub async fn plan(
     sandbox: &Sandbox,
     standard: StandardPlugins,
     policies: &[Policy],
+    run: &RunFacts,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let above = ceiling::check_policies(policies, pipeline, &plugins);
     if !above.is_empty() {
         return Err(above);
     }
-    Ok(Plan::new(pipeline, policies, |step| planned(&plugins, step)))
+    Ok(Plan::new(pipeline, policies, run, |step| planned(&plugins, step)))
 }
 
 /// Checks everything and sets up everything, up to but not including the first step. What is not a copy already is copied: the
@@ -206,7 +207,8 @@ pub async fn prepare(
         unconfined: ceiling::unconfined(&settings.policies),
         copies: copies.manifest.places(&copies.folder),
     };
-    let plan = Plan::new(&pipeline, &settings.policies, |step| planned(&plugins, step));
+    let facts_of_run = RunFacts { id: settings.run.clone(), started: settings.started };
+    let plan = Plan::new(&pipeline, &settings.policies, &facts_of_run, |step| planned(&plugins, step));
     Ok(Prepared {
         pipeline,
         plan,

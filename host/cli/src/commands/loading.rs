@@ -9,7 +9,7 @@ use std::{
 };
 
 use pipe_core::{diagnostic::Diagnostic, digest::Digest, id::RunId, redact::Redactor};
-use pipe_journal::{Journal, Reader};
+use pipe_journal::{Journal, Ownership, Reader};
 use pipe_pipeline::{Checked, Document, Policy, RunFacts};
 use pipe_runner::{PluginBytes, Prepared, Settings};
 use pipe_sandbox::Sandbox;
@@ -107,11 +107,13 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
 /// Checks everything, and sets everything up to run. The state directory is there.
 pub(crate) async fn prepare(
     loaded: Loaded,
+    ownership: Arc<Ownership>,
     policies: Vec<Policy>,
     printer: Printer,
     redactor: Redactor,
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
-    let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
+    let journal = Arc::new(Journal::open_owned(ownership, redactor.clone())?);
+    journal.ready_to_seal()?;
     let executable = std::env::current_exe()?;
     let settings = Settings {
         run: loaded.run,

@@ -93,7 +93,12 @@ pub(crate) async fn prune(
     let state = places::state(state, document.state().as_deref())?;
     // Nothing is there to be locked, or made, where nothing was ever run.
     drop(Reader::open(&state)?);
-    let _lock = if arguments.dry_run { None } else { Some(ownership::take(&state, document.name(), &environment)?) };
+    // No run of its own: what it writes down belongs to the runs that made the artifacts.
+    let nobody = RunId::new(jiff::Timestamp::now());
+    let _owned = match arguments.dry_run {
+        true => None,
+        false => Some(ownership::take(&state, document.name(), &environment, &nobody)?),
+    };
     let (pipeline, dry_run) = (document.name(), arguments.dry_run);
     let pruning = Pruning { pipeline, environment: &environment, state: &state, retention, dry_run, printer };
     pruning.prune(verbose, redactor).await

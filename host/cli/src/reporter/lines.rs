@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipe_core::{
-    event::{EventKind, LogLevel, StepStatus},
+    event::{EventKind, LogLevel, Started, StepStatus},
     report::{Failure, Finding, FindingStatus, StageReport},
     units::ByteSize,
 };
@@ -15,7 +15,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
     match kind {
         EventKind::RunStarted { pipeline, environment, steps, further, actor, .. } => {
             let calls = steps.len() as u64 + further;
-            vec![format!("{} in {environment}, {calls} calls planned, by {actor}", styled(STRONG, pipeline))]
+            let planned = if calls == 1 { "1 call planned".to_owned() } else { format!("{calls} calls planned") };
+            vec![format!("{} in {environment}, {planned}, by {actor}", styled(STRONG, pipeline))]
         }
         EventKind::StepStarted { step, stage, plugin, .. } => {
             vec![format!(
@@ -81,6 +82,10 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
                 &format!("pruned {} copies of what runs were begun with ({reason}), by {actor}", copies.len()),
             )]
         }
+        EventKind::Unlocked { actor, reason, epoch, holder, .. } => {
+            let from = if holder.is_empty() { String::new() } else { format!("; until then {holder}") };
+            vec![format!("{} unlocked by {actor}: {reason} (epoch {epoch}{from})", styled(CAREFUL, "!"))]
+        }
         EventKind::Notified { step, about, failure: Some(failure), .. } => vec![format!(
             "{} notification \"{step}\" about {about} was not sent: {}",
             styled(CAREFUL, "!"),
@@ -88,6 +93,16 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         )],
         EventKind::Notified { step, about, delivered, .. } => {
             vec![styled(QUIET, &format!("notification \"{step}\" about {about}: {}", delivered.join(", ")))]
+        }
+        EventKind::RemainFound { step, started } => {
+            let what = match started {
+                Started::Program(program) => format!("{} (process {})", program.name, program.pid),
+                Started::DatabaseSession(session) => format!("session {} at {}", session.backend, session.peer),
+            };
+            vec![format!("{} ending what {step} left behind: {what}", styled(CAREFUL, "!"))]
+        }
+        EventKind::SqlUnmarked { peer, statement, .. } if verbose => {
+            vec![bar(&styled(QUIET, &format!("runs at {peer} without a marker: {statement}")))]
         }
         _ => of_people(kind),
     }

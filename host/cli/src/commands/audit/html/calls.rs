@@ -164,6 +164,7 @@ fn used(page: &mut Page, audit: &Audit, call: &AuditedCall, rule: &AuditedRule) 
             page.raw("<span class=\"never\">never</span>")
         }
         (None, Some(_)) => page.raw("the step has not succeeded yet"),
+        (_, None) if audit.record_problem.is_some() => page.raw("not known"),
         (_, None) => page.raw("no run to look at"),
     };
 }
