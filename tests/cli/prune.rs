@@ -241,11 +241,13 @@ fn copies_of_what_old_runs_began_with_go_and_those_of_others_stay() {
     assert_eq!(pruned.code, 0, "{pruned}");
     // They were kept just now, by the clock of the files: nobody knows whether a run is about to name them.
     assert_eq!(pins(), before, "{pruned}");
+    assert!(events(&deployment, &new, "copies-pruned").is_empty() && deployment.at("state/copies").join(&old).exists());
     aged(&deployment);
     let pruned = deployment.run(&PRUNE);
     assert_eq!(pruned.code, 0, "{pruned}");
     assert!(pins() < before && !deployment.at("state/pins").join(began["pipeline_digest"].as_str().unwrap()).exists());
     assert!(!deployment.at("state/copies").join(&old).exists() && deployment.at("state/copies").join(&new).exists());
+    assert_eq!(events(&deployment, &new, "copies-pruned")[0]["runs"][0], old.as_str());
     // The new one can still be undone.
     let undone = deployment.run(&["rollback", "last", "--reason", "a test"]);
     assert_eq!(undone.code, 5, "{undone}");

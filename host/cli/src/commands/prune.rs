@@ -249,11 +249,9 @@ impl Pruning<'_> {
             let _ = std::fs::remove_dir(folder);
         }
         if let Some(newest) = newest.filter(|_| !copies.is_empty()) {
-            let event = EventKind::CopiesPruned {
-                copies: copies.pins.iter().copied().collect(),
-                actor,
-                reason: reason.clone(),
-            };
+            let runs = copies.trees.iter().map(|(run, _)| run.clone()).collect();
+            let pins = copies.pins.iter().copied().collect();
+            let event = EventKind::CopiesPruned { copies: pins, runs, actor, reason };
             journal.append(&newest.run, vec![event], Durability::Durable).await?;
             let pins = Pins::of(self.state);
             for (run, manifest) in &copies.trees {
