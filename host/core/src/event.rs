@@ -338,6 +338,9 @@ pub enum EventKind {
     CopiesPruned {
         /// Their contents.
         copies: Vec<Digest>,
+        /// Runs whose own copies, of what their migrations and releases read, are removed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        runs: Vec<RunId>,
         /// Who: user and host.
         actor: String,
         /// What allows it.

@@ -76,11 +76,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             let gone = if *found { "" } else { ", whose file was gone already" };
             vec![styled(QUIET, &format!("pruned {name}{gone} ({reason}), by {actor}"))]
         }
-        EventKind::CopiesPruned { copies, actor, reason } => {
-            vec![styled(
-                QUIET,
-                &format!("pruned {} copies of what runs were begun with ({reason}), by {actor}", copies.len()),
-            )]
+        EventKind::CopiesPruned { actor, reason, .. } => {
+            vec![styled(QUIET, &format!("pruned copies of what earlier runs were begun with ({reason}), by {actor}"))]
         }
         EventKind::Unlocked { actor, reason, epoch, holder, .. } => {
             let from = if holder.is_empty() { String::new() } else { format!("; until then {holder}") };
