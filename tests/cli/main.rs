@@ -13,6 +13,7 @@ mod hints;
 mod inspect;
 mod interrupt;
 mod lock;
+mod order_rule;
 mod output;
 mod policy;
 mod prune;

@@ -73,6 +73,7 @@ fn shapes() {
         &[
             ("timout = \"3s\"", "unknown-key", "timout", "did you mean `timeout`?"),
             ("waves = []", "not-yet", "waves", ""),
+            ("without_backup = { role = \"dba\", reason = \"x\" }", "misplaced-key", "without_backup", ""),
             ("in_flight = \"rtry\"", "bad-value", "\"rtry\"", "did you mean `retry`?"),
             ("gate = { role = \"lead\" }", "not-yet", "gate", ""),
             ("allow.udp = []", "unknown-key", "udp", ""),
