@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Failed,
     /// The command line makes no sense. Also clap's own code.
     Usage,
-    /// A pipeline file, a policy, a plugin, a grant, a secret or an audit log is not valid. Nothing was touched.
+    /// A pipeline file, a policy, a plugin, a grant, a secret, an approval or an audit log is not valid. Nothing was touched.
     Invalid,
     /// The pipeline is above a policy; or a step failed because the pipeline file does not grant what it needs, and nothing
     /// needed undoing.
@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     RolledBack,
     /// A step failed, and not everything could be undone. Somebody must look.
     RollbackFailed,
+    /// The run waits for people. `pipe resume` drives it on.
+    Waiting,
     /// Another run of the same pipeline and environment is going on.
     Locked,
     /// An audit found something as bad as it was told to fail on.
@@ -49,6 +51,7 @@ impl Exit {
             Self::Refused => 4,
             Self::RolledBack => 5,
             Self::RollbackFailed => 6,
+            Self::Waiting => 7,
             Self::Locked => 8,
             Self::Found => 9,
             Self::Gained => 10,
@@ -89,10 +92,11 @@ Exit codes:
   0    succeeded
   1    a step failed, and nothing needed undoing
   2    the command line makes no sense
-  3    a pipeline file, policy, plugin, grant, secret or audit log is not valid
+  3    a pipeline file, policy, plugin, grant, secret, approval or audit log is not valid
   4    above a policy, or a step was refused a capability and nothing needed undoing
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
+  7    the run waits for people
   8    another run of the same pipeline and environment is going on
   9    an audit has a finding of the severity that it was told to fail on
   10   the new version gained a capability

@@ -90,6 +90,8 @@ pub enum FailureKind {
     MalformedReport,
     /// The run was interrupted while the step ran.
     Interrupted,
+    /// People did not let the run pass a gate.
+    Gate,
 }
 
 impl FailureKind {
@@ -109,6 +111,7 @@ impl FailureKind {
             Self::OutOfMemory => "out-of-memory",
             Self::MalformedReport => "malformed-report",
             Self::Interrupted => "interrupted",
+            Self::Gate => "gate",
         }
     }
 }

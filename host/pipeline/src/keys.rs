@@ -10,6 +10,7 @@ pub(crate) const FILE: &[&str] = &[
     "sets",
     "secrets",
     "peers",
+    "roles",
     "plugins",
     "defaults",
     "limits",
@@ -19,22 +20,52 @@ pub(crate) const FILE: &[&str] = &[
     "notify",
     "env",
 ];
-pub(crate) const ENVIRONMENT: &[&str] = &["inputs", "sets", "secrets", "peers"];
+pub(crate) const ENVIRONMENT: &[&str] = &["inputs", "sets", "secrets", "peers", "roles"];
 pub(crate) const INPUT: &[&str] = &["pattern", "default", "description"];
 pub(crate) const SECRET: &[&str] = &["env", "file"];
 pub(crate) const PEER: &[&str] =
     &["url", "password", "bearer", "secret_path", "tls", "ca", "client_cert", "client_key", "addresses"];
+pub(crate) const ROLE: &[&str] = &["signers"];
 pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
-pub(crate) const STEP: &[&str] =
-    &["name", "stage", "plugin", "check", "timeout", "retry", "for_each", "irreversible", "limits", "allow", "with"];
+pub(crate) const STEP: &[&str] = &[
+    "name",
+    "stage",
+    "plugin",
+    "check",
+    "timeout",
+    "retry",
+    "for_each",
+    "irreversible",
+    "limits",
+    "allow",
+    "with",
+    "gate",
+    "checklist",
+];
 pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const ROLLBACK: &[&str] = &[
-    "undo", "continue", "name", "stage", "plugin", "check", "timeout", "retry", "for_each", "limits", "allow", "with",
+    "undo",
+    "continue",
+    "name",
+    "stage",
+    "plugin",
+    "check",
+    "timeout",
+    "retry",
+    "for_each",
+    "limits",
+    "allow",
+    "with",
+    "gate",
+    "checklist",
 ];
+/// A wait for people.
+pub(crate) const GATE: &[&str] = &["role", "quorum", "expires", "on_expiry", "if_started"];
+pub(crate) const CHECKLIST_ITEM: &[&str] = &["item", "step"];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const FOR_EACH: &[&str] = &["in"];
 pub(crate) const ALLOW: &[&str] =
@@ -95,10 +126,9 @@ pub(crate) const POLICY_REQUIRE: &[&str] =
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
-        FILE => &["watch", "window", "roles", "phase", "gate", "guard"],
-        ENVIRONMENT => &["roles"],
+        FILE => &["watch", "window", "phase", "guard"],
         STEP | CHECK | ROLLBACK | NOTIFY => {
-            &["gate", "waves", "guard", "watch", "window", "phase", "in_flight", "checklist", "at_once"]
+            &["waves", "guard", "watch", "window", "phase", "in_flight", "at_once"]
         }
         FOR_EACH => &["at_once"],
         EXEC => &["user"],

@@ -87,7 +87,7 @@ pub async fn audit(
 fn calls_of(pipeline: &Pipeline) -> impl Iterator<Item = (Role, &Step)> {
     let rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
         RollbackEntry::Run(step) => Some((Role::Rollback, step)),
-        RollbackEntry::Undo { .. } => None,
+        RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
     });
     let notifications = pipeline.notifications.iter().map(|notification| (Role::Notification, &notification.step));
     pipeline.steps.iter().map(|step| (Role::Step, step)).chain(rollback).chain(notifications)

@@ -6,6 +6,7 @@ mod audit;
 mod ceiling;
 mod difference;
 mod error;
+pub mod gate;
 mod grants;
 mod ledger;
 mod load;
@@ -27,7 +28,7 @@ pub use audit::{
 pub use ceiling::check_policies;
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
-pub use plan::{Plan, PlanEntry, Role};
+pub use plan::{Plan, PlanEntry, PlannedGate, Role};
 pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{RunResult, run};

@@ -31,7 +31,14 @@ use pipe_pipeline::{
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
-use crate::{ceiling, error::PrepareError, grants, load, plan::Plan, secrets};
+use crate::{
+    ceiling,
+    error::PrepareError,
+    gate::{SignersFiles, read_signers},
+    grants, load,
+    plan::Plan,
+    secrets,
+};
 
 /// The plugins inside the binary: their bytes, by stage.
 pub type StandardPlugins = fn(Stage) -> &'static [u8];
@@ -58,6 +65,12 @@ pub struct Settings {
     pub version: String,
     /// What the pipeline is held against.
     pub policies: Vec<Policy>,
+    /// Who asks for the run, by every name that is known: none of them may approve it.
+    pub requesters: Vec<String>,
+    /// Of a run that was accepted before: the signers of its roles as they were then, by role. Else they are read.
+    pub signers: Option<BTreeMap<String, String>>,
+    /// Whether somebody is there to see it wait at a gate. Else it stops there, to be resumed.
+    pub waits: bool,
 }
 
 /// A run that may start.
@@ -79,6 +92,9 @@ pub struct Prepared {
     actor: String,
     version: String,
     pub(crate) encrypted_backup: bool,
+    pub(crate) signers: SignersFiles,
+    pub(crate) requesters: Vec<String>,
+    pub(crate) waits: bool,
 }
 
 /// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
@@ -132,7 +148,8 @@ pub async fn plan(
     if !above.is_empty() {
         return Err(above);
     }
-    Ok(Plan::new(pipeline, policies, |step| planned(&plugins, step)))
+    let signers = read_signers(pipeline)?;
+    Ok(Plan::new(pipeline, policies, &signers, |step| planned(&plugins, step)))
 }
 
 /// Checks everything and sets up everything, up to but not including the first step.
@@ -154,6 +171,10 @@ pub async fn prepare(
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
     }
+    let signers = match settings.signers.clone() {
+        Some(pinned) => pinned,
+        None => read_signers(&pipeline).map_err(PrepareError::Invalid)?,
+    };
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
     check_identities(&pipeline, &secrets).map_err(PrepareError::Invalid)?;
     let protected = grants::unwritable(&pipeline, &settings);
@@ -190,7 +211,7 @@ pub async fn prepare(
         protected,
         unconfined: ceiling::unconfined(&settings.policies),
     };
-    let plan = Plan::new(&pipeline, &settings.policies, |step| planned(&plugins, step));
+    let plan = Plan::new(&pipeline, &settings.policies, &signers, |step| planned(&plugins, step));
     Ok(Prepared {
         pipeline,
         plan,
@@ -205,6 +226,9 @@ pub async fn prepare(
         actor: settings.actor,
         version: settings.version,
         encrypted_backup,
+        signers,
+        requesters: settings.requesters,
+        waits: settings.waits,
     })
 }
 
@@ -247,7 +271,12 @@ impl Prepared {
             further: portions.iter().map(|steps| steps.len() as u64).sum(),
             steps,
         };
-        std::iter::once(started).chain(portions.into_iter().map(|steps| EventKind::Planned { steps })).collect()
+        let planned = portions.into_iter().map(|steps| EventKind::Planned { steps });
+        let roles = (!self.signers.is_empty()).then(|| EventKind::RolesPinned {
+            requesters: self.requesters.clone(),
+            signers: self.signers.clone(),
+        });
+        std::iter::once(started).chain(planned).chain(roles).collect()
     }
 }
 
@@ -337,7 +366,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
 pub(crate) fn all_steps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
     let of_rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
         RollbackEntry::Run(step) => Some(step),
-        RollbackEntry::Undo { .. } => None,
+        RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
     });
     pipeline.steps.iter().chain(of_rollback).chain(pipeline.notifications.iter().map(|notification| &notification.step))
 }

@@ -88,6 +88,7 @@ async fn one(
     let (plugins, _, mut warnings) =
         pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
     warnings.extend(pipe_runner::check_policies(policies, &checked.pipeline, &plugins));
+    warnings.extend(pipe_runner::gate::check_signers(&checked.pipeline));
     warnings.extend(checked.warnings);
     Ok((checked.pipeline.steps.len() + checked.pipeline.notifications.len(), warnings))
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    io::ErrorKind,
+    io::{ErrorKind, IsTerminal as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -101,6 +101,7 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
 pub(crate) async fn prepare(
     loaded: Loaded,
     policies: Vec<Policy>,
+    asked_by: &[String],
     printer: Printer,
     redactor: Redactor,
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
@@ -117,6 +118,9 @@ pub(crate) async fn prepare(
         actor: actor(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         policies,
+        requesters: requesters(asked_by),
+        signers: None,
+        waits: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
     };
     let sandbox = sandbox(printer)?;
     let prepared = pipe_runner::prepare(
@@ -146,13 +150,26 @@ fn text_variable((name, value): (OsString, OsString)) -> Option<(String, String)
 }
 
 /// Who runs this, for the record: `root@host`. What the system says, not what the environment says.
-fn actor() -> String {
+pub(crate) fn actor() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid())
         .ok()
         .flatten()
         .map_or_else(|| format!("uid {}", nix::unistd::getuid()), |user| user.name);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{user}@{}", host.trim())
+}
+
+/// Everybody who may have asked for this run: whoever runs it, whoever logged in before becoming that user, and those whom the
+/// operator names. More names only take approvals away.
+fn requesters(named: &[String]) -> Vec<String> {
+    let mut requesters = vec![actor()];
+    // The kernel keeps it through `su` and `sudo`. Nothing where nobody logged in.
+    let login = std::fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let login = login.filter(|id| *id != u32::MAX).map(nix::unistd::Uid::from_raw);
+    let login = login.and_then(|id| nix::unistd::User::from_uid(id).ok().flatten()).map(|user| user.name);
+    requesters.extend(login.filter(|name| !requesters[0].starts_with(&format!("{name}@"))));
+    requesters.extend(named.iter().cloned());
+    requesters
 }
 
 /// The state directory of a command that reads: as the operator says, else as a pipeline file says, else the user's own.

@@ -37,6 +37,10 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     locking: Locking,
+
+    /// Who asks for this run, beside the user who runs it: a principal who then cannot approve it; can be repeated
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    asked_by: Vec<String>,
 }
 
 /// Runs the deployment.
@@ -54,7 +58,7 @@ pub(crate) async fn run(
     loading::make_state(&state)?;
     let _lock = ownership::take(&state, &loaded.checked.pipeline)?;
     ownership::warn_of_unfinished(&state, &loaded.checked.pipeline, printer);
-    let (prepared, journal) = loading::prepare(loaded, policies, printer, redactor).await?;
+    let (prepared, journal) = loading::prepare(loaded, policies, &arguments.asked_by, printer, redactor).await?;
     let interrupt = CancellationToken::new();
     let show =
         format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, state.display());
