@@ -6,6 +6,7 @@ mod bad_input;
 mod diff;
 mod example;
 mod failure;
+mod gate;
 mod help;
 mod inspect;
 mod interrupt;

@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and its one function.
 
+pub(crate) mod abandon;
 pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod check;
@@ -11,12 +12,18 @@ pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod plan;
+pub(crate) mod resolve;
+pub(crate) mod resume;
+pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
+pub(crate) mod status;
 pub(crate) mod suggest;
 
+mod left;
 mod loading;
+mod open;
 mod output_file;
 mod ownership;
 
@@ -45,6 +52,11 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Audit(command) => audit::audit(&command, state, *printer).await,
         Command::Diff(command) => diff::diff(&command, *printer).await,
         Command::Inspect(command) => inspect::inspect(&command, *printer).await,
+        Command::Status(command) => status::status(&command, state, *printer),
+        Command::Resume(command) => resume::resume(&command, state, verbose, *printer, redactor).await,
+        Command::Rollback(command) => rollback::rollback(&command, state, verbose, *printer, redactor).await,
+        Command::Resolve(command) => resolve::resolve(&command, state, *printer, redactor).await,
+        Command::Abandon(command) => abandon::abandon(&command, state, *printer, redactor).await,
         Command::History(command) => history::history(&command, state, *printer),
         Command::Show(command) => show::show(&command, state, verbose, *printer),
         Command::Suggest(command) => suggest::suggest(&command, state, *printer),

@@ -6,7 +6,7 @@ use pipe_core::{
     report::FailureKind,
 };
 use pipe_pipeline::ABOVE_POLICY;
-use pipe_runner::RunResult;
+use pipe_runner::{Ending, RunResult};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub(crate) enum Exit {
     RolledBack,
     /// A step failed, and not everything could be undone. Somebody must look.
     RollbackFailed,
-    /// The run waits for people. `pipe resume` drives it on.
+    /// The run waits for somebody.
     Waiting,
-    /// Another run of the same pipeline and environment is going on.
+    /// Another run of the same pipeline and environment is going on, or has not ended.
     Locked,
     /// An audit found something as bad as it was told to fail on.
     Found,
@@ -69,12 +69,20 @@ impl Exit {
 
     /// How a run's end is told to the shell.
     pub(crate) fn of(result: &RunResult) -> Self {
-        match result.outcome {
+        match result.ending {
+            Ending::Waiting(_) => Self::Waiting,
+            Ending::Stopped => Self::Interrupted,
+            Ending::Finished(outcome) => Self::of_outcome(outcome, result),
+        }
+    }
+
+    fn of_outcome(outcome: Outcome, result: &RunResult) -> Self {
+        match outcome {
             Outcome::Succeeded => Self::Succeeded,
             Outcome::RolledBack => Self::RolledBack,
             Outcome::RollbackFailed => Self::RollbackFailed,
             Outcome::Interrupted => Self::Interrupted,
-            Outcome::Failed => {
+            Outcome::Failed | Outcome::Abandoned => {
                 let last = result.state.steps.last().and_then(|step| step.failure.as_ref());
                 if last.is_some_and(|failure| failure.kind == FailureKind::Denied) {
                     Self::Refused
@@ -96,8 +104,8 @@ Exit codes:
   4    above a policy, or a step was refused a capability and nothing needed undoing
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
-  7    the run waits for people
-  8    another run of the same pipeline and environment is going on
+  7    the run waits for somebody: `pipe status` says for whom
+  8    another run of the same pipeline and environment is going on, or has not ended
   9    an audit has a finding of the severity that it was told to fail on
   10   the new version gained a capability
   70   a file or journal of pipe's own cannot be used, or a fault in pipe

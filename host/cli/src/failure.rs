@@ -56,7 +56,8 @@ impl From<PrepareError> for Failure {
         match error {
             PrepareError::Invalid(diagnostics) => Self::Diagnostics(diagnostics),
             PrepareError::Journal(error) => error.into(),
-            PrepareError::Directory { .. } => Self::new(Exit::Internal, error.to_string()),
+            PrepareError::Directory { .. } | PrepareError::Pin(_) => Self::new(Exit::Internal, error.to_string()),
+            PrepareError::NotResumable(_) => Self::new(Exit::Invalid, error.to_string()),
         }
     }
 }
@@ -65,6 +66,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Journal(error) => Self::from(error),
+            RunError::Unknown(_) => Self::new(Exit::Invalid, error.to_string()),
         }
     }
 }

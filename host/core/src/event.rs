@@ -1,5 +1,6 @@
 //! What happens in a run, as facts. The runner emits them, the journal keeps them, reporters read them.
 
+mod decision;
 mod gate;
 mod outcome;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    decision::{InFlight, Resolution},
     gate::{CheckedItem, ChecklistItem, GateEnd, ItemState, Moment, SignedApproval},
     outcome::{Outcome, StepStatus},
 };
@@ -166,8 +168,17 @@ pub enum EventKind {
         /// Identity of the machine's start: within one, the `boot_ms` of audit entries can be compared.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
+        /// When it was asked for: what `${run.started}` stands for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started: Option<jiff::Timestamp>,
         /// Inputs as given.
         inputs: BTreeMap<String, String>,
+        /// Inputs of the deployment before, as `${previous…}` knows them.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        previous: BTreeMap<String, String>,
+        /// Paths of the policies, in the order of their contents.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policy_files: Vec<String>,
         /// Contents of the policies that it was held against.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policies: Vec<Digest>,
@@ -344,6 +355,55 @@ pub enum EventKind {
         /// How long it took, in milliseconds.
         duration_ms: u64,
     },
+    /// The run stops without an end: it can be resumed. One that is killed has no such event.
+    RunPaused {
+        /// What it waits for, or who stopped it.
+        why: String,
+    },
+    /// Another process goes on with the run.
+    RunResumed {
+        /// Who: user and host.
+        actor: String,
+        /// Version of `pipe`.
+        pipe_version: String,
+        /// Identity of the machine's start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
+    },
+    /// Somebody said what becomes of an attempt that was cut off after it had touched something.
+    InFlightDecided {
+        /// The step.
+        step: StepId,
+        /// What: `retry` or `undo`.
+        decision: InFlight,
+        /// Who.
+        actor: String,
+    },
+    /// Somebody asked for the run to be undone.
+    RollbackRequested {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody says how a step stands after a repair by hand.
+    Resolved {
+        /// The step.
+        step: StepId,
+        /// How it stands.
+        resolution: Resolution,
+        /// Who says so.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody gives the run up: what it started stays as it is. `run-finished` follows.
+    Abandoned {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
 
     // Gates: what people decide.
     /// Who may decide, fixed when the run was accepted. Written with `run-started`, where the pipeline has gates.
@@ -422,6 +482,9 @@ pub enum EventKind {
         how: GateEnd,
         /// Who decided it, by principal.
         by: Vec<String>,
+        /// What was said where it was rejected.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
         /// What became of its checklist.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         checklist: Vec<CheckedItem>,
@@ -465,6 +528,12 @@ impl EventKind {
             Self::UndoFinished { .. } => "undo-finished",
             Self::Notified { .. } => "notified",
             Self::RunFinished { .. } => "run-finished",
+            Self::RunPaused { .. } => "run-paused",
+            Self::RunResumed { .. } => "run-resumed",
+            Self::InFlightDecided { .. } => "in-flight-decided",
+            Self::RollbackRequested { .. } => "rollback-requested",
+            Self::Resolved { .. } => "resolved",
+            Self::Abandoned { .. } => "abandoned",
             Self::RolesPinned { .. } => "roles-pinned",
             Self::GateOpened { .. } => "gate-opened",
             Self::Approved { .. } => "approved",

@@ -90,8 +90,6 @@ pub enum FailureKind {
     MalformedReport,
     /// The run was interrupted while the step ran.
     Interrupted,
-    /// People did not let the run pass a gate.
-    Gate,
 }
 
 impl FailureKind {
@@ -111,7 +109,6 @@ impl FailureKind {
             Self::OutOfMemory => "out-of-memory",
             Self::MalformedReport => "malformed-report",
             Self::Interrupted => "interrupted",
-            Self::Gate => "gate",
         }
     }
 }

@@ -172,6 +172,7 @@ fn assemble(
         gates,
         rollback,
         notifications,
+        on_interrupt: document.on_interrupt,
         file: document.file.clone(),
         base,
     })

@@ -17,7 +17,9 @@ pub(crate) use self::{
     gate::{GateSpec, ItemSpec},
     name::shortened,
     overlay::nodes as environment_nodes,
-    sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, RoleSpec, Sections, SourceSpec, digest, pattern},
+    sections::{
+        InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, RoleSpec, Sections, SourceSpec, digest, pattern,
+    },
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
     with::{MAXIMUM_STRING, With, WithValue},
 };
@@ -25,7 +27,7 @@ use crate::{
     fields::{self, Fields, Located},
     keys, lint,
     node::{self, Table},
-    pipeline::PluginSource,
+    pipeline::{OnInterrupt, PluginSource},
     reference::without_references,
     report::Report,
 };
@@ -45,6 +47,7 @@ pub struct Document {
     pub(crate) plugins: Named<PluginSpec>,
     pub(crate) defaults: Defaults,
     pub(crate) limits: LimitSpec,
+    pub(crate) on_interrupt: OnInterrupt,
     pub(crate) steps: Vec<StepSpec>,
     /// Between the steps, in order.
     pub(crate) gates: Vec<GateSpec>,
@@ -153,6 +156,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let plugins = sections::plugins(report, &fields);
     let defaults = step::defaults(report, &fields);
     let limits = step::limits(report, &fields);
+    let on_interrupt = on_interrupt(report, &fields);
     let (steps, gates) = step::steps(report, fields.array("step"));
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|entry| step::rollback(report, fields::array(report, &entry.node)));
@@ -171,11 +175,22 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         plugins,
         defaults,
         limits,
+        on_interrupt,
         steps,
         gates,
         checks,
         rollback,
         notifications,
+    })
+}
+
+fn on_interrupt(report: &Report, fields: &Fields<'_>) -> OnInterrupt {
+    let Some(text) = fields.string("on_interrupt") else { return OnInterrupt::default() };
+    OnInterrupt::ALL.into_iter().find(|known| known.word() == text.value).unwrap_or_else(|| {
+        let message = format!("`on_interrupt` cannot be `{}`", shortened(&text.value));
+        let known = OnInterrupt::ALL.map(OnInterrupt::word);
+        report.unknown("bad-value", message, &text.value, known, text.span.clone());
+        OnInterrupt::default()
     })
 }
 

@@ -1,10 +1,13 @@
 //! The pipeline file as a JSON Schema, for editors and `pipe schema`. It knows the shape; references, names and rules are
 //! known to [`check`](crate::check()).
 
-use pipe_core::{limits::Limit, stage::Stage};
+use pipe_core::{event::InFlight, limits::Limit, stage::Stage};
 use serde_json::{Map, Value, json};
 
-use crate::{keys, pipeline::NotifyEvent};
+use crate::{
+    keys,
+    pipeline::{NotifyEvent, OnInterrupt},
+};
 
 /// JSON Schema 2020-12 of the pipeline file.
 #[must_use]
@@ -30,6 +33,10 @@ pub fn json_schema() -> Value {
                 "retry": { "$ref": "#/$defs/retry" },
             })),
             "limits": { "$ref": "#/$defs/limits" },
+            "on_interrupt": {
+                "enum": OnInterrupt::ALL.map(OnInterrupt::word),
+                "description": "What an interrupt leads to, once the step in hand is stopped. Default: rollback.",
+            },
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
@@ -104,6 +111,11 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "retry": { "$ref": "#/$defs/retry" },
         "for_each": table("Repeats the step.", &["in"], json!({ "in": text("A name of [sets].") })),
         "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
+        "in_flight": {
+            "enum": InFlight::ALL.map(InFlight::word),
+            "description": "What becomes of an attempt that had touched something and did not end: retry it, undo, or ask. \
+                            Default: ask for migrate and release unless all they touched was SQL, else retry.",
+        },
         "limits": { "$ref": "#/$defs/limits" },
         "allow": { "$ref": "#/$defs/allow" },
         "with": { "type": "object", "description": "Settings of the plugin." },

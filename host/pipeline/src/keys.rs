@@ -14,6 +14,7 @@ pub(crate) const FILE: &[&str] = &[
     "plugins",
     "defaults",
     "limits",
+    "on_interrupt",
     "step",
     "check",
     "rollback",
@@ -38,6 +39,7 @@ pub(crate) const STEP: &[&str] = &[
     "check",
     "timeout",
     "retry",
+    "in_flight",
     "for_each",
     "irreversible",
     "limits",
@@ -56,6 +58,7 @@ pub(crate) const ROLLBACK: &[&str] = &[
     "check",
     "timeout",
     "retry",
+    "in_flight",
     "for_each",
     "limits",
     "allow",
@@ -127,9 +130,7 @@ pub(crate) const POLICY_REQUIRE: &[&str] =
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
         FILE => &["watch", "window", "phase", "guard"],
-        STEP | CHECK | ROLLBACK | NOTIFY => {
-            &["waves", "guard", "watch", "window", "phase", "in_flight", "at_once"]
-        }
+        STEP | CHECK | ROLLBACK | NOTIFY => &["waves", "guard", "watch", "window", "phase", "at_once"],
         FOR_EACH => &["at_once"],
         EXEC => &["user"],
         _ => &[],

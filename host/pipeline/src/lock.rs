@@ -63,8 +63,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Steps, Self::Peers, Self::Secrets, Self::Sets, Self::Inputs, Self::Roles];
+    pub(crate) const ALL: [Self; 6] = [Self::Steps, Self::Peers, Self::Secrets, Self::Sets, Self::Inputs, Self::Roles];
 
     /// The table in the lock.
     pub(crate) const fn table(self) -> &'static str {

@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 use pipe_capability::{grant::Grant, word::Word};
-use pipe_core::{diagnostic::SourceFile, digest::Digest, id::StepId, limits::Limits, stage::Stage};
+use pipe_core::{diagnostic::SourceFile, digest::Digest, event::InFlight, id::StepId, limits::Limits, stage::Stage};
 use url::Url;
 
 use crate::{
@@ -51,8 +51,34 @@ pub struct Pipeline {
     pub rollback: Option<Vec<RollbackEntry>>,
     /// What is told to whom.
     pub notifications: Vec<Notification>,
+    /// What an interrupt of the operator leads to.
+    pub on_interrupt: OnInterrupt,
     /// The file, for diagnostics.
     pub file: Arc<SourceFile>,
+}
+
+/// What an interrupt of the operator leads to, once the step in hand is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// What was started is undone.
+    #[default]
+    Rollback,
+    /// The run stops, and can be resumed or rolled back.
+    Stop,
+}
+
+impl OnInterrupt {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Rollback, Self::Stop];
+
+    /// The word in pipeline files: `rollback`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 /// [`Pipeline::environment`] of a file without `environments`.
@@ -179,6 +205,8 @@ pub struct Step {
     pub retry: Retry,
     /// Declared as not to be undone.
     pub irreversible: bool,
+    /// What becomes of an attempt that had touched something and did not end, where the file says.
+    pub in_flight: Option<InFlight>,
     /// What one call may take, beside its time.
     pub limits: Limits,
     /// What it may touch.

@@ -65,12 +65,20 @@ struct BlockPlaces {
 ///
 /// The file cannot be read, or everything that is wrong with it, in the order of the file.
 pub fn policy(path: &Path) -> Result<Policy, Vec<Diagnostic>> {
-    let file = read(path)?;
-    let report = Report::new(&file);
+    policy_of(&read(path)?)
+}
+
+/// Reads the text of a policy file.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, in the order of the file.
+pub fn policy_of(file: &Arc<SourceFile>) -> Result<Policy, Vec<Diagnostic>> {
+    let report = Report::new(file);
     let read = node::tree(&report).map(|root| ceiling(&report, &root));
     match read {
         Some((ceiling, places)) if !report.has_errors() => {
-            Ok(Policy { digest: Digest::of(file.text.as_bytes()), file, ceiling, places })
+            Ok(Policy { digest: Digest::of(file.text.as_bytes()), file: Arc::clone(file), ceiling, places })
         }
         _ => Err(report.into_diagnostics()),
     }

@@ -642,7 +642,12 @@ fn gates() {
             ("[[step]]\nname = \"b\"\ngate = {}", "missing-key", "{}", "role = "),
             ("[[step]]\nname = \"b\"\ngate = { role = \"lead\", quorum = 0 }", "bad-value", "0", "different people"),
             ("[[step]]\nname = \"b\"\ngate = { role = \"lead\", expires = 4 }", "bad-unit", "4", "expires = \"4s\""),
-            ("[[step]]\nname = \"b\"\ngate = { role = \"lead\", on_expiry = \"fail\" }", "bad-value", "\"fail\"", "`stop`"),
+            (
+                "[[step]]\nname = \"b\"\ngate = { role = \"lead\", on_expiry = \"fail\" }",
+                "bad-value",
+                "\"fail\"",
+                "`stop`",
+            ),
             (
                 "[[step]]\nname = \"b\"\ngate = { role = \"lead\", if_started = \"a\" }",
                 "conflict",
@@ -662,7 +667,12 @@ fn gates() {
                 "`a`",
             ),
             ("[[rollback]]\nundo = \"a\"\nchecklist = [\"x\"]", "conflict", "checklist", ""),
-            ("[[rollback]]\nundo = \"a\"\n[[rollback]]\nname = \"go\"\ngate = { role = \"lead\" }", "duplicate-name", "\"go\"", ""),
+            (
+                "[[rollback]]\nundo = \"a\"\n[[rollback]]\nname = \"go\"\ngate = { role = \"lead\" }",
+                "duplicate-name",
+                "\"go\"",
+                "",
+            ),
             ("[roles.ops]\nsigners = 3", "wrong-type", "3", "\"3\""),
             ("[roles.ops]", "missing-key", "[roles.ops]", "signers/ops"),
         ],

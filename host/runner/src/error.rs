@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use pipe_core::diagnostic::Diagnostic;
+use pipe_core::{diagnostic::Diagnostic, id::StepId};
 use pipe_journal::JournalError;
+
+use crate::pins::PinError;
 
 /// Why a run does not start. Nothing has been touched.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,12 @@ pub enum PrepareError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A copy that the run needs cannot be kept or read.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The run cannot be gone on with.
+    #[error("{0}")]
+    NotResumable(String),
 }
 
 /// Why a run cannot go on: the one thing that it cannot do without is its journal.
@@ -30,4 +38,7 @@ pub enum RunError {
     /// The journal cannot be written. What had been started is recorded up to then.
     #[error("cannot go on without the journal: {0}")]
     Journal(#[from] JournalError),
+    /// The journal speaks of a step that the pipeline does not have.
+    #[error("the journal of this run speaks of step \"{0}\", and its pipeline has none of that name")]
+    Unknown(StepId),
 }

@@ -30,7 +30,6 @@ pub(crate) struct StepLedger {
     recorder: Recorder,
     step: StepId,
     attempt: u32,
-    touched: AtomicBool,
     announced: OnceCell<()>,
     wrote: AtomicBool,
     last_refusal: Mutex<Option<Refusal>>,
@@ -45,18 +44,12 @@ impl StepLedger {
             recorder,
             step,
             attempt,
-            touched: AtomicBool::new(false),
             announced: OnceCell::new(),
             wrote: AtomicBool::new(false),
             last_refusal: Mutex::default(),
             last_progress: Mutex::default(),
             broken: Mutex::default(),
         }
-    }
-
-    /// Whether the attempt may have changed something outside.
-    pub(crate) fn touched(&self) -> bool {
-        self.touched.load(Ordering::SeqCst)
     }
 
     /// What was refused last.
@@ -83,9 +76,7 @@ impl StepLedger {
     }
 
     async fn touch(&self) -> Result<(), JournalError> {
-        // From here on nobody may say that nothing was touched, whatever becomes of the record; and whoever comes next
-        // writes it where this one could not.
-        self.touched.store(true, Ordering::SeqCst);
+        // Whoever comes next writes it where this one could not: until it is written, nothing is touched.
         let touched = EventKind::Touched { step: self.step.clone(), attempt: self.attempt };
         self.announced.get_or_try_init(|| self.recorder.durable(touched)).await?;
         Ok(())

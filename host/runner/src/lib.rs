@@ -3,7 +3,9 @@
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
 mod audit;
+mod begun;
 mod ceiling;
+pub mod course;
 mod difference;
 mod error;
 pub mod gate;
@@ -11,6 +13,7 @@ mod grants;
 mod ledger;
 mod load;
 mod notify;
+mod pins;
 mod plan;
 mod prepare;
 mod record;
@@ -21,15 +24,18 @@ mod state;
 mod step;
 
 pub use audit::{
-    AUDIT_SCHEMA, Asked, Audit, AuditSources, AuditedCall, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule,
-    CallUse, CheckText, Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach, Reached, RunsLookedAt,
-    RunsSeen, Severity, audit, audit_checks, look_back,
+    AUDIT_SCHEMA, Asked, Audit, AuditSources, AuditedCall, AuditedGate, AuditedPeer, AuditedPlugin, AuditedPolicy,
+    AuditedRule, AuditedSigner, CallUse, CheckText, Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach,
+    Reached, RunsLookedAt, RunsSeen, Severity, audit, audit_checks, look_back,
 };
+pub use begun::Begun;
 pub use ceiling::check_policies;
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
+pub use load::{PluginBytes, StandardPlugins};
+pub use pins::{PinError, Pins};
 pub use plan::{Plan, PlanEntry, PlannedGate, Role};
-pub use prepare::{Prepared, Settings, StandardPlugins, describe_plugins, plan, prepare};
+pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
 pub use record::Observer;
-pub use run::{RunResult, run};
-pub use state::{RunState, StepStanding, StepState};
+pub use run::{Ending, RunResult, Wait, resume, run};
+pub use state::{GateStanding, Rollback, RunState, StepStanding, StepState};

@@ -39,16 +39,20 @@ impl Stepper<'_> {
     }
 
     async fn notify(&self, occasion: &Occasion<'_>) -> Result<(), JournalError> {
+        let about = occasion.event.word();
         for notification in self.prepared.pipeline.notifications.iter().filter(|n| n.on.contains(&occasion.event)) {
+            // The process before this one may have sent it.
+            let key = (notification.step.id.clone(), about.to_owned());
+            if self.recorder.state().notified.contains(&key) {
+                continue;
+            }
             let result = self.send(&notification.step, occasion).await;
             let (delivered, failure) = match result {
                 Ok(report) => (report.done, None),
                 Err(failure) => (Vec::new(), Some(failure)),
             };
-            let about = occasion.event.word().to_owned();
-            self.recorder
-                .durable(EventKind::Notified { step: notification.step.id.clone(), about, delivered, failure })
-                .await?;
+            let (step, about) = key;
+            self.recorder.durable(EventKind::Notified { step, about, delivered, failure }).await?;
         }
         Ok(())
     }
@@ -66,7 +70,7 @@ impl Stepper<'_> {
                 headline: occasion.headline.clone(),
                 steps: summaries(&self.recorder.state()),
             };
-            match self.attempt(step, attempt, &settings, call).await.result {
+            match self.attempt(step, attempt, &settings, call).await {
                 Err(failure) if failure.retryable && attempt < step.retry.attempts => {
                     tokio::time::sleep(step.retry.backoff).await;
                     attempt += 1;

@@ -87,7 +87,7 @@ impl PlannedGate {
     }
 
     /// All of a pipeline: those among the steps, then those of the rollback.
-    fn all(pipeline: &Pipeline, signers: &SignersFiles) -> Vec<Self> {
+    pub(crate) fn all(pipeline: &Pipeline, signers: &SignersFiles) -> Vec<Self> {
         let of_steps = pipeline.gates.iter().map(|standing| {
             let before = pipeline.steps.get(standing.before).map(|step| step.id.clone());
             Self::of(&standing.gate, Role::Step, before, signers)
@@ -164,7 +164,9 @@ impl Plan {
                 .iter()
                 .map(|item| match item {
                     RollbackEntry::Undo { step, gate: None, .. } => format!("undo {step}"),
-                    RollbackEntry::Undo { step, gate: Some(gate), .. } => format!("undo {step} once {} agrees", gate.role),
+                    RollbackEntry::Undo { step, gate: Some(gate), .. } => {
+                        format!("undo {step} once {} agrees", gate.role)
+                    }
                     RollbackEntry::Run(step) => format!("run {}", step.id),
                     RollbackEntry::Gate(gate) => format!("wait for {}", gate.role),
                 })

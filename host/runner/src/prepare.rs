@@ -17,7 +17,6 @@ use pipe_core::{
     event::{EventKind, PlannedStep, PluginIdentity},
     id::{RunId, StepId},
     redact::Redactor,
-    stage::Stage,
 };
 use pipe_effects::{
     path::resolve,
@@ -26,22 +25,22 @@ use pipe_effects::{
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
+    Gate, PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
 use crate::{
     ceiling,
+    course::{Back, Barrier, Course, Leg},
     error::PrepareError,
     gate::{SignersFiles, read_signers},
-    grants, load,
+    grants,
+    load::{self, PluginBytes, StandardPlugins},
+    pins::Pins,
     plan::Plan,
     secrets,
 };
-
-/// The plugins inside the binary: their bytes, by stage.
-pub type StandardPlugins = fn(Stage) -> &'static [u8];
 
 /// What a run needs to know that is not in the pipeline file.
 pub struct Settings {
@@ -71,6 +70,8 @@ pub struct Settings {
     pub signers: Option<BTreeMap<String, String>>,
     /// Whether somebody is there to see it wait at a gate. Else it stops there, to be resumed.
     pub waits: bool,
+    /// Inputs of the deployment before, as the pipeline was checked with them.
+    pub previous: BTreeMap<String, String>,
 }
 
 /// A run that may start.
@@ -91,6 +92,8 @@ pub struct Prepared {
     grants: BTreeMap<StepId, Arc<Grant>>,
     actor: String,
     version: String,
+    previous: BTreeMap<String, String>,
+    policy_files: Vec<String>,
     pub(crate) encrypted_backup: bool,
     pub(crate) signers: SignersFiles,
     pub(crate) requesters: Vec<String>,
@@ -106,12 +109,12 @@ pub struct Prepared {
 pub async fn describe_plugins(
     pipeline: &Pipeline,
     sandbox: &Sandbox,
-    standard: StandardPlugins,
+    bytes: &PluginBytes,
 ) -> Result<(BTreeMap<String, Plugin>, BTreeMap<String, PluginFacts>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut plugins = BTreeMap::new();
     let mut facts = BTreeMap::new();
     let mut problems = Vec::new();
-    for (name, loaded) in load::plugins(pipeline, sandbox, standard) {
+    for (name, loaded) in load::plugins(pipeline, sandbox, bytes) {
         match loaded {
             Err(error) => problems.push(at_plugin(pipeline, name, "plugin-invalid", error.to_string(), error.hint())),
             Ok(plugin) => match accepted(&plugin) {
@@ -143,7 +146,7 @@ pub async fn plan(
     standard: StandardPlugins,
     policies: &[Policy],
 ) -> Result<Plan, Vec<Diagnostic>> {
-    let (plugins, _, _) = describe_plugins(pipeline, sandbox, standard).await?;
+    let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let above = ceiling::check_policies(policies, pipeline, &plugins);
     if !above.is_empty() {
         return Err(above);
@@ -152,7 +155,8 @@ pub async fn plan(
     Ok(Plan::new(pipeline, policies, &signers, |step| planned(&plugins, step)))
 }
 
-/// Checks everything and sets up everything, up to but not including the first step.
+/// Checks everything and sets up everything, up to but not including the first step. What is not a copy already is copied: the
+/// pipeline file, the policies, the plugins.
 ///
 /// # Errors
 ///
@@ -160,12 +164,12 @@ pub async fn plan(
 pub async fn prepare(
     pipeline: Pipeline,
     sandbox: Arc<Sandbox>,
-    standard: StandardPlugins,
+    bytes: PluginBytes,
     journal: Arc<Journal>,
     redactor: Redactor,
     settings: Settings,
 ) -> Result<Prepared, PrepareError> {
-    let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, standard).await.map_err(PrepareError::Invalid)?;
+    let (plugins, facts, _) = describe_plugins(&pipeline, &sandbox, &bytes).await.map_err(PrepareError::Invalid)?;
     // Before anything is set up: a directory that may not be written is not made either.
     let above = ceiling::check_policies(&settings.policies, &pipeline, &plugins);
     if !above.is_empty() {
@@ -191,6 +195,14 @@ pub async fn prepare(
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
     }
+    if let PluginBytes::Fresh(standard) = bytes {
+        let pins = Pins::of(&settings.state);
+        pins.keep("the pipeline file", pipeline.file.text.as_bytes())?;
+        for policy in &settings.policies {
+            pins.keep("a policy", policy.file.text.as_bytes())?;
+        }
+        load::keep(&pins, standard, &pipeline, &plugins)?;
+    }
     let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
     DirBuilder::new()
         .recursive(true)
@@ -199,6 +211,7 @@ pub async fn prepare(
         .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
     let encrypted_backup =
         settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
+    let policy_files = settings.policies.iter().map(|policy| absolute(&policy.file.path)).collect();
     let world = World {
         peers,
         secrets,
@@ -225,6 +238,8 @@ pub async fn prepare(
         grants,
         actor: settings.actor,
         version: settings.version,
+        previous: settings.previous,
+        policy_files,
         encrypted_backup,
         signers,
         requesters: settings.requesters,
@@ -253,6 +268,43 @@ impl Prepared {
         planned(&self.plugins, step).plugin
     }
 
+    /// What of the pipeline decides the order.
+    pub(crate) fn course(&self) -> Course {
+        let leg = |step: &Step| Leg {
+            step: step.id.clone(),
+            stage: step.stage,
+            reversible: self.reversible(step),
+            in_flight: step.in_flight,
+            attempts: step.retry.attempts,
+        };
+        let barrier = |gate: &Gate| Barrier {
+            gate: gate.id.clone(),
+            on_expiry: gate.on_expiry,
+            if_started: gate.if_started.clone(),
+        };
+        let back = |entry: &RollbackEntry| match entry {
+            RollbackEntry::Undo { step, continue_on_failure, gate, .. } => Back::Undo {
+                step: step.clone(),
+                continue_on_failure: *continue_on_failure,
+                gate: gate.as_ref().map(barrier),
+            },
+            RollbackEntry::Run(step) => Back::Run(leg(step)),
+            RollbackEntry::Gate(gate) => Back::Gate(barrier(gate)),
+        };
+        let rollback = self.pipeline.rollback.as_ref().map(|list| list.iter().map(back).collect());
+        let gates = self.pipeline.gates.iter().map(|standing| (standing.before, barrier(&standing.gate))).collect();
+        Course { steps: self.pipeline.steps.iter().map(leg).collect(), gates, rollback }
+    }
+
+    /// Says that this process goes on with the run.
+    pub(crate) fn resumed_event(&self) -> EventKind {
+        EventKind::RunResumed {
+            actor: self.actor.clone(),
+            pipe_version: self.version.clone(),
+            boot: pipe_journal::boot_id(),
+        }
+    }
+
     /// The first events of the run: one, unless it has more steps than one can hold.
     pub(crate) fn started_events(&self) -> Vec<EventKind> {
         let mut portions = portions(self.plan.entries.iter().map(|entry| entry.planned.clone()));
@@ -260,24 +312,29 @@ impl Prepared {
         let started = EventKind::RunStarted {
             pipeline: self.pipeline.name.clone(),
             environment: self.pipeline.environment.clone(),
-            file: std::path::absolute(self.pipeline.path()).ok().map(|path| path.to_string_lossy().into_owned()),
+            file: Some(absolute(self.pipeline.path())),
             pipeline_digest: self.plan.pipeline_digest,
             plan_digest: self.plan.digest(),
             pipe_version: self.version.clone(),
             actor: self.actor.clone(),
             boot: pipe_journal::boot_id(),
+            started: Some(self.started),
             inputs: self.pipeline.inputs.clone(),
+            previous: self.previous.clone(),
+            policy_files: self.policy_files.clone(),
             policies: self.plan.policies.clone(),
             further: portions.iter().map(|steps| steps.len() as u64).sum(),
             steps,
         };
         let planned = portions.into_iter().map(|steps| EventKind::Planned { steps });
-        let roles = (!self.signers.is_empty()).then(|| EventKind::RolesPinned {
-            requesters: self.requesters.clone(),
-            signers: self.signers.clone(),
-        });
+        let roles = (!self.signers.is_empty())
+            .then(|| EventKind::RolesPinned { requesters: self.requesters.clone(), signers: self.signers.clone() });
         std::iter::once(started).chain(planned).chain(roles).collect()
     }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
 /// The most bytes of planned steps in one event, which has 1 MiB for everything.
@@ -383,6 +440,8 @@ fn at_plugin(pipeline: &Pipeline, name: &str, code: &'static str, message: Strin
 
 #[cfg(test)]
 mod tests {
+    use pipe_core::stage::Stage;
+
     use super::*;
 
     fn step(number: usize, grant: usize) -> PlannedStep {

@@ -23,8 +23,9 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new(run: RunId, journal: Arc<Journal>, observer: Observer) -> Self {
-        Self { run, journal, observer, state: Arc::default() }
+    /// For a run that has come so far.
+    pub(crate) fn new(run: RunId, journal: Arc<Journal>, observer: Observer, state: RunState) -> Self {
+        Self { run, journal, observer, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Returns when the event is on stable storage.

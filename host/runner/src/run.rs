@@ -1,30 +1,61 @@
-//! The order of a run: start, steps, rollback where it is needed, notifications, end.
+//! The course of a run, in a process that begins it or goes on with it: ask what comes next, do that, write it down, ask again.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
 use pipe_core::{
     event::{EventKind, Outcome},
     id::StepId,
-    report::{Failure, FailureKind},
 };
 use pipe_journal::Durability;
-use pipe_pipeline::NotifyEvent;
+use pipe_pipeline::{NotifyEvent, Step};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    course::{Course, Next},
     error::RunError,
-    prepare::Prepared,
+    gate::Waited,
+    prepare::{Prepared, all_steps},
     record::{Observer, Recorder},
-    rollback::Undone,
     state::RunState,
-    step::{Stepper, milliseconds},
+    step::{Stepper, Stopped, milliseconds},
 };
 
-/// How a run ended.
+/// How a process was done with a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The run has ended.
+    Finished(Outcome),
+    /// It waits for somebody: what a person can do about it.
+    Waiting(Wait),
+    /// The operator stopped it, and it can be resumed.
+    Stopped,
+}
+
+/// What a run waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Somebody who says what becomes of a step that was cut off in the middle.
+    Decision(StepId),
+    /// People who decide at a gate.
+    Gate {
+        /// The gate.
+        gate: StepId,
+        /// Their role.
+        role: String,
+    },
+    /// Somebody who resumes the run: nobody came to this gate in time.
+    Expired(StepId),
+}
+
+/// How far a run has come.
 #[derive(Clone, Debug)]
 pub struct RunResult {
-    /// How.
-    pub outcome: Outcome,
+    /// How it ended, or what it waits for.
+    pub ending: Ending,
     /// Why, where it did not succeed.
     pub reason: Option<String>,
     /// Everything that is known of it.
@@ -33,7 +64,8 @@ pub struct RunResult {
 
 /// Runs a prepared pipeline to its end.
 ///
-/// `interrupt` is the operator's wish to stop: the step in hand is cancelled, and what was started is undone.
+/// `interrupt` is the operator's wish to stop: the step in hand is cancelled, and what was started is undone, or left for
+/// whoever resumes the run, as the pipeline says.
 ///
 /// # Errors
 ///
@@ -43,63 +75,177 @@ pub async fn run(
     observer: Observer,
     interrupt: &CancellationToken,
 ) -> Result<RunResult, RunError> {
-    let began = Instant::now();
-    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer);
+    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, RunState::default());
     recorder.all(prepared.started_events(), Durability::Durable).await?;
-    let stepper = Stepper { prepared, recorder: &recorder, interrupt };
-    stepper.announce(NotifyEvent::Started, "running", "").await?;
-    let (outcome, reason) = match stepper.steps().await? {
-        None => (Outcome::Succeeded, None),
-        Some((step, failure)) => {
-            let (outcome, reason) = stepper.after_failure(&step, &failure).await?;
-            (outcome, Some(reason))
-        }
-    };
-    let event = match outcome {
-        Outcome::Succeeded => NotifyEvent::Succeeded,
-        Outcome::Failed | Outcome::Interrupted => NotifyEvent::Failed,
-        Outcome::RolledBack => NotifyEvent::RolledBack,
-        Outcome::RollbackFailed => NotifyEvent::RollbackFailed,
-    };
-    stepper.announce(event, outcome.word(), reason.as_deref().unwrap_or_default()).await?;
-    let duration_ms = milliseconds(began);
-    recorder.durable(EventKind::RunFinished { outcome, reason: reason.clone(), duration_ms }).await?;
-    Ok(RunResult { outcome, reason, state: recorder.state() })
+    drive(prepared, &recorder, interrupt).await
 }
 
-impl Stepper<'_> {
-    /// Runs the steps in order, until one fails.
-    async fn steps(&self) -> Result<Option<(StepId, Failure)>, RunError> {
-        for step in &self.prepared.pipeline.steps {
-            if self.interrupt.is_cancelled() {
-                return Ok(Some((step.id.clone(), interrupted())));
-            }
-            if let Err(failure) = self.run(step).await? {
-                return Ok(Some((step.id.clone(), failure)));
+/// Goes on with a run that another process left, from what its journal says of it. `decisions` are what people said becomes of
+/// it: written down first.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn resume(
+    prepared: &Prepared,
+    state: RunState,
+    decisions: Vec<EventKind>,
+    observer: Observer,
+    interrupt: &CancellationToken,
+) -> Result<RunResult, RunError> {
+    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state);
+    let events = std::iter::once(prepared.resumed_event()).chain(decisions).collect();
+    recorder.all(events, Durability::Durable).await?;
+    drive(prepared, &recorder, interrupt).await
+}
+
+async fn drive(prepared: &Prepared, recorder: &Recorder, interrupt: &CancellationToken) -> Result<RunResult, RunError> {
+    let began = Mutex::new(BTreeMap::new());
+    let stepper = Stepper { prepared, recorder, interrupt, began: &began };
+    let driver = Driver {
+        stepper: &stepper,
+        course: &prepared.course(),
+        steps: all_steps(&prepared.pipeline).map(|step| (&step.id, step)).collect(),
+        // Undoing has a token of its own: the operator's first interrupt may be what led there.
+        patient: &CancellationToken::new(),
+        began: Instant::now(),
+    };
+    driver.drive().await
+}
+
+struct Driver<'r> {
+    stepper: &'r Stepper<'r>,
+    course: &'r Course,
+    steps: BTreeMap<&'r StepId, &'r Step>,
+    patient: &'r CancellationToken,
+    began: Instant,
+}
+
+impl Driver<'_> {
+    async fn drive(&self) -> Result<RunResult, RunError> {
+        // Whoever was told already is not told again.
+        match self.stepper.recorder.state().rollback {
+            None => self.stepper.announce(NotifyEvent::Started, "running", "").await?,
+            Some(rollback) => {
+                self.stepper.announce(NotifyEvent::RollbackStarted, "rolling-back", &rollback.reason).await?;
             }
         }
-        Ok(None)
+        loop {
+            let state = self.stepper.recorder.state();
+            let mut next = self.course.next(&state);
+            if let (Next::Attempt(step) | Next::Wait(step), None, true) =
+                (&next, &state.rollback, self.stepper.interrupt.is_cancelled())
+            {
+                if self.stops() {
+                    return self.stopped().await;
+                }
+                let what = if matches!(next, Next::Wait(_)) { "gate" } else { "step" };
+                let reason = format!("{what} \"{step}\": interrupted by the operator before it began");
+                next = self.course.turn_back(&state, reason, Outcome::Interrupted);
+            }
+            let stopped = match next {
+                Next::Attempt(step) => self.attempt(&step, state.rollback.is_some()).await?,
+                Next::Fail(step, failure) => match self.steps.get(&step) {
+                    Some(step) => self.stepper.finish(step, Err(*failure)).await?,
+                    None => return Err(RunError::Unknown(step)),
+                },
+                Next::Ask(step) => return self.waits(Wait::Decision(step)).await,
+                Next::Wait(gate) => match self.wait_at(&gate, state.rollback.is_some()).await? {
+                    // What that means is in the journal now, or in the operator's wish to stop.
+                    Waited::Closed | Waited::Interrupted => Stopped::No,
+                    Waited::Alone { role } => return self.waits(Wait::Gate { gate, role }).await,
+                },
+                Next::Stop(gate) => return self.waits(Wait::Expired(gate)).await,
+                Next::RollBack { reason, entries } => self.turn_back(&state, reason, entries).await?,
+                Next::Undo(step) => self.undo(&step).await?,
+                Next::End(outcome, reason) => return self.end(outcome, reason).await,
+            };
+            if stopped == Stopped::Here {
+                return self.stopped().await;
+            }
+        }
     }
 
-    /// Undoes what was started, and says how the run ended and why.
-    async fn after_failure(&self, step: &StepId, failure: &Failure) -> Result<(Outcome, String), RunError> {
-        let reason = format!("step \"{step}\": {}", failure.message);
-        self.announce(NotifyEvent::StepFailed, "running", &reason).await?;
-        Ok(match self.roll_back(&reason).await? {
-            Undone::NothingToDo if failure.kind == FailureKind::Interrupted => (Outcome::Interrupted, reason),
-            Undone::NothingToDo => (Outcome::Failed, reason),
-            Undone::All => (Outcome::RolledBack, reason),
-            Undone::Partly(stayed) => (Outcome::RollbackFailed, format!("{reason}; {stayed}")),
-        })
+    async fn attempt(&self, step: &StepId, rolling_back: bool) -> Result<Stopped, RunError> {
+        let (Some(leg), Some(step)) = (self.course.leg(step), self.steps.get(step)) else {
+            return Err(RunError::Unknown(step.clone()));
+        };
+        let interrupt = if rolling_back { self.patient } else { self.stepper.interrupt };
+        Ok(Stepper { interrupt, ..*self.stepper }.attempt_next(step, leg).await?)
+    }
+
+    async fn wait_at(&self, gate: &StepId, rolling_back: bool) -> Result<Waited, RunError> {
+        let Some(gate) = self.stepper.prepared.pipeline.all_gates().find(|known| known.id == *gate) else {
+            return Err(RunError::Unknown(gate.clone()));
+        };
+        let interrupt = if rolling_back { self.patient } else { self.stepper.interrupt };
+        Ok(Stepper { interrupt, ..*self.stepper }.wait_at(gate).await?)
+    }
+
+    async fn undo(&self, step: &StepId) -> Result<Stopped, RunError> {
+        let Some(step) = self.steps.get(step) else { return Err(RunError::Unknown(step.clone())) };
+        Stepper { interrupt: self.patient, ..*self.stepper }.undo(step).await?;
+        Ok(Stopped::No)
+    }
+
+    /// Undoing begins: people are told before, so that they are told once where it is resumed.
+    async fn turn_back(&self, state: &RunState, reason: String, entries: Vec<StepId>) -> Result<Stopped, RunError> {
+        if state.rollback_requested.is_none() {
+            self.stepper.announce(NotifyEvent::StepFailed, "running", &reason).await?;
+        }
+        self.stepper.recorder.durable(EventKind::RollbackStarted { reason: reason.clone(), entries }).await?;
+        self.stepper.announce(NotifyEvent::RollbackStarted, "rolling-back", &reason).await?;
+        Ok(Stopped::No)
+    }
+
+    async fn end(&self, outcome: Outcome, reason: Option<String>) -> Result<RunResult, RunError> {
+        let event = match outcome {
+            Outcome::Succeeded => NotifyEvent::Succeeded,
+            Outcome::Failed | Outcome::Interrupted | Outcome::Abandoned => NotifyEvent::Failed,
+            Outcome::RolledBack => NotifyEvent::RolledBack,
+            Outcome::RollbackFailed => NotifyEvent::RollbackFailed,
+        };
+        let why = reason.as_deref().unwrap_or_default();
+        if event == NotifyEvent::Failed {
+            self.stepper.announce(NotifyEvent::StepFailed, "running", why).await?;
+        }
+        self.stepper.announce(event, outcome.word(), why).await?;
+        let duration_ms = milliseconds(self.began);
+        let finished = EventKind::RunFinished { outcome, reason: reason.clone(), duration_ms };
+        self.stepper.recorder.durable(finished).await?;
+        Ok(self.result(Ending::Finished(outcome), reason))
+    }
+
+    /// Nothing more can be done until somebody has done something.
+    async fn waits(&self, wait: Wait) -> Result<RunResult, RunError> {
+        let why = wait.to_string();
+        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone() }).await?;
+        Ok(self.result(Ending::Waiting(wait), Some(why)))
+    }
+
+    async fn stopped(&self) -> Result<RunResult, RunError> {
+        let why = "stopped by the operator".to_owned();
+        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone() }).await?;
+        Ok(self.result(Ending::Stopped, Some(why)))
+    }
+
+    fn stops(&self) -> bool {
+        self.stepper.prepared.pipeline.on_interrupt == pipe_pipeline::OnInterrupt::Stop
+    }
+
+    fn result(&self, ending: Ending, reason: Option<String>) -> RunResult {
+        RunResult { ending, reason, state: self.stepper.recorder.state() }
     }
 }
 
-fn interrupted() -> Failure {
-    Failure {
-        kind: FailureKind::Interrupted,
-        message: "interrupted by the operator before it began".to_owned(),
-        retryable: false,
-        findings: Vec::new(),
-        hint: None,
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Decision(step) => {
+                write!(f, "step \"{step}\" was cut off after it had begun to change something: retry it, or undo?")
+            }
+            Self::Gate { gate, role } => write!(f, "{role} decides at the gate \"{gate}\""),
+            Self::Expired(gate) => write!(f, "nobody decided at the gate \"{gate}\" in time: resume, to ask again"),
+        }
     }
 }

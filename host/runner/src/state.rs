@@ -1,10 +1,10 @@
 //! What a run has come to: a pure fold over its events. The same fold serves a running process and a journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, Outcome, StepStatus, Verification},
+    event::{Artifact, EventKind, GateEnd, InFlight, Outcome, Resolution, StepStatus, Verification},
     id::StepId,
     report::{Failure, StageReport},
     stage::Stage,
@@ -46,6 +46,24 @@ pub struct StepState {
     pub summaries: Vec<String>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+    /// Number of its last attempt; 0 before the first.
+    pub attempt: u32,
+    /// Attempts that failed.
+    pub failures: u32,
+    /// Whether its last attempt has begun and not ended.
+    pub open: bool,
+    /// Whether its last attempt may have changed something outside.
+    pub attempt_touched: bool,
+    /// Words of the capabilities with which its attempts may have changed something.
+    pub effects: BTreeSet<String>,
+    /// Why its last attempt failed.
+    pub last_failure: Option<Failure>,
+    /// What a person said becomes of its last attempt.
+    pub decision: Option<InFlight>,
+    /// Why it could not be undone.
+    pub undo_failure: Option<Failure>,
+    /// [`RunState::resumed`] when it, or its undo, failed.
+    pub failed_in: u32,
 }
 
 /// An artifact and what became of it.
@@ -70,14 +88,72 @@ pub struct RunState {
     pub outcome: Option<Outcome>,
     /// Why.
     pub reason: Option<String>,
+    /// Set once undoing has begun.
+    pub rollback: Option<Rollback>,
+    /// Why somebody asked for the run to be undone.
+    pub rollback_requested: Option<String>,
+    /// How often another process went on with it.
+    pub resumed: u32,
+    /// What it waits for, where it stopped without an end.
+    pub paused: Option<String>,
+    /// The gates that were opened.
+    pub gates: BTreeMap<StepId, GateStanding>,
+    /// Notifications that were sent since it last ended: which, and about what.
+    pub notified: BTreeSet<(StepId, String)>,
+}
+
+/// How far a gate has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateStanding {
+    /// Who decides.
+    pub role: String,
+    /// How it ended; nothing while it waits.
+    pub ended: Option<GateEnd>,
+    /// What was said where it was rejected.
+    pub rejection: Option<String>,
+    /// [`RunState::resumed`] when it ended.
+    pub ended_in: u32,
+}
+
+/// A rollback that has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// What made it necessary.
+    pub reason: String,
+    /// What is undone or run, in order.
+    pub entries: Vec<StepId>,
 }
 
 impl RunState {
+    /// The state of a run with these events.
+    pub fn of<'e>(events: impl IntoIterator<Item = &'e EventKind>) -> Self {
+        let mut state = Self::default();
+        for event in events {
+            state.apply(event);
+        }
+        state
+    }
+
     /// Takes an event in.
     pub fn apply(&mut self, event: &EventKind) {
         match event {
             EventKind::StepStarted { step, stage, .. } => self.started(step, *stage),
-            EventKind::Touched { step, .. } => self.with(step, |state| state.touched = true),
+            EventKind::AttemptStarted { step, attempt, .. } => self.with(step, |state| {
+                (state.attempt, state.open, state.attempt_touched) = (*attempt, true, false);
+                state.standing = StepStanding::Started;
+                (state.decision, state.last_failure, state.failure) = (None, None, None);
+            }),
+            EventKind::Touched { step, .. } => {
+                self.with(step, |state| (state.touched, state.attempt_touched) = (true, true));
+            }
+            EventKind::Used { step, used } if used.effect => self.with(step, |state| {
+                state.effects.insert(used.word.clone());
+            }),
+            EventKind::AttemptFailed { step, failure, .. } => self.with(step, |state| {
+                state.open = false;
+                state.failures += 1;
+                state.last_failure = Some(failure.clone());
+            }),
             EventKind::CheckpointSaved { step, summary, .. } => self.with(step, |state| {
                 state.receipts += 1;
                 state.summaries.push(summary.clone());
@@ -94,24 +170,89 @@ impl RunState {
                     known.verification = Some(verification.clone());
                 }
             }
-            EventKind::StepFinished { step, status, report, failure, duration_ms } => self.with(step, |state| {
-                state.standing = match status {
-                    StepStatus::Succeeded => StepStanding::Succeeded,
-                    StepStatus::Failed => StepStanding::Failed,
-                };
-                state.report.clone_from(report);
-                state.failure.clone_from(failure);
-                state.duration_ms = *duration_ms;
-            }),
-            EventKind::UndoFinished { step, failure, .. } => self.with(step, |state| {
-                state.standing = if failure.is_none() { StepStanding::Undone } else { StepStanding::UndoFailed };
-            }),
+            EventKind::StepFinished { step, status, report, failure, duration_ms } => {
+                let resumed = self.resumed;
+                self.with(step, |state| {
+                    state.standing = match status {
+                        StepStatus::Succeeded => StepStanding::Succeeded,
+                        StepStatus::Failed => StepStanding::Failed,
+                    };
+                    (state.open, state.failed_in) = (false, resumed);
+                    state.report.clone_from(report);
+                    state.failure.clone_from(failure);
+                    state.duration_ms = *duration_ms;
+                });
+            }
+            EventKind::RollbackStarted { reason, entries } => {
+                self.rollback = Some(Rollback { reason: reason.clone(), entries: entries.clone() });
+            }
+            EventKind::UndoFinished { step, failure, .. } => {
+                let resumed = self.resumed;
+                self.with(step, |state| {
+                    state.standing = if failure.is_none() { StepStanding::Undone } else { StepStanding::UndoFailed };
+                    state.undo_failure.clone_from(failure);
+                    state.failed_in = resumed;
+                });
+            }
+            EventKind::Notified { step, about, .. } => {
+                self.notified.insert((step.clone(), about.clone()));
+            }
             EventKind::RunFinished { outcome, reason, .. } => {
                 self.outcome = Some(*outcome);
                 self.reason.clone_from(reason);
+                self.notified.clear();
             }
+            _ => self.apply_of_people(event),
+        }
+    }
+
+    /// Takes in what people did with the run.
+    fn apply_of_people(&mut self, event: &EventKind) {
+        match event {
+            EventKind::RunPaused { why } => self.paused = Some(why.clone()),
+            EventKind::RunResumed { .. } => {
+                (self.outcome, self.reason, self.paused) = (None, None, None);
+                self.resumed += 1;
+            }
+            EventKind::InFlightDecided { step, decision, .. } => {
+                self.with(step, |state| state.decision = Some(*decision));
+            }
+            EventKind::GateOpened { step, role, .. } => {
+                let opened = GateStanding { role: role.clone(), ended: None, rejection: None, ended_in: 0 };
+                self.gates.insert(step.clone(), opened);
+            }
+            EventKind::GateClosed { step, how, why, .. } => {
+                let resumed = self.resumed;
+                if let Some(gate) = self.gates.get_mut(step) {
+                    (gate.ended, gate.ended_in) = (Some(*how), resumed);
+                    gate.rejection.clone_from(why);
+                }
+            }
+            EventKind::RollbackRequested { reason, .. } => self.rollback_requested = Some(reason.clone()),
+            EventKind::Resolved { step, resolution, .. } => self.resolved(step, *resolution),
             _ => {}
         }
+    }
+
+    /// After a repair by hand: done, undone, or as if it had never begun.
+    fn resolved(&mut self, step: &StepId, resolution: Resolution) {
+        let rolling_back = self.rollback.is_some();
+        self.with(step, |state| {
+            state.open = false;
+            match (resolution, rolling_back) {
+                (Resolution::Done, _) => {
+                    state.standing = StepStanding::Succeeded;
+                    state.failure = None;
+                }
+                (Resolution::Undone, true) => state.standing = StepStanding::Undone,
+                (Resolution::Undone, false) => {
+                    state.standing = StepStanding::Started;
+                    (state.touched, state.attempt_touched) = (false, false);
+                    (state.failure, state.last_failure) = (None, None);
+                    state.effects.clear();
+                }
+            }
+        });
     }
 
     /// What is known of a step, if it has started.
@@ -136,7 +277,11 @@ impl RunState {
         self.artifacts.iter().find(|known| known.artifact.digest == *digest)
     }
 
+    /// A step's turn comes once; a process that goes on with it begins no new one.
     fn started(&mut self, step: &StepId, stage: Stage) {
+        if self.step(step).is_some() {
+            return;
+        }
         self.steps.push(StepState {
             step: step.clone(),
             stage,
@@ -147,6 +292,15 @@ impl RunState {
             receipts: 0,
             summaries: Vec::new(),
             duration_ms: 0,
+            attempt: 0,
+            failures: 0,
+            open: false,
+            attempt_touched: false,
+            effects: BTreeSet::new(),
+            last_failure: None,
+            decision: None,
+            undo_failure: None,
+            failed_in: 0,
         });
     }
 

@@ -2,23 +2,32 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use pipe_core::{
     digest::Digest,
     event::{EventKind, StepStatus},
+    id::StepId,
     report::{Failure, FailureKind, StageReport},
     stage::Stage,
 };
 use pipe_effects::session::Session;
 use pipe_journal::JournalError;
-use pipe_pipeline::{Step, validate_resolved};
+use pipe_pipeline::{OnInterrupt, Step, validate_resolved};
 use pipe_sandbox::{BackupArtifact, Call, CallContext};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ledger::StepLedger, prepare::Prepared, record::Recorder};
+use crate::{course::Leg, ledger::StepLedger, prepare::Prepared, record::Recorder, state::StepState};
+
+/// Whether an interrupt has stopped the run where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    No,
+    /// A step is left open.
+    Here,
+}
 
 /// The longest wait between two attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
@@ -28,87 +37,110 @@ pub(crate) struct Stepper<'r> {
     pub(crate) prepared: &'r Prepared,
     pub(crate) recorder: &'r Recorder,
     pub(crate) interrupt: &'r CancellationToken,
-}
-
-/// A call that was made: how it ended, and whether it may have changed something.
-pub(crate) struct Attempt {
-    pub(crate) result: Result<StageReport, Failure>,
-    pub(crate) touched: bool,
+    /// When this process began each step.
+    pub(crate) began: &'r Mutex<BTreeMap<StepId, Instant>>,
 }
 
 impl Stepper<'_> {
-    /// Runs a step to its end. The inner result is the step's; the outer error means that the journal is gone.
-    pub(crate) async fn run(&self, step: &Step) -> Result<Result<StageReport, Failure>, JournalError> {
-        let began = Instant::now();
+    /// Makes the next attempt of a step, and ends the step with it where it succeeds. Says whether an interrupt stopped it
+    /// on the way and left it open: it is then for whoever resumes the run.
+    pub(crate) async fn attempt_next(&self, step: &Step, leg: &Leg) -> Result<Stopped, JournalError> {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner).entry(step.id.clone()).or_insert_with(Instant::now);
+        let known = self.recorder.state().step(&step.id).cloned();
         let settings = self.settings(step, &BTreeMap::new());
-        let plugin = self.prepared.plugin(step);
-        self.recorder
-            .soon(EventKind::StepStarted {
-                step: step.id.clone(),
-                stage: step.stage,
-                plugin: self.prepared.identity(step),
-                settings_digest: Digest::of(settings.as_deref().unwrap_or_default().as_bytes()),
-            })
-            .await?;
-        let result = match (settings, plugin) {
-            (Ok(settings), Some(_)) => match self.unready(step) {
-                Some(failure) => Err(failure),
-                None => self.attempts(step, &settings).await?,
-            },
-            (Err(failure), _) => Err(failure),
-            (Ok(_), None) => Err(refused("its plugin was not loaded".to_owned())),
-        };
-        let (status, report, failure) = match &result {
-            Ok(report) => (StepStatus::Succeeded, Some(report.clone()), None),
-            Err(failure) => (StepStatus::Failed, None, Some(failure.clone())),
-        };
-        let duration_ms = milliseconds(began);
-        self.recorder
-            .durable(EventKind::StepFinished { step: step.id.clone(), status, report, failure, duration_ms })
-            .await?;
-        Ok(result)
-    }
-
-    async fn attempts(&self, step: &Step, settings: &str) -> Result<Result<StageReport, Failure>, JournalError> {
-        let mut attempt = 1;
-        loop {
-            let key = idempotency_key(self.recorder.run().as_str(), &step.id.to_string());
-            // Not durable by itself: an attempt that touched nothing is as good as none, and `touched` is durable before the
-            // first effect, with everything before it.
+        if known.is_none() {
             self.recorder
-                .soon(EventKind::AttemptStarted { step: step.id.clone(), attempt, idempotency_key: key })
-                .await?;
-            let call = self.call(step);
-            let made = self.attempt(step, attempt, settings, call).await;
-            let failure = match made.result {
-                Ok(report) => return Ok(Ok(report)),
-                Err(failure) => failure,
-            };
-            let again = failure.retryable && attempt < step.retry.attempts && may_repeat(step.stage, made.touched);
-            let wait = backoff(step.retry.backoff, attempt);
-            self.recorder
-                .soon(EventKind::AttemptFailed {
+                .soon(EventKind::StepStarted {
                     step: step.id.clone(),
-                    attempt,
-                    failure: failure.clone(),
-                    retry_in_ms: again.then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+                    stage: step.stage,
+                    plugin: self.prepared.identity(step),
+                    settings_digest: Digest::of(settings.as_deref().unwrap_or_default().as_bytes()),
                 })
                 .await?;
-            if !again {
-                return Ok(Err(failure));
-            }
+        }
+        let settings = match settings {
+            Ok(settings) => settings,
+            Err(failure) => return self.finish(step, Err(failure)).await,
+        };
+        if let Some(failure) = self.unready(step) {
+            return self.finish(step, Err(failure)).await;
+        }
+        let failures = known.as_ref().map_or(0, |known| known.failures);
+        if failures > 0 && known.as_ref().is_some_and(|known| known.last_failure.is_some()) {
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.interrupt.cancelled() => return Ok(Err(failure)),
+                () = tokio::time::sleep(backoff(step.retry.backoff, failures)) => {}
+                () = self.interrupt.cancelled() => return self.interrupted(step).await,
             }
-            attempt += 1;
+        }
+        let attempt = known.map_or(0, |known| known.attempt) + 1;
+        // Not durable by itself: an attempt that touched nothing is as good as none, and `touched` is durable before the
+        // first effect, with everything before it.
+        let key = idempotency_key(self.recorder.run().as_str(), &step.id.to_string());
+        self.recorder.soon(EventKind::AttemptStarted { step: step.id.clone(), attempt, idempotency_key: key }).await?;
+        match self.attempt(step, attempt, &settings, self.call(step)).await {
+            Ok(report) => self.finish(step, Ok(report)).await,
+            Err(failure) if failure.kind == FailureKind::Interrupted && self.interrupt.is_cancelled() => {
+                if self.stops() { Ok(Stopped::Here) } else { self.failed(step, leg, attempt, failure).await }
+            }
+            Err(failure) => self.failed(step, leg, attempt, failure).await,
         }
     }
 
+    /// Writes down that an attempt failed, and whether another follows.
+    async fn failed(&self, step: &Step, leg: &Leg, attempt: u32, failure: Failure) -> Result<Stopped, JournalError> {
+        let again = self.recorder.state().step(&step.id).is_some_and(|known| {
+            let after = StepState { failures: known.failures + 1, ..known.clone() };
+            leg.may_repeat(&after, &failure)
+        });
+        let wait = backoff(step.retry.backoff, attempt);
+        let retry_in_ms = again.then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.recorder.soon(EventKind::AttemptFailed { step: step.id.clone(), attempt, failure, retry_in_ms }).await?;
+        Ok(Stopped::No)
+    }
+
+    /// The operator's interrupt came while the step waited for its next attempt.
+    async fn interrupted(&self, step: &Step) -> Result<Stopped, JournalError> {
+        if self.stops() {
+            return Ok(Stopped::Here);
+        }
+        let last = self.recorder.state().step(&step.id).and_then(|known| known.last_failure.clone());
+        let failure = last.unwrap_or_else(|| refused("interrupted by the operator".to_owned()));
+        self.finish(step, Err(failure)).await
+    }
+
+    /// Whether an interrupt leaves the run as it stands.
+    fn stops(&self) -> bool {
+        self.prepared.pipeline.on_interrupt == OnInterrupt::Stop && self.recorder.state().rollback.is_none()
+    }
+
+    /// Ends a step. Durable before anything else happens.
+    pub(crate) async fn finish(
+        &self,
+        step: &Step,
+        result: Result<StageReport, Failure>,
+    ) -> Result<Stopped, JournalError> {
+        let began = self.began.lock().unwrap_or_else(PoisonError::into_inner).remove(&step.id);
+        let (status, report, failure) = match result {
+            Ok(report) => (StepStatus::Succeeded, Some(report), None),
+            Err(failure) => (StepStatus::Failed, None, Some(failure)),
+        };
+        let duration_ms = began.map_or(0, milliseconds);
+        self.recorder
+            .durable(EventKind::StepFinished { step: step.id.clone(), status, report, failure, duration_ms })
+            .await?;
+        Ok(Stopped::No)
+    }
+
     /// Makes one call in a session of its own.
-    pub(crate) async fn attempt(&self, step: &Step, attempt: u32, settings: &str, call: Call) -> Attempt {
+    pub(crate) async fn attempt(
+        &self,
+        step: &Step,
+        attempt: u32,
+        settings: &str,
+        call: Call,
+    ) -> Result<StageReport, Failure> {
         let Some(plugin) = self.prepared.plugin(step) else {
-            return Attempt { result: Err(refused("its plugin was not loaded".to_owned())), touched: false };
+            return Err(refused("its plugin was not loaded".to_owned()));
         };
         let ledger = Arc::new(StepLedger::new(self.recorder.clone(), step.id.clone(), attempt));
         let session = Session::new(
@@ -128,12 +160,8 @@ impl Stepper<'_> {
                 result = &mut made => break result,
             }
         };
-        let touched = ledger.touched();
         let hint = ledger.last_refusal().and_then(|refusal| refusal.hint);
-        Attempt {
-            result: result.map_err(|failure| Failure { hint: failure.hint.clone().or(hint), ..failure }),
-            touched,
-        }
+        result.map_err(|failure| Failure { hint: failure.hint.clone().or(hint), ..failure })
     }
 
     fn context(&self, step: &Step, attempt: u32, settings: &str) -> CallContext {
@@ -218,12 +246,6 @@ impl Stepper<'_> {
     }
 }
 
-/// Whether another attempt may follow by itself. A migration or release that may have changed something is not repeated
-/// until somebody says so.
-fn may_repeat(stage: Stage, touched: bool) -> bool {
-    !touched || !matches!(stage, Stage::Migrate | Stage::Release)
-}
-
 /// Doubles with every attempt, up to a minute.
 fn backoff(first: Duration, attempt: u32) -> Duration {
     first.saturating_mul(1 << (attempt - 1).min(16)).min(LONGEST_BACKOFF.max(first))
@@ -242,7 +264,7 @@ fn settings_failure(message: String) -> Failure {
     Failure { kind: FailureKind::Settings, ..refused(message) }
 }
 
-fn refused(message: String) -> Failure {
+pub(crate) fn refused(message: String) -> Failure {
     Failure { kind: FailureKind::Other, message, retryable: false, findings: Vec::new(), hint: None }
 }
 
@@ -255,14 +277,6 @@ mod tests {
         let waits: Vec<u64> = (1..=6).map(|attempt| backoff(Duration::from_secs(2), attempt).as_secs()).collect();
         assert_eq!(waits, [2, 4, 8, 16, 32, 60]);
         assert_eq!(backoff(Duration::from_secs(90), 3), Duration::from_secs(90));
-    }
-
-    #[test]
-    fn what_may_have_changed_something_is_not_repeated() {
-        assert!(may_repeat(Stage::Migrate, false));
-        assert!(!may_repeat(Stage::Migrate, true));
-        assert!(!may_repeat(Stage::Release, true));
-        assert!(may_repeat(Stage::Backup, true));
     }
 
     #[test]

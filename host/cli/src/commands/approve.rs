@@ -102,7 +102,8 @@ pub(crate) async fn approve(
     let run = loading::find_run(&reader, &arguments.run)?.run;
     let gate = waiting(&read(&reader, &run)?.0, &run, arguments.gate.as_deref())?;
     if let Some(role) = arguments.role.as_deref().filter(|role| *role != gate.opening.role) {
-        let message = format!("the gate \"{}\" asks for the role `{}`, not `{role}`", gate.opening.gate, gate.opening.role);
+        let message =
+            format!("the gate \"{}\" asks for the role `{}`, not `{role}`", gate.opening.gate, gate.opening.role);
         return Err(Failure::new(Exit::Usage, message));
     }
     let (text, signature) = match (&arguments.signature, &arguments.key) {
@@ -175,7 +176,11 @@ fn written(arguments: &ApproveArguments, opening: &Opening) -> Result<String, Fa
         let Some((item, said)) = found else {
             let known: Vec<String> = opening.checklist.iter().map(|known| format!("\"{}\"", known.item)).collect();
             let failure = Failure::new(Exit::Usage, format!("`{said}` begins with no line of the checklist and `=`"));
-            let hint = if known.is_empty() { "it has no lines".to_owned() } else { format!("its lines are {}", known.join(", ")) };
+            let hint = if known.is_empty() {
+                "it has no lines".to_owned()
+            } else {
+                format!("its lines are {}", known.join(", "))
+            };
             return Err(failure.hint(hint));
         };
         items.push((item, remark(said)));
@@ -227,7 +232,9 @@ fn signed(path: &Path, text: &str, run: &RunId) -> Result<String, Failure> {
 }
 
 fn how_to_sign(run: &RunId) -> String {
-    format!("`ssh-keygen -Y sign -n {NAMESPACE} -f KEY FILE` signs it, `pipe approve {run} --signature FILE.sig` hands it in")
+    format!(
+        "`ssh-keygen -Y sign -n {NAMESPACE} -f KEY FILE` signs it, `pipe approve {run} --signature FILE.sig` hands it in"
+    )
 }
 
 /// The text of a file, not longer than it may be.
@@ -274,7 +281,9 @@ async fn record(
             Ok(_) => {
                 gates.apply(&event);
                 let after = gates.gate(gate).cloned();
-                return after.map(|after| (vote, after)).ok_or_else(|| Failure::new(Exit::Internal, "the gate is gone"));
+                return after
+                    .map(|after| (vote, after))
+                    .ok_or_else(|| Failure::new(Exit::Internal, "the gate is gone"));
             }
         }
     }

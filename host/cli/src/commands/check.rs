@@ -85,8 +85,12 @@ async fn one(
     };
     let mut checked = pipe_pipeline::check(document, &request)?;
     lock::hold(arguments.locking, document, &mut checked.pipeline)?;
-    let (plugins, _, mut warnings) =
-        pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
+    let (plugins, _, mut warnings) = pipe_runner::describe_plugins(
+        &checked.pipeline,
+        sandbox,
+        &pipe_runner::PluginBytes::Fresh(standard::component),
+    )
+    .await?;
     warnings.extend(pipe_runner::check_policies(policies, &checked.pipeline, &plugins));
     warnings.extend(pipe_runner::gate::check_signers(&checked.pipeline));
     warnings.extend(checked.warnings);

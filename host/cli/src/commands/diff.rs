@@ -180,6 +180,11 @@ async fn side(
         run: RunFacts { id: RunId::new(started), started },
     };
     let checked = pipe_pipeline::check(document, &selection)?;
-    let (plugins, _, _) = pipe_runner::describe_plugins(&checked.pipeline, sandbox, standard::component).await?;
+    let (plugins, _, _) = pipe_runner::describe_plugins(
+        &checked.pipeline,
+        sandbox,
+        &pipe_runner::PluginBytes::Fresh(standard::component),
+    )
+    .await?;
     Ok(Some((checked, plugins)))
 }

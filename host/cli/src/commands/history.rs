@@ -94,6 +94,7 @@ pub(crate) fn outcome(outcome: Option<Outcome>) -> String {
         Some(Outcome::RolledBack) => (CAREFUL, "rolled-back"),
         Some(Outcome::RollbackFailed) => (BAD, "rollback-failed"),
         Some(Outcome::Interrupted) => (CAREFUL, "interrupted"),
+        Some(Outcome::Abandoned) => (BAD, "abandoned"),
     };
     styled(style, &format!("{word:<15}"))
 }

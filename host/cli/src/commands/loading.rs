@@ -11,7 +11,7 @@ use std::{
 use pipe_core::{diagnostic::Diagnostic, id::RunId, redact::Redactor};
 use pipe_journal::{Journal, Reader};
 use pipe_pipeline::{Checked, Document, Policy, RunFacts};
-use pipe_runner::{Prepared, Settings};
+use pipe_runner::{PluginBytes, Prepared, Settings};
 use pipe_sandbox::Sandbox;
 
 use super::lock::{self, Locking};
@@ -23,6 +23,14 @@ pub(crate) struct Loaded {
     pub(crate) run: RunId,
     pub(crate) started: jiff::Timestamp,
     pub(crate) state: PathBuf,
+    /// Inputs of the deployment before.
+    pub(crate) previous: BTreeMap<String, String>,
+    /// Where its plugins come from.
+    pub(crate) bytes: PluginBytes,
+    /// Who asks for it beside the user who runs it, as the operator says.
+    pub(crate) asked_by: Vec<String>,
+    /// Of a run that was begun before: the signers of its roles, as they were then.
+    pub(crate) signers: Option<BTreeMap<String, String>>,
 }
 
 /// Reads a pipeline file.
@@ -43,16 +51,18 @@ pub(crate) fn load(
     let run = RunId::new(started);
     let state = places::state(state, document.state().as_deref())?;
     let inputs: BTreeMap<String, String> = selection.set.iter().cloned().collect();
+    let previous = previous(selection, &document, &state);
     let request = pipe_pipeline::Selection {
         environment: selection.env.clone(),
         inputs,
-        previous: previous(selection, &document, &state),
+        previous: previous.clone(),
         run: RunFacts { id: run.clone(), started },
     };
     let mut checked = pipe_pipeline::check(&document, &request)?;
     printer.diagnostics(&checked.warnings);
     lock::hold(locking, &document, &mut checked.pipeline)?;
-    Ok(Loaded { checked, run, started, state })
+    let bytes = PluginBytes::Fresh(standard::component);
+    Ok(Loaded { checked, run, started, state, previous, bytes, asked_by: Vec::new(), signers: None })
 }
 
 /// Inputs of the last run that succeeded here, else what the operator says they were.
@@ -101,7 +111,6 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
 pub(crate) async fn prepare(
     loaded: Loaded,
     policies: Vec<Policy>,
-    asked_by: &[String],
     printer: Printer,
     redactor: Redactor,
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
@@ -118,20 +127,15 @@ pub(crate) async fn prepare(
         actor: actor(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         policies,
-        requesters: requesters(asked_by),
-        signers: None,
+        requesters: requesters(&loaded.asked_by),
+        signers: loaded.signers,
         waits: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+        previous: loaded.previous,
     };
     let sandbox = sandbox(printer)?;
-    let prepared = pipe_runner::prepare(
-        loaded.checked.pipeline,
-        sandbox,
-        standard::component,
-        Arc::clone(&journal),
-        redactor,
-        settings,
-    )
-    .await?;
+    let prepared =
+        pipe_runner::prepare(loaded.checked.pipeline, sandbox, loaded.bytes, Arc::clone(&journal), redactor, settings)
+            .await?;
     Ok((prepared, journal))
 }
 

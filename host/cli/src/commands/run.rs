@@ -11,10 +11,16 @@ use pipe_core::{
     event::{Event, EventKind},
     redact::Redactor,
 };
-use pipe_runner::Observer;
+use pipe_journal::Journal;
+use pipe_pipeline::OnInterrupt;
+use pipe_runner::{Observer, Prepared, RunError, RunResult};
 use tokio_util::sync::CancellationToken;
 
-use super::{loading, lock::Locking, ownership};
+use super::{
+    loading::{self, Loaded},
+    lock::Locking,
+    open, ownership,
+};
 use crate::{
     arguments::Selection,
     exit::Exit,
@@ -51,27 +57,56 @@ pub(crate) async fn run(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let began = Instant::now();
     let policies = loading::policies(&arguments.selection)?;
     let loaded = loading::load(&arguments.selection, arguments.locking, state, printer)?;
+    let loaded = Loaded { asked_by: arguments.asked_by.clone(), ..loaded };
     let state = loaded.state.clone();
     loading::make_state(&state)?;
-    let _lock = ownership::take(&state, &loaded.checked.pipeline)?;
-    ownership::warn_of_unfinished(&state, &loaded.checked.pipeline, printer);
-    let (prepared, journal) = loading::prepare(loaded, policies, &arguments.asked_by, printer, redactor).await?;
+    let pipeline = &loaded.checked.pipeline;
+    let _lock = ownership::take(&state, &pipeline.name, &pipeline.environment)?;
+    open::refuse(&state, pipeline)?;
+    let (prepared, journal) = loading::prepare(loaded, policies, printer, redactor).await?;
+    let display = Display { state: &state, verbose, printer };
+    watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
+        pipe_runner::run(&prepared, observer, interrupt).await
+    })
+    .await
+}
+
+/// How a run is shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Display<'d> {
+    pub(crate) state: &'d Path,
+    pub(crate) verbose: bool,
+    pub(crate) printer: Printer,
+}
+
+/// Runs, or goes on with a run, while the operator looks on and may interrupt; closes the journal, and says how it ended.
+pub(crate) async fn watched(
+    prepared: &Prepared,
+    journal: &Journal,
+    display: Display<'_>,
+    drive: impl AsyncFnOnce(Observer, &CancellationToken) -> Result<RunResult, RunError>,
+) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let Display { state, verbose, printer } = display;
     let interrupt = CancellationToken::new();
-    let show =
-        format!("`pipe show {} --state {}` says how far it came and how to undo it", prepared.run, state.display());
-    tokio::spawn(watch_interrupts(interrupt.clone(), printer, show));
+    let (run, shown) = (&prepared.run, state.display());
+    let resume = format!(
+        "`pipe resume {run} --state {shown}` goes on, `pipe rollback {run} --reason '…' --state {shown}` undoes it"
+    );
+    let stops = prepared.pipeline.on_interrupt == OnInterrupt::Stop;
+    tokio::spawn(watch_interrupts(interrupt.clone(), printer, resume, stops));
     let delivered = Arc::new(Mutex::new(Vec::new()));
     let observer = collecting(reporter::observer(printer, verbose), &delivered);
-    let result = pipe_runner::run(&prepared, observer, &interrupt).await;
+    let observer = telling_how(observer, printer, state);
+    let result = drive(observer, &interrupt).await;
     let closed = journal.close().await;
     let result = result?;
     let head = closed?;
     let place = Place {
         run: prepared.run.as_str(),
-        state: &state,
+        state,
         state_is_default: places::state(None, None).is_ok_and(|default| default == state),
         head: head.hash.to_string(),
         delivered: delivered.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -85,8 +120,8 @@ pub(crate) async fn run(
     Ok(Exit::of(&result))
 }
 
-/// Once: stop the step and undo. Twice: stop at once.
-async fn watch_interrupts(interrupt: CancellationToken, printer: Printer, show: String) {
+/// Once: stop the step, and undo or leave it as the pipeline says. Twice: stop at once.
+async fn watch_interrupts(interrupt: CancellationToken, printer: Printer, resume: String, stops: bool) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupted), Ok(mut terminated)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -101,11 +136,27 @@ async fn watch_interrupts(interrupt: CancellationToken, printer: Printer, show: 
         tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
     };
     next().await;
-    printer.warning("interrupted: stopping the step and undoing what was started; interrupt again to stop at once");
+    let then = if stops { "stopping, to be resumed" } else { "stopping the step and undoing what was started" };
+    printer.warning(&format!("interrupted: {then}; interrupt again to stop at once"));
     interrupt.cancel();
     next().await;
-    printer.error("stopped at once: what is not undone by now still stands", Some(&show));
+    printer.error("stopped at once: what is not undone by now still stands", Some(&resume));
     crate::end_now(Exit::Interrupted);
+}
+
+/// Also says how people decide at a gate, where one opens.
+fn telling_how(observer: Observer, printer: Printer, state: &Path) -> Observer {
+    let state = state.display().to_string();
+    Arc::new(move |event: &Event| {
+        observer(event);
+        if let (EventKind::GateOpened { step, role, .. }, false) = (&event.kind, printer.json()) {
+            let run = &event.run;
+            printer.talk(&format!(
+                "  `pipe approve {run} '{step}' --role {role} --key ~/.ssh/id_ed25519 --reason '…' --state {state}` approves, \
+                 with `--reject` it ends here"
+            ));
+        }
+    })
 }
 
 /// Also remembers who was told, for the summary.

@@ -90,7 +90,7 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             "{} a decision on \"{step}\" that {actor} handed in does not hold: {reason}",
             styled(CAREFUL, "!")
         ))],
-        EventKind::GateClosed { step, how, by, checklist } => gate_closed(&step.to_string(), *how, by, checklist),
+        EventKind::GateClosed { step, how, by, checklist, .. } => gate_closed(&step.to_string(), *how, by, checklist),
         EventKind::UndoStarted { step } => {
             vec![format!("{} undo {}", styled(QUIET, "┌"), styled(STRONG, &step.to_string()))]
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipe_core::{event::Outcome, report::FindingStatus, stage::Stage, units::ByteSize};
-use pipe_runner::{RunResult, StepStanding};
+use pipe_runner::{Ending, RunResult, StepStanding};
 
 use crate::{
     printer::{ADVICE, BAD, CAREFUL, GOOD, STRONG, styled},
@@ -74,13 +74,29 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
     let state = if place.state_is_default { String::new() } else { format!(" --state {}", place.state.display()) };
     lines.push(row("journal", &place.state.join("journal.db").display().to_string()));
     lines.push(row("audit", &format!("head {}", place.head)));
+    let commands: &[&str] = match &result.ending {
+        Ending::Finished(Outcome::RollbackFailed) => &["resume", "status"],
+        Ending::Finished(_) => &[],
+        Ending::Waiting(_) => &["status"],
+        Ending::Stopped => &["resume", "rollback"],
+    };
+    for &command in commands {
+        let run = if command == "status" { String::new() } else { format!(" {}", place.run) };
+        let why = if command == "rollback" { " --reason '…'" } else { "" };
+        lines.push(row("next", &format!("pipe {command}{run}{why}{state}")));
+    }
     lines.push(row("more", &format!("pipe show {}{state}", place.run)));
     lines
 }
 
 fn headline(result: &RunResult, took: &str) -> String {
     let reason = result.reason.as_deref().unwrap_or_default();
-    match result.outcome {
+    let outcome = match &result.ending {
+        Ending::Finished(outcome) => *outcome,
+        Ending::Waiting(_) => return format!("{} after {took}: {reason}", styled(CAREFUL, "waiting")),
+        Ending::Stopped => return format!("{} after {took}: what was started stands", styled(CAREFUL, "stopped")),
+    };
+    match outcome {
         Outcome::Succeeded => {
             format!("{}: {} steps in {took}", styled(GOOD, "succeeded"), result.state.steps.len())
         }
@@ -96,5 +112,6 @@ fn headline(result: &RunResult, took: &str) -> String {
         Outcome::Interrupted => {
             format!("{} after {took}, nothing needed undoing: {reason}", styled(CAREFUL, "interrupted"))
         }
+        Outcome::Abandoned => format!("{}: {reason}", styled(BAD, "abandoned")),
     }
 }

@@ -28,6 +28,8 @@ pub enum Outcome {
     RollbackFailed,
     /// The operator stopped it.
     Interrupted,
+    /// Somebody gave it up: what it had started stays as it is.
+    Abandoned,
 }
 
 impl Outcome {
@@ -40,6 +42,7 @@ impl Outcome {
             Self::RolledBack => "rolled-back",
             Self::RollbackFailed => "rollback-failed",
             Self::Interrupted => "interrupted",
+            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -81,6 +81,7 @@ impl Expander<'_> {
                 timeout: timeout.unwrap_or(usual),
                 retry: retry.unwrap_or(RETRY),
                 irreversible: spec.irreversible,
+                in_flight: spec.in_flight,
                 limits,
                 grant,
                 rules,

@@ -10,7 +10,6 @@ use crate::{
     gate::OnExpiry,
     keys,
     node::{Node, Value},
-
     reference::without_references,
     report::Report,
 };

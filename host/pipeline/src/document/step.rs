@@ -4,6 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use pipe_core::{
     diagnostic::Diagnostic,
+    event::InFlight,
     limits::{Limit, Limits},
     stage::Stage,
 };
@@ -41,6 +42,7 @@ pub(crate) struct StepSpec {
     pub(crate) retry: Option<Retry>,
     pub(crate) for_each: Option<Located<String>>,
     pub(crate) irreversible: bool,
+    pub(crate) in_flight: Option<InFlight>,
     pub(crate) limits: LimitSpec,
 }
 
@@ -279,8 +281,19 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let timeout = fields.duration("timeout", LONGEST_TIMEOUT);
     let retry = retry(report, fields);
     let irreversible = fields.boolean("irreversible").unwrap_or(false);
+    let in_flight = in_flight(report, fields);
     let limits = limits(report, fields);
-    Some(StepSpec { at: 0, name: name?, body: body?, timeout, retry, for_each, irreversible, limits })
+    Some(StepSpec { at: 0, name: name?, body: body?, timeout, retry, for_each, irreversible, in_flight, limits })
+}
+
+fn in_flight(report: &Report, fields: &Fields<'_>) -> Option<InFlight> {
+    let text = fields.string("in_flight")?;
+    let known = text.value.parse().ok();
+    if known.is_none() {
+        let message = format!("`in_flight` cannot be `{}`", name::shortened(&text.value));
+        report.unknown("bad-value", message, &text.value, InFlight::ALL.map(InFlight::word), text.span);
+    }
+    known
 }
 
 fn retry(report: &Report, fields: &Fields<'_>) -> Option<Retry> {

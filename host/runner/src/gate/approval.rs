@@ -86,7 +86,7 @@ pub enum NotAnApproval {
     #[error("the text is not spelled as pipe spells it")]
     Spelling,
     /// A remark that cannot be one line.
-    #[error("{0} is not one line of text, or has more than {} bytes", LONGEST_REMARK)]
+    #[error("{0} is not one line of text, or has more than {LONGEST_REMARK} bytes")]
     Remark(&'static str),
 }
 
@@ -118,7 +118,8 @@ impl Approval {
         if text.len() > MAXIMUM_TEXT {
             return Err(NotAnApproval::TooLong);
         }
-        let mut lines = Lines(text.strip_prefix(HEAD).and_then(|rest| rest.strip_prefix('\n')).ok_or(NotAnApproval::Head)?);
+        let mut lines =
+            Lines(text.strip_prefix(HEAD).and_then(|rest| rest.strip_prefix('\n')).ok_or(NotAnApproval::Head)?);
         let run = lines.parsed("run")?;
         let pipeline = lines.needs("pipeline")?.to_owned();
         let environment = lines.needs("environment")?.to_owned();
@@ -142,19 +143,8 @@ impl Approval {
             items.push((item.to_owned(), said));
         }
         let signed_at = lines.parsed("signed-at")?;
-        let approval = Self {
-            run,
-            pipeline,
-            environment,
-            gate,
-            role,
-            plan,
-            opening,
-            decision,
-            reason,
-            items,
-            signed_at,
-        };
+        let approval =
+            Self { run, pipeline, environment, gate, role, plan, opening, decision, reason, items, signed_at };
         // Nothing may stand in the text that we did not read.
         if approval.text()? == text { Ok(approval) } else { Err(NotAnApproval::Spelling) }
     }
@@ -267,7 +257,9 @@ mod tests {
             assert_ne!(changed, text, "{from}");
             assert!(Approval::read(&changed).is_err(), "{changed}");
         }
-        for changed in [format!("{text}\n"), format!("{text}x"), text.trim_end().to_owned(), String::new(), " ".repeat(70_000)] {
+        for changed in
+            [format!("{text}\n"), format!("{text}x"), text.trim_end().to_owned(), String::new(), " ".repeat(70_000)]
+        {
             assert!(Approval::read(&changed).is_err(), "{changed:?}");
         }
     }

@@ -62,7 +62,7 @@ pub enum CannotSign {
 
 /// A signature that was read, not yet checked.
 #[derive(Clone, Debug)]
-pub struct Signed(SshSig);
+pub(super) struct Signed(SshSig);
 
 impl Signed {
     /// Reads `-----BEGIN SSH SIGNATURE-----`.
@@ -70,7 +70,7 @@ impl Signed {
     /// # Errors
     ///
     /// It is none, or one for another purpose.
-    pub fn read(text: &str) -> Result<Self, BadSignature> {
+    pub(super) fn read(text: &str) -> Result<Self, BadSignature> {
         if text.len() > MAXIMUM_SIGNATURE {
             return Err(BadSignature::Unreadable("it is too long".to_owned()));
         }
@@ -83,7 +83,7 @@ impl Signed {
 
     /// The key that is said to have signed.
     #[must_use]
-    pub fn key(&self) -> &KeyData {
+    pub(super) fn key(&self) -> &KeyData {
         self.0.public_key()
     }
 
@@ -92,7 +92,7 @@ impl Signed {
     /// # Errors
     ///
     /// It did not.
-    pub fn check(&self, text: &str) -> Result<(), BadSignature> {
+    pub(super) fn check(&self, text: &str) -> Result<(), BadSignature> {
         let message = SshSig::signed_data(NAMESPACE, self.0.hash_alg(), text.as_bytes());
         let message = message.map_err(|error| BadSignature::Unreadable(error.to_string()))?;
         if !self.0.reserved().is_empty() {

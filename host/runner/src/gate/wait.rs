@@ -1,16 +1,16 @@
 //! A run at a gate: it opens it, looks for what people recorded, and closes it. `pipe approve` writes to the same journal from
 //! its own process, so that nobody needs to be there at the same time.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use pipe_core::{
     event::{EventKind, GateEnd},
-    report::{Failure, FailureKind},
+    id::StepId,
 };
 use pipe_journal::JournalError;
-use pipe_pipeline::{Gate, OnExpiry};
+use pipe_pipeline::Gate;
 
-use super::{Gates, Standing, moment};
+use super::{GateState, Gates, Standing, moment};
 use crate::step::Stepper;
 
 /// How often the journal is asked.
@@ -19,12 +19,13 @@ const POLL: Duration = Duration::from_millis(500);
 /// What came of waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// The run may go on.
-    Passed,
-    /// It may not: somebody said no, or nobody came in time and the gate says what that means.
-    Failed(Failure),
-    /// Nobody is there to see it wait, or nobody came and the run is to stop as it is.
-    Stopped(String),
+    /// The gate is closed: its end is in the journal.
+    Closed,
+    /// It is open, and nobody is there to see the run wait.
+    Alone {
+        /// Who decides.
+        role: String,
+    },
     /// The operator does not want to wait.
     Interrupted,
 }
@@ -34,66 +35,50 @@ struct Watch {
     gates: Gates,
     /// The last event that was taken in.
     seen: u64,
+    /// How each gate was opened last.
+    openings: BTreeMap<StepId, EventKind>,
 }
 
 impl Stepper<'_> {
-    /// Waits at a gate until it is decided. One that has passed once lets the run pass again; one that ended otherwise opens anew
-    /// where `again` says so.
-    pub(crate) async fn wait_at(&self, gate: &Gate, again: bool) -> Result<Waited, JournalError> {
-        let mut watch = Watch { gates: Gates::new(self.recorder.run().clone()), seen: 0 };
+    /// Opens a gate, or finds it open, and waits there until it is decided.
+    pub(crate) async fn wait_at(&self, gate: &Gate) -> Result<Waited, JournalError> {
+        let mut watch = Watch { gates: Gates::new(self.recorder.run().clone()), seen: 0, openings: BTreeMap::new() };
         self.catch_up(&mut watch, false).await?;
-        match watch.gates.gate(&gate.id).map(|state| (state.ended(), state.standing(&moment()))) {
-            Some((Some(GateEnd::Passed), _)) => return Ok(Waited::Passed),
-            Some((Some(end), _)) if !again => return Ok(self.meaning(gate, end, &watch)),
-            Some((None, _)) => {}
-            Some((Some(_), _)) | None => {
-                self.open(gate, &watch.gates).await?;
-                self.catch_up(&mut watch, false).await?;
-            }
+        match watch
+            .openings
+            .remove(&gate.id)
+            .filter(|_| watch.gates.gate(&gate.id).is_some_and(|state| state.ended().is_none()))
+        {
+            // Another process opened it, and whoever looks on now has not heard of it.
+            Some(opening) => self.recorder.tell(opening),
+            None => self.open(gate, &watch.gates).await?,
         }
         loop {
-            let Some(state) = watch.gates.gate(&gate.id) else {
-                return Ok(Waited::Failed(failure(format!("the gate \"{}\" is not in the journal", gate.id))));
-            };
-            match state.standing(&moment()) {
-                Standing::Decided(end) => {
-                    let by = state.deciders().into_iter().map(str::to_owned).collect();
-                    let closed =
-                        EventKind::GateClosed { step: gate.id.clone(), how: end, by, checklist: state.checklist() };
-                    self.recorder.durable(closed).await?;
-                    return Ok(self.meaning(gate, end, &watch));
-                }
-                Standing::Open { .. } if !self.prepared.waits => {
-                    return Ok(Waited::Stopped(format!("it waits for {} at the gate \"{}\"", gate.role, gate.id)));
-                }
-                Standing::Open { left, .. } => {
-                    tokio::select! {
-                        () = tokio::time::sleep(POLL.min(left + Duration::from_millis(1))) => {}
-                        () = self.interrupt.cancelled() => return Ok(Waited::Interrupted),
-                    }
-                }
-            }
             self.catch_up(&mut watch, true).await?;
+            let left = match watch.gates.gate(&gate.id) {
+                Some(state) => match state.standing(&moment()) {
+                    Standing::Decided(end) => return self.close(state, end).await,
+                    Standing::Open { left, .. } => left,
+                },
+                // Written by us a moment ago.
+                None => POLL,
+            };
+            if !self.prepared.waits {
+                return Ok(Waited::Alone { role: gate.role.clone() });
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL.min(left + Duration::from_millis(1))) => {}
+                () = self.interrupt.cancelled() => return Ok(Waited::Interrupted),
+            }
         }
     }
 
-    /// What the end of a gate means for the run.
-    fn meaning(&self, gate: &Gate, end: GateEnd, watch: &Watch) -> Waited {
-        let role = &gate.role;
-        match (end, gate.on_expiry) {
-            (GateEnd::Passed, _) => Waited::Passed,
-            (GateEnd::Rejected, _) => {
-                let rejection = watch.gates.gate(&gate.id).and_then(|state| state.rejection());
-                let said = rejection.map(|vote| format!(" by {}: {}", vote.principal, vote.reason)).unwrap_or_default();
-                Waited::Failed(failure(format!("rejected{said}")))
-            }
-            (GateEnd::Expired, OnExpiry::Stop) => {
-                Waited::Stopped(format!("{role} did not come to the gate \"{}\" in time", gate.id))
-            }
-            (GateEnd::Expired, OnExpiry::Rollback | OnExpiry::Fail) => {
-                Waited::Failed(failure(format!("{role} did not approve in time")))
-            }
-        }
+    async fn close(&self, state: &GateState, end: GateEnd) -> Result<Waited, JournalError> {
+        let why = state.rejection().map(|vote| format!("rejected by {}: {}", vote.principal, vote.reason));
+        let by = state.deciders().into_iter().map(str::to_owned).collect();
+        let step = state.opening.gate.clone();
+        self.recorder.durable(EventKind::GateClosed { step, how: end, by, why, checklist: state.checklist() }).await?;
+        Ok(Waited::Closed)
     }
 
     async fn open(&self, gate: &Gate, gates: &Gates) -> Result<(), JournalError> {
@@ -104,7 +89,7 @@ impl Stepper<'_> {
             quorum: gate.quorum,
             opening: uuid::Uuid::now_v7().simple().to_string(),
             expires_ms: u64::try_from(gate.expires.as_millis()).unwrap_or(u64::MAX),
-            expires_at: opened.at.saturating_add(jiff::SignedDuration::try_from(gate.expires).unwrap_or_default()).unwrap_or(opened.at),
+            expires_at: opened.at.checked_add(gate.expires).unwrap_or(opened.at),
             opened,
             plan_digest: self.prepared.plan.digest(),
             checklist: gate.checklist.clone(),
@@ -120,6 +105,9 @@ impl Stepper<'_> {
             watch.seen = stored.seq;
             let Some(event) = stored.event.known() else { continue };
             watch.gates.apply(event);
+            if let EventKind::GateOpened { step, .. } = event {
+                watch.openings.insert(step.clone(), event.clone());
+            }
             let by_people = matches!(
                 event,
                 EventKind::Approved { .. } | EventKind::Rejected { .. } | EventKind::ApprovalRefused { .. }
@@ -130,8 +118,4 @@ impl Stepper<'_> {
         }
         Ok(())
     }
-}
-
-fn failure(message: String) -> Failure {
-    Failure { kind: FailureKind::Gate, message, retryable: false, findings: Vec::new(), hint: None }
 }

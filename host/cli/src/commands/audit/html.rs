@@ -49,6 +49,7 @@ pub(super) fn report(audit: &Audit) -> String {
     summary::reach(&mut page, audit);
     summary::findings(&mut page, audit, &words);
     calls::rows(&mut page, audit);
+    calls::gates(&mut page, audit);
     calls::peers(&mut page, audit);
     summary::explained(&mut page, audit);
     page.raw("</main>\n<footer>Written by pipe ")

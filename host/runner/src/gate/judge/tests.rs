@@ -93,7 +93,9 @@ fn a_signature_that_was_changed_does_not_hold() {
         let changed = format!("{}\n{}\n{}\n", armour[0], wrapped.join("\n"), armour[armour.len() - 1]);
         assert!(opening.judge(&text, &changed, &after(61)).is_err(), "byte {at}");
     }
-    for wrong in ["", "-----BEGIN SSH SIGNATURE-----", &signature.replace("SSH SIGNATURE", "PGP SIGNATURE"), &"x".repeat(20_000)] {
+    for wrong in
+        ["", "-----BEGIN SSH SIGNATURE-----", &signature.replace("SSH SIGNATURE", "PGP SIGNATURE"), &"x".repeat(20_000)]
+    {
         assert!(matches!(opening.judge(&text, wrong, &after(61)), Err(Refused::Signature(_))), "{wrong}");
     }
 }
@@ -115,7 +117,8 @@ fn a_signature_for_another_purpose_does_not_hold() {
 
 #[test]
 fn time_is_the_machines_own_where_it_can_be() {
-    let moment = |at: &str, boot: Option<&str>, boot_ms| Moment { at: at.parse().unwrap(), boot: boot.map(Into::into), boot_ms };
+    let moment =
+        |at: &str, boot: Option<&str>, boot_ms| Moment { at: at.parse().unwrap(), boot: boot.map(Into::into), boot_ms };
     let from = moment("2026-11-23T02:00:00Z", Some("a"), 5_000);
     // Set back or forward, the wall clock says nothing within one start.
     assert_eq!(passed(&from, &moment("2025-01-01T00:00:00Z", Some("a"), 65_000)), Duration::from_secs(60));

@@ -112,7 +112,8 @@ fn every_line_of_the_checklist_is_settled_by_somebody() {
 #[test]
 fn a_gate_that_opens_again_asks_again() {
     let mut gates = approved(2, &[(1, 61)]);
-    let closed = EventKind::GateClosed { step: go(), how: GateEnd::Expired, by: Vec::new(), checklist: Vec::new() };
+    let closed =
+        EventKind::GateClosed { step: go(), how: GateEnd::Expired, by: Vec::new(), why: None, checklist: Vec::new() };
     gates.apply(&closed);
     assert_eq!(standing(&gates, 62), Standing::Decided(GateEnd::Expired));
     assert_eq!(gates.open().count(), 0);

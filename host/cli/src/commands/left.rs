@@ -1,0 +1,144 @@
+//! A run that another process left, on its way to being gone on with.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use pipe_core::{event::EventKind, id::StepId, redact::Redactor};
+use pipe_journal::{Durability, Journal, Reader};
+use pipe_runner::{Begun, Pins, Prepared, RunState};
+
+use super::{
+    loading::{self, Loaded},
+    ownership,
+};
+use crate::{exit::Exit, failure::Failure, printer::Printer};
+
+/// Which run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LeftRun {
+    /// The run: its name or the beginning of it, or `last`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+
+    /// The pipeline file whose `state` directory holds it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// A run that this process owns now.
+pub(crate) struct Left {
+    pub(crate) state: PathBuf,
+    pub(crate) begun: Begun,
+    _lock: File,
+}
+
+/// Takes a run over: no other process may be running it.
+///
+/// # Errors
+///
+/// There is no such run, another process runs it, or its record cannot be read.
+pub(crate) fn take(which: &LeftRun, state: Option<&Path>) -> Result<Left, Failure> {
+    let state = loading::reading_state(state, which.file.as_deref())?;
+    let found = loading::find_run(&Reader::open(&state)?, &which.run)?;
+    let lock = ownership::take(&state, &found.pipeline, &found.environment)?;
+    // With the lock: nothing is added to it by anybody else from here on.
+    let events = Reader::open(&state)?.events(&found.run)?;
+    let begun = Begun::of(&found.run, &events)?;
+    Ok(Left { state, begun, _lock: lock })
+}
+
+impl Left {
+    /// Refuses a run that has ended.
+    ///
+    /// # Errors
+    ///
+    /// It has.
+    pub(crate) fn needs_open(&self) -> Result<(), Failure> {
+        match self.begun.state.outcome {
+            Some(outcome) if !self.begun.is_open() => {
+                let message = format!("run {} has ended: {outcome}", self.begun.run);
+                Err(Failure::new(Exit::Usage, message).hint("`pipe status` lists the runs that have not"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets everything up to go on, from what the run was begun with. Secrets are resolved afresh.
+    ///
+    /// # Errors
+    ///
+    /// A copy cannot be read, a secret is missing, or a grant is no longer what it was.
+    pub(crate) async fn prepare(
+        &self,
+        printer: Printer,
+        redactor: Redactor,
+    ) -> Result<(Prepared, Arc<Journal>), Failure> {
+        let pins = Pins::of(&self.state);
+        let begun = &self.begun;
+        let loaded = Loaded {
+            checked: begun.pipeline(&pins)?,
+            run: begun.run.clone(),
+            started: begun.started,
+            state: self.state.clone(),
+            previous: begun.previous.clone(),
+            bytes: begun.plugins(&pins),
+            asked_by: Vec::new(),
+            signers: Some(begun.signers.clone()),
+        };
+        // With the lock nobody is writing them any more.
+        let artifacts = self.state.join("artifacts").join(begun.run.as_str());
+        if let Err(error) = pipe_effects::artifact::remove_partial(&artifacts) {
+            printer.warning(&format!("what run {} left half written stays: {error}", begun.run));
+        }
+        let (prepared, journal) = loading::prepare(loaded, begun.policies(&pins)?, printer, redactor).await?;
+        self.held_against(&prepared, printer)?;
+        Ok((prepared, journal))
+    }
+
+    /// Holds the plan that was made again against the one that the run began with.
+    fn held_against(&self, prepared: &Prepared, printer: Printer) -> Result<(), Failure> {
+        let (begun, version) = (&self.begun, env!("CARGO_PKG_VERSION"));
+        if prepared.plan.digest() == begun.plan {
+            return Ok(());
+        }
+        if begun.version == version {
+            let message = format!("the plan of run {} cannot be made again from what it was begun with", begun.run);
+            return Err(Failure::new(Exit::Internal, message)
+                .hint("something that the plan covers has changed outside of its copies"));
+        }
+        printer.warning(&format!("run {} was begun by pipe {}, and this is {version}", begun.run, begun.version));
+        Ok(())
+    }
+
+    /// Writes down what a person says of the run, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be written.
+    pub(crate) async fn record(&self, events: Vec<EventKind>, redactor: Redactor) -> Result<RunState, Failure> {
+        let mut state = self.begun.state.clone();
+        events.iter().for_each(|event| state.apply(event));
+        let journal = Journal::open(&self.state, redactor)?;
+        journal.append(&self.begun.run, events, Durability::Durable).await?;
+        journal.close().await?;
+        Ok(state)
+    }
+
+    /// A step of the run, by its name as it is printed.
+    ///
+    /// # Errors
+    ///
+    /// No step of that name has begun.
+    pub(crate) fn step(&self, name: &str) -> Result<StepId, Failure> {
+        let steps = &self.begun.state.steps;
+        steps.iter().find(|known| known.step.to_string() == name).map(|known| known.step.clone()).ok_or_else(|| {
+            let known: Vec<String> = steps.iter().map(|known| format!("\"{}\"", known.step)).collect();
+            Failure::new(Exit::Usage, format!("no step \"{name}\" has begun in run {}", self.begun.run))
+                .hint(format!("these have: {}", known.join(", ")))
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! `pipe resume`.
+
+use std::path::Path;
+
+use clap::Args;
+use pipe_core::{
+    event::{EventKind, InFlight},
+    redact::Redactor,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    left::{self, Left, LeftRun},
+    loading,
+    run::{Display, watched},
+};
+use crate::{exit::Exit, failure::Failure, printer::Printer};
+
+/// Go on with a run that was cut off, waits, or could not be undone
+///
+/// Uses what the run was begun with: the pipeline, plugins and policies of then, from their copies. A step whose report is in
+/// the journal does not run again. One that was cut off before it changed anything is tried again; one that was cut off later
+/// follows its `in_flight`, and where that is `ask`, `--retry` or `--undo` answers.
+#[derive(Debug, Args)]
+#[command(after_help = crate::exit::TABLE)]
+pub(crate) struct ResumeArguments {
+    #[command(flatten)]
+    which: LeftRun,
+
+    /// Make another attempt of this step, which was cut off after it had begun to change something
+    #[arg(long, value_name = "STEP")]
+    retry: Option<String>,
+
+    /// Count this step, which was cut off after it had begun to change something, as failed, and undo the run
+    #[arg(long, value_name = "STEP", conflicts_with = "retry")]
+    undo: Option<String>,
+}
+
+/// Goes on with the run.
+pub(crate) async fn resume(
+    arguments: &ResumeArguments,
+    state: Option<&Path>,
+    verbose: bool,
+    printer: Printer,
+    redactor: Redactor,
+) -> Result<Exit, Failure> {
+    let left = left::take(&arguments.which, state)?;
+    left.needs_open()?;
+    let answers = [(&arguments.retry, InFlight::Retry), (&arguments.undo, InFlight::Undo)];
+    let decisions = answers.into_iter().filter_map(|(step, decision)| Some((step.as_ref()?, decision)));
+    let decisions = decisions.map(|(step, decision)| decided(&left, step, decision)).collect::<Result<_, _>>()?;
+    go_on(&left, decisions, Display { state: &left.state, verbose, printer }, redactor).await
+}
+
+/// Goes on with a run, with what people said of it.
+pub(super) async fn go_on(
+    left: &Left,
+    decisions: Vec<EventKind>,
+    display: Display<'_>,
+    redactor: Redactor,
+) -> Result<Exit, Failure> {
+    let (prepared, journal) = left.prepare(display.printer, redactor).await?;
+    let begun = left.begun.state.clone();
+    watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
+        pipe_runner::resume(&prepared, begun, decisions, observer, interrupt).await
+    })
+    .await
+}
+
+fn decided(left: &Left, step: &str, decision: InFlight) -> Result<EventKind, Failure> {
+    let step = left.step(step)?;
+    if !left.begun.state.step(&step).is_some_and(|known| known.open) {
+        let message = format!("step \"{step}\" was not cut off: there is nothing to {}", decision.word());
+        return Err(Failure::new(Exit::Usage, message).hint("`pipe status` says what the run waits for"));
+    }
+    Ok(EventKind::InFlightDecided { step, decision, actor: loading::actor() })
+}

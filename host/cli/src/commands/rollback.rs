@@ -1,0 +1,71 @@
+//! `pipe rollback`.
+
+use std::path::Path;
+
+use clap::Args;
+use pipe_core::{
+    event::{EventKind, Outcome},
+    redact::Redactor,
+};
+use pipe_journal::{Reader, RunFilter};
+
+use super::{
+    left::{self, Left, LeftRun},
+    loading, resume,
+    run::Display,
+};
+use crate::{exit::Exit, failure::Failure, printer::Printer};
+
+/// Undo a run: one that was cut off or waits, or the last that succeeded
+///
+/// What the run started is undone as its pipeline lists it, else in reverse. It can be interrupted and resumed like the run.
+#[derive(Debug, Args)]
+#[command(after_help = crate::exit::TABLE)]
+pub(crate) struct RollbackArguments {
+    #[command(flatten)]
+    which: LeftRun,
+
+    /// Why, for the record and for those who are told
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// Undoes the run.
+pub(crate) async fn rollback(
+    arguments: &RollbackArguments,
+    state: Option<&Path>,
+    verbose: bool,
+    printer: Printer,
+    redactor: Redactor,
+) -> Result<Exit, Failure> {
+    let left = left::take(&arguments.which, state)?;
+    if left.begun.state.outcome == Some(Outcome::Succeeded) {
+        newest(&left)?;
+    } else {
+        left.needs_open()?;
+    }
+    let actor = loading::actor();
+    let reason = format!("{} ({actor})", arguments.reason);
+    // One that has begun goes on as it began.
+    let begun = left.begun.state.rollback.is_some();
+    let requested = (!begun).then_some(EventKind::RollbackRequested { actor, reason });
+    let display = Display { state: &left.state, verbose, printer };
+    resume::go_on(&left, requested.into_iter().collect(), display, redactor).await
+}
+
+/// A run that others have followed is not undone beneath them.
+fn newest(left: &Left) -> Result<(), Failure> {
+    let filter = RunFilter {
+        pipeline: Some(left.begun.pipeline.clone()),
+        environment: Some(left.begun.environment.clone()),
+        limit: Some(1),
+    };
+    match Reader::open(&left.state)?.runs(&filter)?.first() {
+        Some(newest) if newest.run != left.begun.run => {
+            let message = format!("run {} has been followed by run {}", left.begun.run, newest.run);
+            Err(Failure::new(Exit::Usage, message)
+                .hint("only the newest run of a pipeline and environment can be undone"))
+        }
+        _ => Ok(()),
+    }
+}

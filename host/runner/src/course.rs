@@ -1,0 +1,367 @@
+//! What comes next: a pure function of the pipeline's order and of what has happened. The process that began a run and one
+//! that goes on with it after a crash ask the same question, so that they do the same.
+
+use pipe_core::{
+    event::{GateEnd, InFlight, Outcome},
+    id::StepId,
+    report::{Failure, FailureKind},
+    stage::Stage,
+};
+use pipe_pipeline::OnExpiry;
+
+use crate::state::{RunState, StepStanding, StepState};
+
+/// What of a pipeline decides the order.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// The steps, in order.
+    pub steps: Vec<Leg>,
+    /// The waits for people among the steps, in order: each with the place of the step that it stands before.
+    pub gates: Vec<(usize, Barrier)>,
+    /// The rollback as the file lists it; nothing means everything reversible, in reverse.
+    pub rollback: Option<Vec<Back>>,
+}
+
+/// A step, as far as the order depends on it.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    /// Identity.
+    pub step: StepId,
+    /// Its stage.
+    pub stage: Stage,
+    /// Whether it can be undone.
+    pub reversible: bool,
+    /// What becomes of an attempt that had touched something and did not end, where the file says.
+    pub in_flight: Option<InFlight>,
+    /// How many attempts may fail.
+    pub attempts: u32,
+}
+
+/// A gate, as far as the order depends on it.
+#[derive(Clone, Debug)]
+pub struct Barrier {
+    /// Identity.
+    pub gate: StepId,
+    /// What happens when nobody came in time.
+    pub on_expiry: OnExpiry,
+    /// In the rollback: the step without whose start it does not stand.
+    pub if_started: Option<String>,
+}
+
+/// An entry of the rollback.
+#[derive(Clone, Debug)]
+pub enum Back {
+    /// Undoes every instance of a step.
+    Undo {
+        /// Its name.
+        step: String,
+        /// Whether the entries below it still run when this fails.
+        continue_on_failure: bool,
+        /// Who must agree before.
+        gate: Option<Barrier>,
+    },
+    /// Runs a step of its own.
+    Run(Leg),
+    /// Waits for people.
+    Gate(Barrier),
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// The next attempt of a step, perhaps its first.
+    Attempt(StepId),
+    /// The step has failed for good: that is to be written down.
+    Fail(StepId, Box<Failure>),
+    /// An attempt was cut off after it had touched something, and a person has to say what becomes of it.
+    Ask(StepId),
+    /// What was started is to be undone, in this order.
+    RollBack {
+        /// Why.
+        reason: String,
+        /// Steps to undo, and steps of the rollback to run.
+        entries: Vec<StepId>,
+    },
+    /// People decide at this gate next.
+    Wait(StepId),
+    /// Nobody came to this gate in time, and the run stops as it is until it is resumed.
+    Stop(StepId),
+    /// This step is undone next.
+    Undo(StepId),
+    /// The run ends.
+    End(Outcome, Option<String>),
+}
+
+impl Leg {
+    /// What becomes of an attempt that did not end well, where it had touched what `known` says. SQL that is granted takes
+    /// effect once, whoever repeats it, and the stages that change nothing of the deployment can be repeated anyway.
+    #[must_use]
+    pub fn in_flight(&self, known: &StepState) -> InFlight {
+        if let Some(decided) = known.decision {
+            return decided;
+        }
+        self.in_flight.unwrap_or_else(|| match self.stage {
+            Stage::Migrate | Stage::Release if !known.effects.iter().all(|word| word == "sql") => InFlight::Ask,
+            _ => InFlight::Retry,
+        })
+    }
+
+    /// Whether another attempt may follow one that failed.
+    #[must_use]
+    pub fn may_repeat(&self, known: &StepState, failure: &Failure) -> bool {
+        failure.retryable
+            && known.failures < self.attempts
+            && (!known.attempt_touched || self.in_flight(known) == InFlight::Retry)
+    }
+
+    /// Whether it may have changed something that an undo could take back. A backup leaves artifacts, which are kept.
+    fn changed(&self, state: &RunState) -> bool {
+        matches!(self.stage, Stage::Migrate | Stage::Release)
+            && state
+                .step(&self.step)
+                .is_some_and(|known| (known.touched || known.receipts > 0) && known.standing != StepStanding::Undone)
+    }
+
+    /// The next turn of a step that has begun and not ended.
+    fn go_on(&self, known: &StepState) -> Next {
+        let attempt = Next::Attempt(self.step.clone());
+        if known.open {
+            return match (known.attempt_touched, self.in_flight(known)) {
+                (false, _) | (true, InFlight::Retry) => attempt,
+                (true, InFlight::Ask) => Next::Ask(self.step.clone()),
+                (true, InFlight::Undo) => Next::Fail(self.step.clone(), Box::new(cut_off())),
+            };
+        }
+        match &known.last_failure {
+            Some(failure) if !self.may_repeat(known, failure) => {
+                Next::Fail(self.step.clone(), Box::new(failure.clone()))
+            }
+            _ => attempt,
+        }
+    }
+}
+
+/// What a run finds at a gate.
+enum Reached {
+    /// It has let the run pass.
+    Open,
+    /// People are to be waited for.
+    Waits,
+    /// Nobody came, and that stopped the run.
+    Stopped,
+    /// It lets nobody pass. Says why.
+    Shut(String),
+}
+
+impl Barrier {
+    /// Whether it stands in this rollback.
+    fn stands(&self, state: &RunState) -> bool {
+        self.if_started.as_ref().is_none_or(|name| state.steps.iter().any(|known| known.step.name == *name))
+    }
+
+    fn reached(&self, state: &RunState) -> Reached {
+        let Some(known) = state.gates.get(&self.gate) else { return Reached::Waits };
+        match (known.ended, self.on_expiry) {
+            (None, _) => Reached::Waits,
+            (Some(GateEnd::Passed), _) => Reached::Open,
+            (Some(GateEnd::Rejected), _) => {
+                Reached::Shut(known.rejection.clone().unwrap_or_else(|| format!("rejected by {}", known.role)))
+            }
+            // Whoever resumes the run opens it again.
+            (Some(GateEnd::Expired), OnExpiry::Stop) if known.ended_in == state.resumed => Reached::Stopped,
+            (Some(GateEnd::Expired), OnExpiry::Stop) => Reached::Waits,
+            (Some(GateEnd::Expired), _) => Reached::Shut(format!("{} did not decide in time", known.role)),
+        }
+    }
+}
+
+impl Course {
+    /// A leg of the steps or of the rollback.
+    #[must_use]
+    pub fn leg(&self, step: &StepId) -> Option<&Leg> {
+        self.steps.iter().chain(self.after()).find(|leg| leg.step == *step)
+    }
+
+    /// What comes next in a run that has come so far. Says [`Next::End`] again for one that has ended.
+    #[must_use]
+    pub fn next(&self, state: &RunState) -> Next {
+        if let Some(rollback) = &state.rollback {
+            return self.back(state, &rollback.reason, &rollback.entries);
+        }
+        if let Some(reason) = &state.rollback_requested {
+            return self.turn_back(state, reason.clone(), Outcome::RolledBack);
+        }
+        for (place, leg) in self.steps.iter().enumerate() {
+            if let Some(next) = self.at_gates(place, state) {
+                return next;
+            }
+            let Some(known) = state.step(&leg.step) else { return Next::Attempt(leg.step.clone()) };
+            match known.standing {
+                StepStanding::Succeeded => {}
+                StepStanding::Started => return leg.go_on(known),
+                StepStanding::Failed | StepStanding::Undone | StepStanding::UndoFailed => {
+                    let failure = known.failure.as_ref();
+                    let reason = failure.map_or_else(|| "it did not succeed".into(), |failure| failure.message.clone());
+                    let interrupted = failure.is_some_and(|failure| failure.kind == FailureKind::Interrupted);
+                    let outcome = if interrupted { Outcome::Interrupted } else { Outcome::Failed };
+                    return self.turn_back(state, format!("step \"{}\": {reason}", leg.step), outcome);
+                }
+            }
+        }
+        self.at_gates(self.steps.len(), state).unwrap_or(Next::End(Outcome::Succeeded, None))
+    }
+
+    /// What is to be done at the gates before a place; nothing where all have let the run pass.
+    fn at_gates(&self, place: usize, state: &RunState) -> Option<Next> {
+        let here = self.gates.iter().filter(|(before, _)| *before == place);
+        here.map(|(_, barrier)| barrier).find_map(|barrier| match barrier.reached(state) {
+            Reached::Open => None,
+            Reached::Waits => Some(Next::Wait(barrier.gate.clone())),
+            Reached::Stopped => Some(Next::Stop(barrier.gate.clone())),
+            Reached::Shut(why) => {
+                let reason = format!("gate \"{}\": {why}", barrier.gate);
+                Some(self.turn_back(state, reason, Outcome::Failed))
+            }
+        })
+    }
+
+    /// Goes back, or ends as `otherwise` where nothing was started that an undo could take back.
+    pub(crate) fn turn_back(&self, state: &RunState, reason: String, otherwise: Outcome) -> Next {
+        let entries = self.entries(state);
+        let nothing = !self.steps.iter().any(|leg| leg.changed(state));
+        if nothing { Next::End(otherwise, Some(reason)) } else { Next::RollBack { reason, entries } }
+    }
+
+    /// What will be done, in order: the file's list without what never started, or everything reversible in reverse.
+    fn entries(&self, state: &RunState) -> Vec<StepId> {
+        let reversed = |name: Option<&str>| -> Vec<StepId> {
+            let legs = self.steps.iter().rev().filter(|leg| leg.reversible && leg.changed(state));
+            legs.filter(|leg| name.is_none_or(|name| leg.step.name == name)).map(|leg| leg.step.clone()).collect()
+        };
+        match &self.rollback {
+            None => reversed(None),
+            Some(list) => list
+                .iter()
+                .flat_map(|entry| match entry {
+                    Back::Undo { step, gate, .. } => {
+                        let undone = reversed(Some(step));
+                        let gate = gate.iter().filter(|gate| !undone.is_empty() && gate.stands(state));
+                        gate.map(|gate| gate.gate.clone()).chain(undone.iter().cloned()).collect()
+                    }
+                    Back::Run(leg) => vec![leg.step.clone()],
+                    Back::Gate(gate) => gate.stands(state).then(|| gate.gate.clone()).into_iter().collect(),
+                })
+                .collect(),
+        }
+    }
+
+    /// The next entry of a rollback that has begun. What failed before somebody resumed the run is tried again.
+    fn back(&self, state: &RunState, reason: &str, entries: &[StepId]) -> Next {
+        for entry in entries {
+            let known = state.step(entry);
+            if let Some(barrier) = self.barriers_back().find(|barrier| barrier.gate == *entry) {
+                match barrier.reached(state) {
+                    Reached::Open => continue,
+                    Reached::Waits => return Next::Wait(entry.clone()),
+                    Reached::Stopped => return Next::Stop(entry.clone()),
+                    // Somebody who resumes the rollback asks again.
+                    Reached::Shut(_) if state.gates.get(entry).is_some_and(|gate| gate.ended_in != state.resumed) => {
+                        return Next::Wait(entry.clone());
+                    }
+                    Reached::Shut(_) => break,
+                }
+            }
+            if let Some(leg) = self.after().find(|leg| leg.step == *entry) {
+                match known {
+                    None => return Next::Attempt(entry.clone()),
+                    Some(known) => match known.standing {
+                        StepStanding::Succeeded => {}
+                        StepStanding::Failed if known.failed_in == state.resumed => break,
+                        StepStanding::Failed => return Next::Attempt(entry.clone()),
+                        _ => {
+                            // Nobody is asked in the middle of a rollback, unless the file says so.
+                            let asked = leg.in_flight.is_none() && known.decision.is_none();
+                            let leg =
+                                Leg { in_flight: leg.in_flight.or(asked.then_some(InFlight::Retry)), ..leg.clone() };
+                            return leg.go_on(known);
+                        }
+                    },
+                }
+            } else {
+                match known.map(|known| (known.standing, known.failed_in)) {
+                    Some((StepStanding::Undone, _)) => {}
+                    Some((StepStanding::UndoFailed, failed_in)) if failed_in == state.resumed => {
+                        if !self.continues(entry) {
+                            break;
+                        }
+                    }
+                    _ => return Next::Undo(entry.clone()),
+                }
+            }
+        }
+        let stayed = self.stayed(state);
+        if stayed.is_empty() {
+            Next::End(Outcome::RolledBack, Some(reason.to_owned()))
+        } else {
+            Next::End(Outcome::RollbackFailed, Some(format!("{reason}; {}", stayed.join("; "))))
+        }
+    }
+
+    /// What is not as it was before the run, each with why.
+    fn stayed(&self, state: &RunState) -> Vec<String> {
+        let why = |known: &StepState| known.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
+        let irreversible = self.steps.iter().filter(|leg| !leg.reversible && leg.changed(state));
+        let irreversible = irreversible.map(|leg| format!("step \"{}\" is irreversible and stays as it is", leg.step));
+        let undo_failed = state.steps.iter().filter(|known| known.standing == StepStanding::UndoFailed).map(|known| {
+            let why = known.undo_failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
+            format!("step \"{}\" could not be undone: {why}", known.step)
+        });
+        let after = self.after().filter_map(|leg| state.step(&leg.step));
+        let after = after
+            .filter(|known| known.standing == StepStanding::Failed)
+            .map(|known| format!("step \"{}\" failed after the rollback: {}", known.step, why(known)));
+        let shut = self.barriers_back().filter_map(|barrier| match barrier.reached(state) {
+            Reached::Shut(why) => Some(format!("gate \"{}\": {why}, and what comes after it stays", barrier.gate)),
+            _ => None,
+        });
+        irreversible.chain(undo_failed).chain(after).chain(shut).collect()
+    }
+
+    /// The gates of the rollback.
+    fn barriers_back(&self) -> impl Iterator<Item = &Barrier> {
+        self.rollback.iter().flatten().filter_map(|entry| match entry {
+            Back::Undo { gate, .. } => gate.as_ref(),
+            Back::Gate(gate) => Some(gate),
+            Back::Run(_) => None,
+        })
+    }
+
+    /// The steps of the rollback's own.
+    fn after(&self) -> impl Iterator<Item = &Leg> {
+        self.rollback.iter().flatten().filter_map(|entry| match entry {
+            Back::Run(leg) => Some(leg),
+            Back::Undo { .. } | Back::Gate(_) => None,
+        })
+    }
+
+    /// Whether the entries below this one still run where it cannot be undone.
+    fn continues(&self, undone: &StepId) -> bool {
+        self.rollback.iter().flatten().any(|entry| match entry {
+            Back::Undo { step, continue_on_failure, .. } => *step == undone.name && *continue_on_failure,
+            Back::Run(_) | Back::Gate(_) => false,
+        })
+    }
+}
+
+fn cut_off() -> Failure {
+    Failure {
+        kind: FailureKind::Interrupted,
+        message: "it was cut off after it had begun to change something, and is to be undone".to_owned(),
+        retryable: false,
+        findings: Vec::new(),
+        hint: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
