@@ -131,7 +131,7 @@ fn twice_stops_at_once() {
     let (code, stderr) = end(child);
     assert_eq!(code, Some(130), "{stderr}");
     assert!(stderr.contains("error: stopped at once: what is not undone by now still stands"), "{stderr}");
-    assert!(stderr.contains("hint: `pipe show 20") && stderr.contains("how to undo it"), "{stderr}");
+    assert!(stderr.contains("hint: `pipe resume 20") && stderr.contains("goes on, `pipe rollback 20"), "{stderr}");
     wait_until("no program is left", || !is_running(&["sleep", "6003"]) && !is_running(&["sleep", "6004"]));
     let shown = deployment.run(&["show", "last"]);
     assert_eq!(shown.code, 0, "{shown}");

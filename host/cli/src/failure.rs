@@ -56,7 +56,9 @@ impl From<PrepareError> for Failure {
         match error {
             PrepareError::Invalid(diagnostics) => Self::Diagnostics(diagnostics),
             PrepareError::Journal(error) => error.into(),
-            PrepareError::Directory { .. } | PrepareError::Pin(_) => Self::new(Exit::Internal, error.to_string()),
+            PrepareError::Directory { .. } | PrepareError::Pin(_) | PrepareError::Copy(_) => {
+                Self::new(Exit::Internal, error.to_string())
+            }
             PrepareError::NotResumable(_) => Self::new(Exit::Invalid, error.to_string()),
         }
     }

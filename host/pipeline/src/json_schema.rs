@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     keys,
-    pipeline::{NotifyEvent, OnInterrupt},
+    pipeline::{NotifyEvent, OnFailure, OnInterrupt},
 };
 
 /// JSON Schema 2020-12 of the pipeline file.
@@ -109,7 +109,14 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "check": text("Runs one of the [[check]] entries."),
         "timeout": { "$ref": "#/$defs/duration" },
         "retry": { "$ref": "#/$defs/retry" },
-        "for_each": table("Repeats the step.", &["in"], json!({ "in": text("A name of [sets].") })),
+        "for_each": table("Repeats the step.", &["in"], json!({
+            "in": text("A name of [sets]."),
+            "at_once": { "type": "integer", "minimum": 1, "maximum": 32, "description": "Instances at the same time. Default: 1." },
+            "on_failure": {
+                "enum": OnFailure::ALL.map(OnFailure::word),
+                "description": "Where one fails: no other begins (stop, the default), or all others run first (continue).",
+            },
+        })),
         "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
         "in_flight": {
             "enum": InFlight::ALL.map(InFlight::word),

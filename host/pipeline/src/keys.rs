@@ -70,7 +70,7 @@ pub(crate) const ROLLBACK: &[&str] = &[
 pub(crate) const GATE: &[&str] = &["role", "quorum", "expires", "on_expiry", "if_started"];
 pub(crate) const CHECKLIST_ITEM: &[&str] = &["item", "step"];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
-pub(crate) const FOR_EACH: &[&str] = &["in"];
+pub(crate) const FOR_EACH: &[&str] = &["in", "at_once", "on_failure"];
 pub(crate) const ALLOW: &[&str] =
     &["http", "tcp", "tls", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
 /// A rule about a host whose addresses are not public, whatever the word.
@@ -130,8 +130,7 @@ pub(crate) const POLICY_REQUIRE: &[&str] =
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
         FILE => &["watch", "window", "phase", "guard"],
-        STEP | CHECK | ROLLBACK | NOTIFY => &["waves", "guard", "watch", "window", "phase", "at_once"],
-        FOR_EACH => &["at_once"],
+        STEP | CHECK | ROLLBACK | NOTIFY => &["waves", "guard", "watch", "window", "phase"],
         EXEC => &["user"],
         _ => &[],
     };

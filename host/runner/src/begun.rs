@@ -40,6 +40,8 @@ pub struct Begun {
     pub previous: BTreeMap<String, String>,
     /// The signers of its roles, as they were then.
     pub signers: BTreeMap<String, String>,
+    /// Manifest of the copies that were made of what its migrations and releases read.
+    pub copies: Option<Digest>,
     /// How far it has come.
     pub state: RunState,
     inputs: BTreeMap<String, String>,
@@ -90,6 +92,7 @@ impl Begun {
             previous,
             policies,
             policy_files,
+            copies,
             ..
         } = event
         else {
@@ -107,6 +110,7 @@ impl Begun {
             started: started.unwrap_or(at),
             previous: previous.clone(),
             signers: BTreeMap::new(),
+            copies: *copies,
             state: RunState::default(),
             inputs: inputs.clone(),
             text: *pipeline_digest,

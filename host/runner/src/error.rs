@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pipe_core::{diagnostic::Diagnostic, id::StepId};
 use pipe_journal::JournalError;
 
-use crate::pins::PinError;
+use crate::{copies::CopyError, pins::PinError};
 
 /// Why a run does not start. Nothing has been touched.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum PrepareError {
     /// A copy that the run needs cannot be kept or read.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// A copy of what a step reads cannot be made or used.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The run cannot be gone on with.
     #[error("{0}")]
     NotResumable(String),

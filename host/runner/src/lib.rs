@@ -5,14 +5,17 @@
 mod audit;
 mod begun;
 mod ceiling;
+mod copies;
 pub mod course;
 mod difference;
 mod error;
 pub mod gate;
 mod grants;
+mod kept;
 mod ledger;
 mod load;
 mod notify;
+mod opening;
 mod pins;
 mod plan;
 mod prepare;
@@ -30,6 +33,7 @@ pub use audit::{
 };
 pub use begun::Begun;
 pub use ceiling::check_policies;
+pub use copies::CopyError;
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};

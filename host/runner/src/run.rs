@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use pipe_core::{
     event::{EventKind, Outcome},
     id::StepId,
@@ -20,7 +21,7 @@ use crate::{
     gate::Waited,
     prepare::{Prepared, all_steps},
     record::{Observer, Recorder},
-    state::RunState,
+    state::{RunState, StepStanding},
     step::{Stepper, Stopped, milliseconds},
 };
 
@@ -133,9 +134,12 @@ impl Driver<'_> {
         loop {
             let state = self.stepper.recorder.state();
             let mut next = self.course.next(&state);
-            if let (Next::Attempt(step) | Next::Wait(step), None, true) =
-                (&next, &state.rollback, self.stepper.interrupt.is_cancelled())
-            {
+            let next_step = match &next {
+                Next::Attempt(step) | Next::Wait(step) => Some(step),
+                Next::SideBySide { steps, .. } => steps.first(),
+                _ => None,
+            };
+            if let (Some(step), None, true) = (next_step, &state.rollback, self.stepper.interrupt.is_cancelled()) {
                 if self.stops() {
                     return self.stopped().await;
                 }
@@ -145,6 +149,7 @@ impl Driver<'_> {
             }
             let stopped = match next {
                 Next::Attempt(step) => self.attempt(&step, state.rollback.is_some()).await?,
+                Next::SideBySide { steps, at_once, all } => self.side_by_side(steps, at_once, all).await?,
                 Next::Fail(step, failure) => match self.steps.get(&step) {
                     Some(step) => self.stepper.finish(step, Err(*failure)).await?,
                     None => return Err(RunError::Unknown(step)),
@@ -180,6 +185,40 @@ impl Driver<'_> {
         };
         let interrupt = if rolling_back { self.patient } else { self.stepper.interrupt };
         Ok(Stepper { interrupt, ..*self.stepper }.wait_at(gate).await?)
+    }
+
+    /// Runs instances of one step, so many at the same time, each until it has ended. Those that run are not stopped where one
+    /// fails.
+    async fn side_by_side(&self, steps: Vec<StepId>, at_once: usize, all: bool) -> Result<Stopped, RunError> {
+        let mut waiting = steps.into_iter();
+        let mut running = FuturesUnordered::new();
+        let (mut going, mut stopped) = (true, Stopped::No);
+        loop {
+            while going && running.len() < at_once && !self.stepper.interrupt.is_cancelled() {
+                let Some(step) = waiting.next() else { break };
+                running.push(self.to_its_end(step));
+            }
+            let Some(ended) = running.next().await else { return Ok(stopped) };
+            let (how, succeeded) = ended?;
+            going = going && how == Stopped::No && (succeeded || all);
+            stopped = if how == Stopped::Here { how } else { stopped };
+        }
+    }
+
+    /// Makes attempts of a step until it has ended, and says whether it succeeded.
+    async fn to_its_end(&self, step: StepId) -> Result<(Stopped, bool), RunError> {
+        loop {
+            let stopped = self.attempt(&step, false).await?;
+            let (state, leg) = (self.stepper.recorder.state(), self.course.leg(&step));
+            let known = state.step(&step).zip(leg);
+            let again = known.is_some_and(|(known, leg)| {
+                known.standing == StepStanding::Started && matches!(leg.go_on(known), Next::Attempt(_))
+            });
+            if stopped == Stopped::Here || !again || self.stepper.interrupt.is_cancelled() {
+                let succeeded = known.is_some_and(|(known, _)| known.standing == StepStanding::Succeeded);
+                return Ok((stopped, succeeded));
+            }
+        }
     }
 
     async fn undo(&self, step: &StepId) -> Result<Stopped, RunError> {

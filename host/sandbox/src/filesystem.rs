@@ -113,7 +113,8 @@ impl Fence {
         let rules = session.grant.write.iter().map(|rule| (rule, true));
         for (rule, writable) in rules.chain(session.grant.read.iter().map(|rule| (rule, false))) {
             if !doors.iter().any(|door| door.host == rule.resolved) {
-                let door = Door::open(rule, writable).map_err(|error| format!("`{rule}`: {error}"))?;
+                let copy = session.world.copies.get(&rule.resolved).filter(|_| !writable).cloned();
+                let door = Door::open(rule, writable, copy).map_err(|error| format!("`{rule}`: {error}"))?;
                 doors.push(door);
             }
         }

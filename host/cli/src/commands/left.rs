@@ -85,6 +85,7 @@ impl Left {
             started: begun.started,
             state: self.state.clone(),
             previous: begun.previous.clone(),
+            copies: begun.copies,
             bytes: begun.plugins(&pins),
             asked_by: Vec::new(),
             signers: Some(begun.signers.clone()),
@@ -96,6 +97,9 @@ impl Left {
         }
         let (prepared, journal) = loading::prepare(loaded, begun.policies(&pins)?, printer, redactor).await?;
         self.held_against(&prepared, printer)?;
+        for path in prepared.not_copied() {
+            printer.warning(&format!("{} was too large to be copied: what is there now is used", path.display()));
+        }
         Ok((prepared, journal))
     }
 

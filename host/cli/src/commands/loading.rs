@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use pipe_core::{diagnostic::Diagnostic, id::RunId, redact::Redactor};
+use pipe_core::{diagnostic::Diagnostic, digest::Digest, id::RunId, redact::Redactor};
 use pipe_journal::{Journal, Reader};
 use pipe_pipeline::{Checked, Document, Policy, RunFacts};
 use pipe_runner::{PluginBytes, Prepared, Settings};
@@ -25,6 +25,8 @@ pub(crate) struct Loaded {
     pub(crate) state: PathBuf,
     /// Inputs of the deployment before.
     pub(crate) previous: BTreeMap<String, String>,
+    /// Of a run that was begun before: the manifest of its copies.
+    pub(crate) copies: Option<Digest>,
     /// Where its plugins come from.
     pub(crate) bytes: PluginBytes,
     /// Who asks for it beside the user who runs it, as the operator says.
@@ -62,7 +64,7 @@ pub(crate) fn load(
     printer.diagnostics(&checked.warnings);
     lock::hold(locking, &document, &mut checked.pipeline)?;
     let bytes = PluginBytes::Fresh(standard::component);
-    Ok(Loaded { checked, run, started, state, previous, bytes, asked_by: Vec::new(), signers: None })
+    Ok(Loaded { checked, run, started, state, previous, copies: None, bytes, asked_by: Vec::new(), signers: None })
 }
 
 /// Inputs of the last run that succeeded here, else what the operator says they were.
@@ -131,6 +133,7 @@ pub(crate) async fn prepare(
         signers: loaded.signers,
         waits: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
         previous: loaded.previous,
+        copies: loaded.copies,
     };
     let sandbox = sandbox(printer)?;
     let prepared =

@@ -105,6 +105,23 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         EventKind::Notified { step, about, delivered, .. } => {
             vec![styled(QUIET, &format!("notification \"{step}\" about {about}: {}", delivered.join(", ")))]
         }
+        _ => of_people(kind),
+    }
+}
+
+/// What people did with the run, and processes that went on with it.
+fn of_people(kind: &EventKind) -> Vec<String> {
+    match kind {
+        EventKind::RunPaused { why } => vec![format!("{}: {why}", styled(CAREFUL, "paused"))],
+        EventKind::RunResumed { actor, .. } => vec![format!("{} by {actor}", styled(STRONG, "resumed"))],
+        EventKind::InFlightDecided { step, decision, actor } => {
+            vec![format!("{actor} decided about step \"{step}\", which was cut off: {}", decision.word())]
+        }
+        EventKind::RollbackRequested { reason, .. } => vec![format!("rollback asked for: {reason}")],
+        EventKind::Resolved { step, resolution, actor, reason } => {
+            vec![format!("{actor} says that step \"{step}\" is {resolution}: {reason}")]
+        }
+        EventKind::Abandoned { actor, reason } => vec![format!("{} by {actor}: {reason}", styled(BAD, "abandoned"))],
         _ => Vec::new(),
     }
 }
