@@ -2,7 +2,7 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["run"],
     &["check"],
@@ -12,6 +12,7 @@ const COMMANDS: [&[&str]; 22] = [
     &["inspect"],
     &["history"],
     &["show"],
+    &["prune"],
     &["status"],
     &["resume"],
     &["rollback"],
@@ -19,6 +20,7 @@ const COMMANDS: [&[&str]; 22] = [
     &["abandon"],
     &["lock"],
     &["suggest"],
+    &["unlock"],
     &["log"],
     &["log", "export"],
     &["log", "verify"],

@@ -125,7 +125,7 @@ fn hazard_10_a_dead_run_locks_nobody_out() {
     let arguments = ["run", "pipeline.toml", "--env", "test"];
     let mut first = deployment.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let began = Instant::now();
-    while !deployment.run(&["history"]).stdout.contains("unfinished") {
+    while !deployment.run(&["history"]).stdout.contains("running") {
         assert!(began.elapsed() < Duration::from_secs(60), "the run did not begin");
         thread::sleep(Duration::from_millis(20));
     }

@@ -69,6 +69,13 @@ impl From<RunError> for Failure {
         match error {
             RunError::Journal(error) => Self::from(error),
             RunError::Unknown(_) => Self::new(Exit::Invalid, error.to_string()),
+            RunError::Remains(ref remains) => {
+                let failure = Self::new(Exit::Locked, error.to_string());
+                match remains.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
         }
     }
 }
@@ -79,6 +86,9 @@ impl From<JournalError> for Failure {
         let exit = match error {
             // The record itself is not what was written; anything else is a file that cannot be used.
             JournalError::Changed { .. } => Exit::Invalid,
+            // Another process drives what this one wanted to drive, or drove.
+            JournalError::Owned { .. } | JournalError::Superseded { .. } => Exit::Locked,
+            JournalError::NotOwned { .. } | JournalError::ChangedHands { .. } => Exit::Usage,
             _ => Exit::Internal,
         };
         let failure = Self::new(exit, error.to_string());

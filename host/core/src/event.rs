@@ -4,6 +4,7 @@ mod decision;
 mod gate;
 mod outcome;
 mod parts;
+mod started;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ pub use self::{
     decision::{InFlight, Resolution},
     gate::{CheckedItem, ChecklistItem, GateEnd, ItemState, Moment, SignedApproval},
     outcome::{Outcome, StepStatus},
-    parts::{Artifact, LogLevel, PlannedStep, PluginIdentity, Refusal, Use, Verification},
+    parts::{Artifact, LogLevel, Part, PlannedStep, PluginIdentity, Refusal, Use, Verification},
+    started::{Started, StartedProgram, StartedSession},
 };
 use crate::{
     digest::Digest,
@@ -160,9 +162,9 @@ pub enum EventKind {
         step: StepId,
         /// Its key.
         key: String,
-        /// Its content.
+        /// sha256 of what lies beside the record: the receipt, sealed.
         digest: Digest,
-        /// Size, in bytes.
+        /// Size of the receipt, in bytes.
         bytes: u64,
         /// For the person who must go on by hand.
         summary: String,
@@ -265,6 +267,9 @@ pub enum EventKind {
         /// Identity of the machine's start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
+        /// How often the pipeline and environment were taken or unlocked until then.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        epoch: u64,
     },
     /// Somebody said what becomes of an attempt that was cut off after it had touched something.
     InFlightDecided {
@@ -299,6 +304,92 @@ pub enum EventKind {
         actor: String,
         /// Why.
         reason: String,
+    },
+
+    // What becomes of what a run has kept.
+    /// The file of an artifact is removed. Written before that: one whose file is still there was cut off here.
+    ArtifactPruned {
+        /// The step that stored it.
+        step: StepId,
+        /// The artifact.
+        digest: Digest,
+        /// Its name for people.
+        name: String,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it: `older than 90d`.
+        reason: String,
+        /// Whether there was a file to remove.
+        found: bool,
+    },
+    /// Copies of what runs were begun with are removed: nothing that can be resumed or rolled back needs them. Written before.
+    CopiesPruned {
+        /// Their contents.
+        copies: Vec<Digest>,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it.
+        reason: String,
+    },
+
+    // What could outlive the process, its end, and what of SQL takes effect once.
+    /// A program is about to begin. Durable before it begins.
+    ProgramStarted {
+        /// The step.
+        step: StepId,
+        /// By its supervisor.
+        program: StartedProgram,
+    },
+    /// A database session that may write was opened. Durable before its first statement that writes.
+    SessionOpened {
+        /// The step.
+        step: StepId,
+        /// At the server.
+        session: StartedSession,
+    },
+    /// Something that a dead process of the run had started is still there, and is about to be ended. Written before.
+    RemainFound {
+        /// The step that started it.
+        step: StepId,
+        /// What.
+        started: Started,
+    },
+    /// Nothing is left of what dead processes of the run had started.
+    RemainsEnded {
+        /// Programs that were looked for.
+        programs: u64,
+        /// Database sessions that were looked for.
+        sessions: u64,
+        /// How many of both were still there.
+        ended: u64,
+    },
+    /// A statement is about to run that cannot share a transaction with its marker: whether it took effect cannot be told
+    /// from the database after a crash. Written before.
+    SqlUnmarked {
+        /// The step.
+        step: StepId,
+        /// The peer.
+        peer: String,
+        /// The statement, without its literals.
+        statement: String,
+    },
+
+    // Who drives the run.
+    /// Somebody took the place of the process that drove the run: it can record nothing more.
+    Unlocked {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// Environment.
+        environment: String,
+        /// Who unlocked it: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// The epoch that began with it.
+        epoch: u64,
+        /// Who held it, as people say it; empty where nobody knows.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        holder: String,
     },
 
     // Gates: what people decide.
@@ -401,6 +492,16 @@ impl EventKind {
         }
     }
 
+    /// What this event says was started and could outlive the process, and by which step.
+    #[must_use]
+    pub fn started(&self) -> Option<(&StepId, Started)> {
+        match self {
+            Self::ProgramStarted { step, program } => Some((step, Started::Program(program.clone()))),
+            Self::SessionOpened { step, session } => Some((step, Started::DatabaseSession(session.clone()))),
+            _ => None,
+        }
+    }
+
     /// The word of the `event` field: `step-finished`.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -430,6 +531,14 @@ impl EventKind {
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
             Self::Abandoned { .. } => "abandoned",
+            Self::ArtifactPruned { .. } => "artifact-pruned",
+            Self::CopiesPruned { .. } => "copies-pruned",
+            Self::ProgramStarted { .. } => "program-started",
+            Self::SessionOpened { .. } => "session-opened",
+            Self::RemainFound { .. } => "remain-found",
+            Self::RemainsEnded { .. } => "remains-ended",
+            Self::SqlUnmarked { .. } => "sql-unmarked",
+            Self::Unlocked { .. } => "unlocked",
             Self::RolesPinned { .. } => "roles-pinned",
             Self::GateOpened { .. } => "gate-opened",
             Self::Approved { .. } => "approved",

@@ -11,7 +11,7 @@ pub use self::open::{How, Opened, Place, open};
 use crate::{
     blocking::effect_error,
     error::EffectError,
-    path::{Pinned, resolve_to_name},
+    path::{Pinned, grantable, resolve_to_name},
     session::Session,
 };
 
@@ -38,7 +38,14 @@ impl Session {
             .map_err(|error| effect_error(error, path))?;
         let (rule, root) = match self.grant.read(&PathRequest { shown: path, resolved: &resolved }) {
             Ok(rule) => (rule.to_string(), rule.resolved.clone()),
-            Err(denial) => return Err(self.refuse(denial).await),
+            Err(denial) => {
+                // As for a guest's own look at it: what is missing cannot be granted by itself.
+                let named = grantable::for_reading(&resolved);
+                let shown = named.strip_prefix(&self.world.base).unwrap_or(named).to_string_lossy();
+                let reachable = || self.grant.path_line(Word::Read, &PathRequest { shown: &shown, resolved: named });
+                let denial = if named == resolved { denial } else { denial.with_hint(reachable()) };
+                return Err(self.refuse(denial).await);
+            }
         };
         self.used(Word::Read.as_str(), path.to_owned(), rule, false).await?;
         let copy = self.world.copies.get(&root).cloned();

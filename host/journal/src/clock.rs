@@ -29,7 +29,7 @@ pub fn boot_id() -> Option<String> {
     (id.len() == 36 && id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())).then(|| id.to_owned())
 }
 
-/// Milliseconds since the machine started, sleep included. 0 where the kernel has no such clock.
+/// Milliseconds since the machine started, sleep included. No clock change moves it. 0 where the kernel has no such clock.
 #[must_use]
 pub fn boot_ms() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {

@@ -2,6 +2,8 @@
 
 use pipe_core::limits::Limit;
 
+/// Sections of which there are as many as somebody writes, in a pipeline or a policy: `[[step]]`.
+pub(crate) const LISTED: [&str; 5] = ["step", "check", "rollback", "notify", "allow"];
 pub(crate) const FILE: &[&str] = &[
     "name",
     "environments",
@@ -15,6 +17,7 @@ pub(crate) const FILE: &[&str] = &[
     "defaults",
     "limits",
     "on_interrupt",
+    "retention",
     "step",
     "check",
     "rollback",
@@ -31,6 +34,8 @@ pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
+/// How long artifacts are kept.
+pub(crate) const RETENTION: &[&str] = &["artifacts", "keep_min"];
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
 pub(crate) const STEP: &[&str] = &[
     "name",
@@ -90,8 +95,11 @@ pub(crate) const EXEC: &[&str] = &[
     "ports",
     "sockets",
     "memory",
-    "cpu",
+    "processes",
+    "scratch",
+    "file_size",
     "open_files",
+    "cpu",
     "sha256",
 ];
 

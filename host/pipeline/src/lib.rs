@@ -32,7 +32,7 @@ mod suggestion;
 
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
-    document::{Document, parse},
+    document::{Document, Retention, parse},
     gate::{Gate, OnExpiry, RoleSpec, StepGate},
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
@@ -43,7 +43,7 @@ pub use self::{
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_of, policy_schema},
     read::{MAXIMUM_FILE_BYTES, read},
-    schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
+    schema::{ENCRYPTS, Encryption, EncryptionReader, SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},
     suggestion::{Activity, Advice, Ended, EntryAdvice, RuleAdvice, Suggestion, activity, suggest},
 };

@@ -15,9 +15,15 @@ use std::{
 };
 
 use pipe_capability::grant::Grant;
-use pipe_core::{digest::Digest, id::StepId, stage::Stage};
+use pipe_core::{
+    digest::Digest,
+    id::{RunId, StepId},
+    stage::Stage,
+};
 use pipe_pipeline::Pipeline;
 use serde::{Deserialize, Serialize};
+
+use crate::pins::Pins;
 
 /// The most bytes of all copies of a run.
 const MOST_BYTES: u64 = 64 << 20;
@@ -129,6 +135,38 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// Removes what a manifest says was copied, and nothing that lies beside it.
+///
+/// # Errors
+///
+/// It cannot be removed. What is gone already is none.
+pub fn remove(state: &Path, run: &RunId, pins: &Pins, manifest: &Digest) -> io::Result<()> {
+    let folder = state.join("copies").join(run.as_str());
+    let text = pins.read("the manifest of the copies", manifest).map_err(io::Error::other)?;
+    let manifest: Manifest = serde_json::from_slice(&text)?;
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    for (number, tree) in manifest.trees.iter().enumerate() {
+        let root = folder.join(number.to_string());
+        let entries: Vec<_> = tree.entries.iter().flatten().map(|(below, entry)| (join(&root, below), entry)).collect();
+        // Whoever may not write in a directory may not write in its copy.
+        for (path, _) in entries.iter().filter(|(_, entry)| matches!(entry, Entry::Directory)) {
+            gone(fs::set_permissions(path, Permissions::from_mode(0o700)))?;
+        }
+        for (path, entry) in entries.iter().rev() {
+            match entry {
+                // It stays where something else lies in it.
+                Entry::Directory => drop(fs::remove_dir(path)),
+                Entry::File(_) | Entry::Link(_) => gone(fs::remove_file(path))?,
+            }
+        }
+    }
+    drop(fs::remove_dir(folder));
+    Ok(())
 }
 
 /// What migrations and releases read and nothing of the run writes, each once, and nothing that lies in another.

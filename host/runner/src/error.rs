@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use pipe_core::{diagnostic::Diagnostic, id::StepId};
+use pipe_effects::remains::RemainsError;
 use pipe_journal::JournalError;
 
 use crate::{copies::CopyError, pins::PinError};
@@ -35,7 +36,7 @@ pub enum PrepareError {
     NotResumable(String),
 }
 
-/// Why a run cannot go on: the one thing that it cannot do without is its journal.
+/// Why a run cannot go on: what it cannot do without is its journal, and to be alone.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The journal cannot be written. What had been started is recorded up to then.
@@ -44,4 +45,7 @@ pub enum RunError {
     /// The journal speaks of a step that the pipeline does not have.
     #[error("the journal of this run speaks of step \"{0}\", and its pipeline has none of that name")]
     Unknown(StepId),
+    /// What a dead process of the run had started may still be there.
+    #[error("what a process of this run left behind has not ended: {0}")]
+    Remains(#[from] RemainsError),
 }

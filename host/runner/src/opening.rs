@@ -2,7 +2,10 @@
 
 use pipe_core::event::{EventKind, PlannedStep};
 
-use crate::prepare::{Prepared, absolute};
+use crate::{
+    plan::PlanEntry,
+    prepare::{Prepared, absolute},
+};
 
 impl Prepared {
     /// Says that this process goes on with the run.
@@ -11,12 +14,14 @@ impl Prepared {
             actor: self.actor.clone(),
             pipe_version: self.version.clone(),
             boot: pipe_journal::boot_id(),
+            epoch: self.journal.ownership().map_or(0, |ownership| ownership.epoch()),
         }
     }
 
     /// The first events of the run: one, unless it has more steps than one can hold.
     pub(crate) fn started_events(&self) -> Vec<EventKind> {
-        let mut portions = portions(self.plan.entries.iter().map(|entry| entry.planned.clone()));
+        let planned = |entry: &PlanEntry| PlannedStep { part: entry.role.part(), ..entry.planned.clone() };
+        let mut portions = portions(self.plan.entries.iter().map(planned));
         let steps = if portions.is_empty() { Vec::new() } else { portions.remove(0) };
         let started = EventKind::RunStarted {
             pipeline: self.pipeline.name.clone(),
@@ -67,13 +72,19 @@ fn portions(steps: impl Iterator<Item = PlannedStep>) -> Vec<Vec<PlannedStep>> {
 
 #[cfg(test)]
 mod tests {
-    use pipe_core::{digest::Digest, event::PluginIdentity, id::StepId, stage::Stage};
+    use pipe_core::{
+        digest::Digest,
+        event::{Part, PluginIdentity},
+        id::StepId,
+        stage::Stage,
+    };
 
     use super::*;
 
     fn step(number: usize, grant: usize) -> PlannedStep {
         PlannedStep {
             step: StepId::new(format!("step {number}")),
+            part: Part::default(),
             stage: Stage::Verify,
             plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
             reversible: false,

@@ -14,7 +14,7 @@ use pipe_capability::grant::Grant;
 use pipe_core::{
     diagnostic::{Diagnostic, Severity},
     digest::Digest,
-    event::{PlannedStep, PluginIdentity},
+    event::{Part, PlannedStep, PluginIdentity},
     id::{RunId, StepId},
     redact::Redactor,
 };
@@ -25,7 +25,8 @@ use pipe_effects::{
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    Gate, PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
+    Gate, PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, Tls, check_against_plugins,
+    read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
@@ -148,6 +149,7 @@ pub async fn plan(
     sandbox: &Sandbox,
     standard: StandardPlugins,
     policies: &[Policy],
+    run: &RunFacts,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let above = ceiling::check_policies(policies, pipeline, &plugins);
@@ -155,7 +157,7 @@ pub async fn plan(
         return Err(above);
     }
     let signers = read_signers(pipeline)?;
-    Ok(Plan::new(pipeline, policies, &signers, |step| planned(&plugins, step)))
+    Ok(Plan::new(pipeline, policies, run, &signers, |step| planned(&plugins, step)))
 }
 
 /// Checks everything and sets up everything, up to but not including the first step. What is not a copy already is copied: the
@@ -221,7 +223,8 @@ pub async fn prepare(
         unconfined: ceiling::unconfined(&settings.policies),
         copies: copies.manifest.places(&copies.folder),
     };
-    let plan = Plan::new(&pipeline, &settings.policies, &signers, |step| planned(&plugins, step));
+    let facts_of_run = RunFacts { id: settings.run.clone(), started: settings.started };
+    let plan = Plan::new(&pipeline, &settings.policies, &facts_of_run, &signers, |step| planned(&plugins, step));
     Ok(Prepared {
         pipeline,
         plan,
@@ -355,6 +358,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
     let plugin = plugins.get(&step.plugin);
     PlannedStep {
         step: step.id.clone(),
+        part: Part::default(),
         stage: step.stage,
         plugin: PluginIdentity {
             name: step.plugin.clone(),

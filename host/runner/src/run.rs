@@ -21,6 +21,7 @@ use crate::{
     gate::Waited,
     prepare::{Prepared, all_steps},
     record::{Observer, Recorder},
+    remains,
     state::{RunState, StepStanding},
     step::{Stepper, Stopped, milliseconds},
 };
@@ -97,6 +98,7 @@ pub async fn resume(
     let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state);
     let events = std::iter::once(prepared.resumed_event()).chain(decisions).collect();
     recorder.all(events, Durability::Durable).await?;
+    remains::end(prepared, &recorder).await?;
     drive(prepared, &recorder, interrupt).await
 }
 

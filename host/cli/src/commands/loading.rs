@@ -9,7 +9,7 @@ use std::{
 };
 
 use pipe_core::{diagnostic::Diagnostic, digest::Digest, id::RunId, redact::Redactor};
-use pipe_journal::{Journal, Reader};
+use pipe_journal::{Journal, Ownership, Reader};
 use pipe_pipeline::{Checked, Document, Policy, RunFacts};
 use pipe_runner::{PluginBytes, Prepared, Settings};
 use pipe_sandbox::Sandbox;
@@ -73,9 +73,8 @@ fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMa
     if !document.file().text.contains("previous") {
         return BTreeMap::new();
     }
-    let known = selection
-        .env
-        .as_deref()
+    let none = (document.environments().next().is_none()).then_some(pipe_pipeline::NO_ENVIRONMENT);
+    let known = (selection.env.as_deref().or(none))
         .and_then(|environment| Reader::open(state).ok()?.last_succeeded(document.name(), environment).ok().flatten())
         .map(|run| run.inputs)
         .unwrap_or_default();
@@ -112,11 +111,13 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
 /// Checks everything, and sets everything up to run. The state directory is there.
 pub(crate) async fn prepare(
     loaded: Loaded,
+    ownership: Arc<Ownership>,
     policies: Vec<Policy>,
     printer: Printer,
     redactor: Redactor,
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
-    let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
+    let journal = Arc::new(Journal::open_owned(ownership, redactor.clone())?);
+    journal.ready_to_seal()?;
     let executable = std::env::current_exe()?;
     let settings = Settings {
         run: loaded.run,

@@ -15,11 +15,34 @@ pub struct PluginIdentity {
     pub digest: Digest,
 }
 
+/// What a planned call is a part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The deployment.
+    #[default]
+    Deployment,
+    /// The rollback: it runs where something is undone.
+    Rollback,
+    /// The notifications.
+    Notification,
+}
+
+impl Part {
+    /// Whether it is what most calls are a part of.
+    const fn is_usual(&self) -> bool {
+        matches!(self, Self::Deployment)
+    }
+}
+
 /// A step as it was planned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedStep {
     /// Identity.
     pub step: StepId,
+    /// What it is a part of.
+    #[serde(default, skip_serializing_if = "Part::is_usual")]
+    pub part: Part,
     /// Stage.
     pub stage: Stage,
     /// Plugin.

@@ -69,7 +69,7 @@ fn closed(gate: &str, how: GateEnd) -> EventKind {
 }
 
 fn resumed() -> EventKind {
-    EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None }
+    EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 1 }
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_rollback_goes_on_where_it_stood_and_tries_again_what_failed_before() {
     events.push(undone("migrate", Some(failure(false))));
     let why = format!("{reason}; step \"migrate\" could not be undone: broken");
     assert_eq!(next(&course(), &events), Next::End(Outcome::RollbackFailed, Some(why)));
-    events.push(EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None });
+    events.push(EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 0 });
     assert_eq!(next(&course(), &events), Next::Undo(StepId::new("migrate")), "release is not undone twice");
     let by_hand = EventKind::Resolved {
         step: StepId::new("migrate"),
@@ -275,7 +275,7 @@ impl World {
     }
 
     fn resumed(&mut self) {
-        self.write(EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None });
+        self.write(EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 0 });
     }
 
     /// Makes an attempt until it ends or the process dies in it.
