@@ -8,6 +8,7 @@ mod diff;
 mod example;
 mod failure;
 mod for_each;
+mod gate;
 mod help;
 mod hints;
 mod inspect;

@@ -197,7 +197,10 @@ impl<'d> Scene<'d> {
         let events: Vec<Value> = shown.json().into_iter().map(|mut line| line["what"].take()).collect();
         let (artifacts, unknown) = self.artifacts(&events);
         Ok(Left {
-            outcome: text(events.iter().rfind(|event| event["event"] == "run-finished").unwrap_or(&Value::Null), "outcome"),
+            outcome: text(
+                events.iter().rfind(|event| event["event"] == "run-finished").unwrap_or(&Value::Null),
+                "outcome",
+            ),
             steps: steps(&events),
             rows: rows(&self.deployment.at("live/app.db")),
             files: files(&self.deployment.at("live"), self.deployment.path()),
@@ -241,7 +244,9 @@ fn steps(events: &[Value]) -> BTreeMap<String, String> {
             Some("step-finished") => steps.insert(step, text(event, "status")),
             Some("undo-finished") if event["failure"].is_null() => steps.insert(step, "undone".to_owned()),
             Some("undo-finished") => steps.insert(step, "undo failed".to_owned()),
-            Some("notified") => steps.insert(format!("{step} of {}", text(event, "about")), event["failure"].to_string()),
+            Some("notified") => {
+                steps.insert(format!("{step} of {}", text(event, "about")), event["failure"].to_string())
+            }
             _ => None,
         };
     }
