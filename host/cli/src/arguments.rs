@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Inspect(commands::inspect::InspectArguments),
     History(commands::history::HistoryArguments),
     Show(commands::show::ShowArguments),
+    Prune(commands::prune::PruneArguments),
     Lock(commands::lock::LockArguments),
     Suggest(commands::suggest::SuggestArguments),
     Unlock(commands::unlock::UnlockArguments),

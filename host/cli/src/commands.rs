@@ -11,6 +11,7 @@ pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod plan;
+pub(crate) mod prune;
 pub(crate) mod resolve;
 pub(crate) mod resume;
 pub(crate) mod rollback;
@@ -21,6 +22,7 @@ pub(crate) mod status;
 pub(crate) mod suggest;
 pub(crate) mod unlock;
 
+mod binding;
 mod left;
 mod loading;
 mod open;
@@ -58,6 +60,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Abandon(command) => abandon::abandon(&command, state, *printer, redactor).await,
         Command::History(command) => history::history(&command, state, *printer),
         Command::Show(command) => show::show(&command, state, verbose, *printer),
+        Command::Prune(command) => prune::prune(&command, state, verbose, *printer, redactor).await,
         Command::Suggest(command) => suggest::suggest(&command, state, *printer),
         Command::Lock(command) => lock::lock(&command, *printer).await,
         Command::Unlock(command) => unlock::unlock(&command, state, *printer, &redactor),

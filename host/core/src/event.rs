@@ -2,6 +2,8 @@
 
 mod decision;
 mod outcome;
+mod parts;
+mod started;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     decision::{InFlight, Resolution},
     outcome::{Outcome, StepStatus},
+    parts::{Artifact, LogLevel, Part, PlannedStep, PluginIdentity, Refusal, Use, Verification},
+    started::{Started, StartedProgram, StartedSession},
 };
 use crate::{
     digest::Digest,
@@ -31,115 +35,6 @@ pub struct Event {
     /// What happened.
     #[serde(rename = "what")]
     pub kind: EventKind,
-}
-
-/// A file that the run was given, by content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PluginIdentity {
-    /// As the pipeline file names it: `std:backup`, or a name of `[plugins]`.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// Its content.
-    pub digest: Digest,
-}
-
-/// A step as it was planned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedStep {
-    /// Identity.
-    pub step: StepId,
-    /// Stage.
-    pub stage: Stage,
-    /// Plugin.
-    pub plugin: PluginIdentity,
-    /// Whether it can be undone.
-    pub reversible: bool,
-    /// The grant: lines of the pipeline file.
-    pub grant: Vec<String>,
-    /// Names of the secrets whose plaintext the plugin gets.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reveals: Vec<String>,
-}
-
-/// An artifact as it was stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Artifact {
-    /// sha256 of the stored file.
-    pub digest: Digest,
-    /// Name for people.
-    pub name: String,
-    /// Path on the host.
-    pub location: String,
-    /// Size of the stored file, in bytes.
-    pub bytes: u64,
-    /// Size of the content, in bytes.
-    pub content_bytes: u64,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// sha256 of the content, before compression and encryption.
-    pub content_digest: Digest,
-}
-
-/// What a verifier saw of an artifact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    /// The artifact.
-    pub digest: Digest,
-    /// How.
-    pub method: String,
-    /// Content that was read, in bytes.
-    pub content_bytes: u64,
-    /// Entries or lines.
-    pub entries: u64,
-}
-
-/// A use of a capability.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Use {
-    /// The word: `http`.
-    pub word: String,
-    /// What was touched: `GET k8s:/version`. Masked where the grant does not fix it.
-    pub subject: String,
-    /// The granted line that allowed it.
-    pub rule: String,
-    /// Whether it could change something outside.
-    pub effect: bool,
-    /// Keyed hash of the whole text, where the subject leaves something of it out: see
-    /// [`ProofKey`](crate::proof::ProofKey). Of `sql` the statement, of `http` the query, of `exec` the arguments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<Digest>,
-    /// For a program, which is native code: what confines it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fence: Option<String>,
-}
-
-/// A refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The word: `http`.
-    pub word: String,
-    /// What was asked for.
-    pub subject: String,
-    /// Why it was refused.
-    pub reason: String,
-    /// The line that would allow it, or nothing where no line would.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    /// For the plugin's author.
-    Debug,
-    /// For the operator who looks closely.
-    Info,
-    /// For every operator.
-    Warning,
-    /// For every operator, at once.
-    Error,
 }
 
 /// What happened. Names are part of the output format: never renamed, only added to.
@@ -177,6 +72,9 @@ pub enum EventKind {
         /// Paths of the policies, in the order of their contents.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policy_files: Vec<String>,
+        /// Manifest of the copies that were made of what migrations and releases read; nothing where they read nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copies: Option<Digest>,
         /// Contents of the policies that it was held against.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policies: Vec<Digest>,
@@ -406,6 +304,74 @@ pub enum EventKind {
         reason: String,
     },
 
+    // What becomes of what a run has kept.
+    /// The file of an artifact is removed. Written before that: one whose file is still there was cut off here.
+    ArtifactPruned {
+        /// The step that stored it.
+        step: StepId,
+        /// The artifact.
+        digest: Digest,
+        /// Its name for people.
+        name: String,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it: `older than 90d`.
+        reason: String,
+        /// Whether there was a file to remove.
+        found: bool,
+    },
+    /// Copies of what runs were begun with are removed: nothing that can be resumed or rolled back needs them. Written before.
+    CopiesPruned {
+        /// Their contents.
+        copies: Vec<Digest>,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it.
+        reason: String,
+    },
+
+    // What could outlive the process, its end, and what of SQL takes effect once.
+    /// A program is about to begin. Durable before it begins.
+    ProgramStarted {
+        /// The step.
+        step: StepId,
+        /// By its supervisor.
+        program: StartedProgram,
+    },
+    /// A database session that may write was opened. Durable before its first statement that writes.
+    SessionOpened {
+        /// The step.
+        step: StepId,
+        /// At the server.
+        session: StartedSession,
+    },
+    /// Something that a dead process of the run had started is still there, and is about to be ended. Written before.
+    RemainFound {
+        /// The step that started it.
+        step: StepId,
+        /// What.
+        started: Started,
+    },
+    /// Nothing is left of what dead processes of the run had started.
+    RemainsEnded {
+        /// Programs that were looked for.
+        programs: u64,
+        /// Database sessions that were looked for.
+        sessions: u64,
+        /// How many of both were still there.
+        ended: u64,
+    },
+    /// A statement is about to run that cannot share a transaction with its marker: whether it took effect cannot be told
+    /// from the database after a crash. Written before.
+    SqlUnmarked {
+        /// The step.
+        step: StepId,
+        /// The peer.
+        peer: String,
+        /// The statement, without its literals.
+        statement: String,
+    },
+
     // Who drives the run.
     /// Somebody took the place of the process that drove the run: it can record nothing more.
     Unlocked {
@@ -439,6 +405,16 @@ impl EventKind {
         }
     }
 
+    /// What this event says was started and could outlive the process, and by which step.
+    #[must_use]
+    pub fn started(&self) -> Option<(&StepId, Started)> {
+        match self {
+            Self::ProgramStarted { step, program } => Some((step, Started::Program(program.clone()))),
+            Self::SessionOpened { step, session } => Some((step, Started::DatabaseSession(session.clone()))),
+            _ => None,
+        }
+    }
+
     /// The word of the `event` field: `step-finished`.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -468,6 +444,13 @@ impl EventKind {
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
             Self::Abandoned { .. } => "abandoned",
+            Self::ArtifactPruned { .. } => "artifact-pruned",
+            Self::CopiesPruned { .. } => "copies-pruned",
+            Self::ProgramStarted { .. } => "program-started",
+            Self::SessionOpened { .. } => "session-opened",
+            Self::RemainFound { .. } => "remain-found",
+            Self::RemainsEnded { .. } => "remains-ended",
+            Self::SqlUnmarked { .. } => "sql-unmarked",
             Self::Unlocked { .. } => "unlocked",
         }
     }

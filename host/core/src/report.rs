@@ -66,6 +66,14 @@ pub struct StageReport {
     pub done: Vec<String>,
 }
 
+impl StageReport {
+    /// Whether it says that all was as it should be already: the same version or revision before and after.
+    #[must_use]
+    pub fn says_unchanged(&self) -> bool {
+        self.before.is_some() && self.before == self.after
+    }
+}
+
 /// Why a step failed. Plugins report the first seven; the host finds the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

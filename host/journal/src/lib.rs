@@ -32,7 +32,7 @@ mod writer;
 
 pub use crate::{
     chain::{Breach, ChainBroken, Verified},
-    clock::boot_id,
+    clock::{boot_id, boot_ms},
     error::JournalError,
     events::{Recorded, StoredEvent},
     history::{RunFilter, RunSummary},

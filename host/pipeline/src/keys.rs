@@ -2,6 +2,8 @@
 
 use pipe_core::limits::Limit;
 
+/// Sections of which there are as many as somebody writes, in a pipeline or a policy: `[[step]]`.
+pub(crate) const LISTED: [&str; 5] = ["step", "check", "rollback", "notify", "allow"];
 pub(crate) const FILE: &[&str] = &[
     "name",
     "environments",
@@ -14,6 +16,7 @@ pub(crate) const FILE: &[&str] = &[
     "defaults",
     "limits",
     "on_interrupt",
+    "retention",
     "step",
     "check",
     "rollback",
@@ -29,6 +32,8 @@ pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
+/// How long artifacts are kept.
+pub(crate) const RETENTION: &[&str] = &["artifacts", "keep_min"];
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
 pub(crate) const STEP: &[&str] = &[
     "name",
@@ -61,7 +66,7 @@ pub(crate) const ROLLBACK: &[&str] = &[
     "with",
 ];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
-pub(crate) const FOR_EACH: &[&str] = &["in"];
+pub(crate) const FOR_EACH: &[&str] = &["in", "at_once", "on_failure"];
 pub(crate) const ALLOW: &[&str] =
     &["http", "tcp", "tls", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
 /// A rule about a host whose addresses are not public, whatever the word.
@@ -81,8 +86,11 @@ pub(crate) const EXEC: &[&str] = &[
     "ports",
     "sockets",
     "memory",
-    "cpu",
+    "processes",
+    "scratch",
+    "file_size",
     "open_files",
+    "cpu",
     "sha256",
 ];
 
@@ -122,10 +130,7 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
         FILE => &["watch", "window", "roles", "phase", "gate", "guard"],
         ENVIRONMENT => &["roles"],
-        STEP | CHECK | ROLLBACK | NOTIFY => {
-            &["gate", "waves", "guard", "watch", "window", "phase", "checklist", "at_once"]
-        }
-        FOR_EACH => &["at_once"],
+        STEP | CHECK | ROLLBACK | NOTIFY => &["gate", "waves", "guard", "watch", "window", "phase", "checklist"],
         EXEC => &["user"],
         _ => &[],
     };

@@ -195,6 +195,8 @@ pub struct Step {
     pub timeout: Duration,
     /// What to do when an attempt fails.
     pub retry: Retry,
+    /// How the instances of a repeated step run.
+    pub repetition: Repetition,
     /// Declared as not to be undone.
     pub irreversible: bool,
     /// What becomes of an attempt that had touched something and did not end, where the file says.
@@ -243,6 +245,45 @@ impl RuleSpans {
             Some(rule)
         };
         specs.iter().filter_map(kept).collect()
+    }
+}
+
+/// How the instances of a repeated step run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repetition {
+    /// How many at the same time, at least 1.
+    pub at_once: usize,
+    /// What becomes of the others where one fails.
+    pub on_failure: OnFailure,
+}
+
+impl Default for Repetition {
+    fn default() -> Self {
+        Self { at_once: 1, on_failure: OnFailure::default() }
+    }
+}
+
+/// What becomes of the other instances of a repeated step where one fails. Those that run are not stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// No other begins.
+    #[default]
+    Stop,
+    /// All others run before the step counts as failed.
+    Continue,
+}
+
+impl OnFailure {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stop, Self::Continue];
+
+    /// The word in pipeline files: `stop`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Continue => "continue",
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_core::{diagnostic::Diagnostic, stage::Stage};
+use pipe_core::{diagnostic::Diagnostic, stage::Stage, text::in_shell};
 use serde_json::Value;
 
 use crate::{
@@ -85,6 +85,7 @@ fn look_up(pipeline: &Pipeline, step: &Step) -> String {
         Some(PluginSource::File { path, .. }) => path.display().to_string(),
         _ => step.plugin.clone(),
     };
+    let plugin = in_shell(&plugin);
     format!("`pipe inspect {plugin} --schema` prints what the plugin takes")
 }
 

@@ -73,7 +73,7 @@ fn shapes() {
         &[
             ("timout = \"3s\"", "unknown-key", "timout", "did you mean `timeout`?"),
             ("waves = []", "not-yet", "waves", ""),
-            ("in_flight = \"retry\"", "not-yet", "in_flight", ""),
+            ("in_flight = \"rtry\"", "bad-value", "\"rtry\"", "did you mean `retry`?"),
             ("gate = { role = \"lead\" }", "not-yet", "gate", ""),
             ("allow.udp = []", "unknown-key", "udp", ""),
             ("[watch]", "not-yet", "watch", ""),
@@ -197,7 +197,7 @@ fn references() {
                 "in = \"s\"",
             ),
             ("for_each = { in = \"u\" }", "unknown-set", "\"u\"", "`s`, `t`"),
-            ("for_each = { in = \"s\", at_once = 3 }", "not-yet", "at_once", ""),
+            ("for_each = { in = \"s\", at_once = 0 }", "bad-value", "0", ""),
             (
                 "with.x = \"${previous.inputs.version}\"",
                 "missing-previous",

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, LogLevel, Refusal, Use, Verification},
+    event::{Artifact, EventKind, LogLevel, Refusal, Started, Use, Verification},
     id::StepId,
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
@@ -179,5 +179,19 @@ impl Ledger for StepLedger {
         let state = self.recorder.state();
         let known = state.artifact(digest)?;
         Some(KnownArtifact { step: known.step.name.clone(), artifact: known.artifact.clone() })
+    }
+
+    async fn started(&self, started: Started) -> Result<(), LedgerError> {
+        let step = self.step.clone();
+        let kind = match started {
+            Started::Program(program) => EventKind::ProgramStarted { step, program },
+            Started::DatabaseSession(session) => EventKind::SessionOpened { step, session },
+        };
+        self.recorder.soon(kind).await.map_err(ledger_error)
+    }
+
+    async fn unmarked(&self, peer: &str, statement: &str) -> Result<(), LedgerError> {
+        let (step, peer, statement) = (self.step.clone(), peer.to_owned(), statement.to_owned());
+        self.recorder.durable(EventKind::SqlUnmarked { step, peer, statement }).await.map_err(ledger_error)
     }
 }

@@ -149,7 +149,7 @@ impl Stepper<'_> {
             Arc::clone(&self.prepared.world),
             Arc::<StepLedger>::clone(&ledger),
         );
-        let session = Arc::new(session.limited(step.limits));
+        let session = Arc::new(self.marked(session.limited(step.limits), step, &call));
         let context = self.context(step, attempt, settings);
         let made = self.prepared.sandbox.call(plugin, call, context, Arc::clone(&session), step.timeout);
         tokio::pin!(made);

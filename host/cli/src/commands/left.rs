@@ -45,7 +45,7 @@ pub(crate) struct Left {
 pub(crate) fn take(which: &LeftRun, state: Option<&Path>) -> Result<Left, Failure> {
     let state = loading::reading_state(state, which.file.as_deref())?;
     let found = loading::find_run(&Reader::open(&state)?, &which.run)?;
-    let ownership = ownership::take(&state, &found.pipeline, &found.environment, &found.run)?;
+    let ownership = ownership::take(&state, &found.pipeline, &found.environment, Some(&found.run))?;
     // With the lock: nothing is added to it by anybody else from here on.
     let reader = Reader::open(&state)?;
     let (events, sealed) = match reader.events_with_outputs(&found.run) {
@@ -93,6 +93,7 @@ impl Left {
             started: begun.started,
             state: self.state.clone(),
             previous: begun.previous.clone(),
+            copies: begun.copies,
             bytes: begun.plugins(&pins),
         };
         // With the lock nobody is writing them any more.
@@ -103,6 +104,9 @@ impl Left {
         let (prepared, journal) =
             loading::prepare(loaded, Arc::clone(&self.ownership), begun.policies(&pins)?, printer, redactor).await?;
         self.held_against(&prepared, printer)?;
+        for path in prepared.not_copied() {
+            printer.warning(&format!("{} was too large to be copied: what is there now is used", path.display()));
+        }
         Ok((prepared, journal))
     }
 

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use pipe_core::{diagnostic::Diagnostic, id::RunId, redact::Redactor};
+use pipe_core::{diagnostic::Diagnostic, digest::Digest, id::RunId, redact::Redactor};
 use pipe_journal::{Journal, Ownership, Reader};
 use pipe_pipeline::{Checked, Document, Policy, RunFacts};
 use pipe_runner::{PluginBytes, Prepared, Settings};
@@ -25,6 +25,8 @@ pub(crate) struct Loaded {
     pub(crate) state: PathBuf,
     /// Inputs of the deployment before.
     pub(crate) previous: BTreeMap<String, String>,
+    /// Of a run that was begun before: the manifest of its copies.
+    pub(crate) copies: Option<Digest>,
     /// Where its plugins come from.
     pub(crate) bytes: PluginBytes,
 }
@@ -58,7 +60,7 @@ pub(crate) fn load(
     printer.diagnostics(&checked.warnings);
     lock::hold(locking, &document, &mut checked.pipeline)?;
     let bytes = PluginBytes::Fresh(standard::component);
-    Ok(Loaded { checked, run, started, state, previous, bytes })
+    Ok(Loaded { checked, run, started, state, previous, copies: None, bytes })
 }
 
 /// Inputs of the last run that succeeded here, else what the operator says they were.
@@ -67,9 +69,8 @@ fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMa
     if !document.file().text.contains("previous") {
         return BTreeMap::new();
     }
-    let known = selection
-        .env
-        .as_deref()
+    let none = (document.environments().next().is_none()).then_some(pipe_pipeline::NO_ENVIRONMENT);
+    let known = (selection.env.as_deref().or(none))
         .and_then(|environment| Reader::open(state).ok()?.last_succeeded(document.name(), environment).ok().flatten())
         .map(|run| run.inputs)
         .unwrap_or_default();
@@ -126,6 +127,7 @@ pub(crate) async fn prepare(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         policies,
         previous: loaded.previous,
+        copies: loaded.copies,
     };
     let sandbox = sandbox(printer)?;
     let prepared =

@@ -6,7 +6,7 @@ use pipe_core::event::Outcome;
 use pipe_journal::{Ownership, RunSummary};
 use pipe_pipeline::Pipeline;
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, places};
 
 /// Whether somebody still has to do something about a run.
 pub(crate) fn is_open(run: &RunSummary) -> bool {
@@ -25,7 +25,7 @@ pub(crate) fn refuse(ownership: &Ownership, state: &Path, pipeline: &Pipeline) -
         Some(_) => ("could not be undone", "tries again"),
     };
     let message = format!("run {} of {} in {} {what}", open.run, pipeline.name, pipeline.environment);
-    let (run, state) = (&open.run, state.display());
+    let (run, state) = (&open.run, places::in_shell(state));
     Err(Failure::new(Exit::Locked, message).hint(format!(
         "`pipe resume {run} --state {state}` {first}, `pipe status --state {state}` says how it stands and what else can be done"
     )))

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipe_core::limits::{Limit, Limits};
+use pipe_pipeline::RunFacts;
 use pipe_runner::{Plan, PlanEntry, Role};
 
 use super::{loading, lock::Locking, output_file};
@@ -13,6 +14,9 @@ use crate::{
     failure::Failure,
     printer::{CAREFUL, Printer, QUIET, STRONG, styled},
 };
+
+/// How the lines of a grant begin that let programs run.
+const NATIVE: &str = "allow.exec = ";
 
 /// Say what a run would do: steps, plugins, grants and limits, and what is undone on failure
 ///
@@ -37,7 +41,11 @@ pub(crate) async fn plan(arguments: &PlanArguments, state: Option<&Path>, printe
     let state = loaded.state.clone();
     let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;
-    let plan = pipe_runner::plan(&loaded.checked.pipeline, &sandbox, crate::standard::component, &policies).await?;
+    let plan = {
+        let run = RunFacts { id: loaded.run.clone(), started: loaded.started };
+        let pipeline = &loaded.checked.pipeline;
+        pipe_runner::plan(pipeline, &sandbox, crate::standard::component, &policies, &run).await?
+    };
     if let Some(path) = &arguments.out {
         let json =
             serde_json::to_string_pretty(&plan).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
@@ -64,6 +72,12 @@ fn print(plan: &Plan, printer: Printer) {
     }
     let usual = limits(&Limits::default(), |_, _| true);
     printer.result(&format!("\nA call may take {}, unless its step says otherwise", usual.join(", ")));
+    if plan.entries.iter().any(|entry| entry.planned.grant.iter().any(|line| line.starts_with(NATIVE))) {
+        printer.result(&format!(
+            "A program may take {}, unless its rule says otherwise",
+            pipe_runner::usual_bounds().join(", ")
+        ));
+    }
     for (role, title) in
         [(Role::Step, "Steps"), (Role::Rollback, "After a rollback"), (Role::Notification, "Notifications")]
     {
@@ -122,11 +136,7 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
     }
     for line in &planned.grant {
         // The line can be copied as it stands.
-        let note = if line.starts_with("allow.exec = ") {
-            styled(QUIET, "  # native code").to_string()
-        } else {
-            String::new()
-        };
+        let note = if line.starts_with(NATIVE) { styled(QUIET, "  # native code").to_string() } else { String::new() };
         printer.result(&format!("    {line}{note}"));
     }
 }

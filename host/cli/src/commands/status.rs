@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use pipe_core::id::StepId;
 use pipe_journal::{Reader, RunFilter, RunSummary};
 use pipe_runner::{Begun, RunState, StepStanding};
 
@@ -13,6 +14,7 @@ use super::{loading, open, ownership};
 use crate::{
     exit::Exit,
     failure::Failure,
+    places,
     printer::{CAREFUL, Printer, STRONG, styled},
 };
 
@@ -64,7 +66,7 @@ fn print(run: &RunSummary, standing: &Standing, printer: Printer) {
 }
 
 fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
-    let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, state.display());
+    let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, places::in_shell(state));
     let undo = || command("rollback", " --reason '…'");
     let begun = known.steps.iter().rev().find(|step| step.standing == StepStanding::Started);
     let here = begun.map_or_else(|| "between two steps".to_owned(), |step| format!("in step \"{}\"", step.step));
@@ -73,7 +75,8 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     }
     if run.outcome.is_some() {
         let failed = known.steps.iter().filter(|step| step.standing == StepStanding::UndoFailed);
-        let by_hand = failed.map(|step| command("resolve", &format!(" '{}' --undone --reason '…'", step.step)));
+        let by_hand =
+            failed.map(|step| command("resolve", &format!(" {} --undone --reason '…'", step_in_shell(&step.step))));
         let next = std::iter::once(command("resume", "")).chain(by_hand).collect();
         return Standing { word: "rollback-failed", what: known.reason.clone().unwrap_or_default(), next };
     }
@@ -82,8 +85,15 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     };
     let asked = begun.filter(|step| step.open && step.attempt_touched);
     let next = match asked {
-        Some(step) => ["retry", "undo"].map(|answer| command("resume", &format!(" --{answer} '{}'", step.step))).into(),
+        Some(step) => ["retry", "undo"]
+            .map(|answer| command("resume", &format!(" --{answer} {}", step_in_shell(&step.step))))
+            .into(),
         None => vec![command("resume", ""), undo()],
     };
     Standing { word: "waiting", what: why, next }
+}
+
+/// A step as one word of a command: names may hold spaces.
+fn step_in_shell(step: &StepId) -> String {
+    format!("'{}'", step.to_string().replace('\'', r"'\''"))
 }

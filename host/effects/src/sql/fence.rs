@@ -5,6 +5,7 @@
 
 use super::{
     Dialect,
+    marker::MARKER_TABLE,
     statement::{Statement, single, split},
     token::Token,
 };
@@ -37,10 +38,49 @@ pub(crate) fn read(text: &str, dialect: Dialect) -> Result<(), Fence> {
         Some((first, rest)) if first.is("EXPLAIN") => explain(rest)?,
         _ => return Err(Fence::NeedsWrite(format!("{} does not only read", named(&statement)))),
     }
+    hosts(&statement)?;
     match dialect {
         Dialect::Postgresql => reaching(&statement),
         Dialect::Sqlite => Ok(()),
     }
+}
+
+/// Keeps guests away from the markers. The outer fence: a text that a statement puts together gets past it at PostgreSQL,
+/// where the seals of the markers are the inner one. SQLite's is the authorizer.
+fn hosts(statement: &Statement<'_>) -> Result<(), Fence> {
+    let is_markers = |name: &str| name.to_ascii_lowercase().contains(MARKER_TABLE);
+    // Other escapes than the usual ones are not looked into.
+    let unusual = statement.names().any(|name| name == "uescape");
+    let could_be = |name: String| {
+        is_markers(&name) || (is_escaped(&name) && (unusual || unescaped(&name).is_none_or(|plain| is_markers(&plain))))
+    };
+    if statement.names().any(could_be) {
+        return Err(Fence::Forbidden(format!("`{MARKER_TABLE}` is the host's: it says what a step has committed")));
+    }
+    Ok(())
+}
+
+fn is_escaped(name: &str) -> bool {
+    name.starts_with("U&") || name.starts_with("u&")
+}
+
+/// The name behind `U&"\0061"`. Nothing where it cannot be told: the escapes may be other ones.
+fn unescaped(name: &str) -> Option<String> {
+    let mut parts = name.split('\\');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    while let Some(part) = parts.next() {
+        // A backslash that stands for itself.
+        if part.is_empty() {
+            plain.push('\\');
+            plain.push_str(parts.next().unwrap_or_default());
+            continue;
+        }
+        let (digits, length) = part.strip_prefix('+').map_or((part, 4), |digits| (digits, 6));
+        let code = u32::from_str_radix(digits.get(..length)?, 16).ok()?;
+        plain.push(char::from_u32(code)?);
+        plain.push_str(digits.get(length..)?);
+    }
+    Some(plain)
 }
 
 /// Functions of PostgreSQL that do more than read although no transaction keeps them from it, and those that run a text, in
@@ -65,7 +105,7 @@ const REACHING: [(&str, &str); 14] = [
 /// The outer half of a fence whose inner half is the login's rights: a function of somebody's own may do the same.
 fn reaching(statement: &Statement<'_>) -> Result<(), Fence> {
     for name in statement.names() {
-        if name.starts_with("U&") || name.starts_with("u&") {
+        if is_escaped(&name) {
             return Err(Fence::NeedsWrite("a name with escapes could be that of any function".to_owned()));
         }
         if let Some((function, does)) = REACHING.iter().find(|(function, _)| name.starts_with(function)) {
@@ -104,6 +144,7 @@ fn no_nul(text: &str) -> Result<(), Fence> {
 }
 
 fn harmless(statement: &Statement<'_>, dialect: Dialect) -> Result<(), Fence> {
+    hosts(statement)?;
     let leading = statement.leading();
     let is = |at: usize, keyword| leading.get(at).is_some_and(|token: &Token<'_>| token.is(keyword));
     if CONTROL.iter().any(|keyword| is(0, keyword)) || (is(0, "PREPARE") && is(1, "TRANSACTION")) {
@@ -326,6 +367,35 @@ mod tests {
         }
         assert!(matches!(script("INSERT INTO t VALUES ($1)", Dialect::Sqlite), Err(Fence::Invalid(_))));
         assert_eq!(script("PREPARE a AS SELECT 1; DO $$ BEGIN COMMIT; END $$", Dialect::Postgresql), Ok(2));
+    }
+
+    #[test]
+    fn markers_are_the_hosts_however_they_are_named() {
+        for dialect in BOTH {
+            for text in [
+                "INSERT INTO pipe_marker VALUES (1)",
+                "DELETE FROM public . Pipe_Marker",
+                "DROP TABLE \"pipe_marker\"",
+                "CREATE TRIGGER t AFTER INSERT ON pipe_marker EXECUTE FUNCTION f()",
+                "ALTER TABLE t RENAME TO pipe_marker",
+                "ALTER INDEX pipe_marker_pkey RENAME TO x",
+            ] {
+                assert!(matches!(write(text, dialect), Err(Fence::Forbidden(_))), "{text}");
+                let within = format!("SELECT 1; {text}");
+                assert!(matches!(script(&within, dialect), Err(Fence::Forbidden(_))), "{text}");
+            }
+            assert!(matches!(read("SELECT * FROM pipe_marker", dialect), Err(Fence::Forbidden(_))));
+            assert_eq!(write("INSERT INTO t VALUES ('pipe_marker') -- pipe_marker", dialect), Ok(()));
+        }
+        for text in [
+            "DELETE FROM U&\"\\0070ipe_marker\"",
+            "DELETE FROM u&\"pipe\\+00005Fmarker\"",
+            "DELETE FROM U&\"!0070ipe_marker\" UESCAPE '!'",
+            "DELETE FROM U&\"\\00zz\"",
+        ] {
+            assert!(matches!(write(text, Dialect::Postgresql), Err(Fence::Forbidden(_))), "{text}");
+        }
+        assert_eq!(write("DELETE FROM U&\"caf\\00e9\"", Dialect::Postgresql), Ok(()));
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Expander<'_> {
                 plugin: plugin.clone(),
                 timeout: timeout.unwrap_or(usual),
                 retry: retry.unwrap_or(RETRY),
+                repetition: spec.repetition,
                 irreversible: spec.irreversible,
                 in_flight: spec.in_flight,
                 limits,
