@@ -15,6 +15,7 @@ missing() {
         command -v "$program" >/dev/null || { echo "$program"; return; }
     done
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+    [[ -e /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 ]] || echo libfaketime
     /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
 }
 

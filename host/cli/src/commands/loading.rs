@@ -191,14 +191,7 @@ pub(crate) fn reading_state(state: Option<&Path>, file: Option<&Path>) -> Result
 
 /// A run named on the command line: whole, `last`, or as many leading digits as name one run.
 pub(crate) fn find_run(reader: &Reader, text: &str) -> Result<pipe_journal::RunSummary, Failure> {
-    let mut matching: Vec<_> = reader
-        .runs(&pipe_journal::RunFilter::default())?
-        .into_iter()
-        .filter(|run| text == "last" || run.run.as_str().starts_with(text))
-        .collect();
-    if text == "last" {
-        matching.truncate(1);
-    }
+    let mut matching = reader.runs_named((text != "last").then_some(text))?;
     match matching.len() {
         0 => Err(Failure::new(Exit::Usage, format!("no run `{text}`")).hint("`pipe history` lists the runs")),
         1 => Ok(matching.remove(0)),

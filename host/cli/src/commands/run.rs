@@ -71,7 +71,7 @@ pub(crate) async fn run(
     let state = loaded.state.clone();
     loading::make_state(&state)?;
     let pipeline = &loaded.checked.pipeline;
-    let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, &loaded.run)?;
+    let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, Some(&loaded.run))?;
     open::refuse(&ownership, &state, pipeline)?;
     pipe_journal::set_aside(&state)?;
     let (prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor).await?;
