@@ -298,6 +298,19 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// From here on the step calls another plugin than the one that the run was begun with.
+    PluginReplaced {
+        /// The step; every instance of a repeated one.
+        step: String,
+        /// The plugin: the path that was named, and its content.
+        plugin: PluginIdentity,
+        /// The role in which somebody wants that.
+        role: String,
+        /// Why.
+        reason: String,
+        /// Who.
+        actor: String,
+    },
     /// Somebody gives the run up: what it started stays as it is. `run-finished` follows.
     Abandoned {
         /// Who.
@@ -547,6 +560,7 @@ impl EventKind {
             Self::InFlightDecided { .. } => "in-flight-decided",
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
+            Self::PluginReplaced { .. } => "plugin-replaced",
             Self::Abandoned { .. } => "abandoned",
             Self::Waived { .. } => "waived",
             Self::ArtifactPruned { .. } => "artifact-pruned",

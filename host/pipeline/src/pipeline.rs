@@ -407,6 +407,20 @@ impl Pipeline {
         self.steps.iter().chain(rollback).chain(self.notifications.iter().map(|notification| &notification.step))
     }
 
+    /// Lets every instance of a step call the component in a file instead of its plugin, wherever the step stands.
+    pub fn replace_plugin(&mut self, step: &str, file: &str, sha256: Digest) {
+        let path = self.base.join(file);
+        self.plugins.insert(file.to_owned(), PluginSource::File { path, sha256: Some(sha256) });
+        let rollback = self.rollback.iter_mut().flatten().filter_map(|entry| match entry {
+            RollbackEntry::Run(step) => Some(step),
+            _ => None,
+        });
+        let notifications = self.notifications.iter_mut().map(|notification| &mut notification.step);
+        for call in self.steps.iter_mut().chain(rollback).chain(notifications).filter(|call| call.id.name == step) {
+            file.clone_into(&mut call.plugin);
+        }
+    }
+
     /// Path of the pipeline file as it was named.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -118,6 +118,9 @@ impl Left {
         if prepared.plan.digest() == begun.plan {
             return Ok(());
         }
+        if begun.has_replaced() {
+            return Ok(());
+        }
         if begun.version == version {
             let message = format!("the plan of run {} cannot be made again from what it was begun with", begun.run);
             return Err(Failure::new(Exit::Internal, message)

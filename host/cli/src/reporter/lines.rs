@@ -143,6 +143,10 @@ fn of_people(kind: &EventKind) -> Vec<String> {
         EventKind::Resolved { step, resolution, actor, reason } => {
             vec![format!("{actor} says that step \"{step}\" is {resolution}: {reason}")]
         }
+        EventKind::PluginReplaced { step, plugin, role, reason, .. } => {
+            let what = format!("step \"{step}\" calls {} ({}) from here on", plugin.name, plugin.digest.short());
+            vec![format!("{} {what}, by {role}: {reason}", styled(CAREFUL, "!"))]
+        }
         EventKind::Waived { rule, role, reason, .. } => {
             vec![bar(&format!("{} without {rule}, accepted by {role}: {reason}", styled(CAREFUL, "!")))]
         }
