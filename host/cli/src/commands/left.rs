@@ -95,6 +95,8 @@ impl Left {
             previous: begun.previous.clone(),
             copies: begun.copies,
             bytes: begun.plugins(&pins),
+            asked_by: Vec::new(),
+            signers: Some(begun.signers.clone()),
         };
         // With the lock nobody is writing them any more.
         let artifacts = self.state.join("artifacts").join(begun.run.as_str());
