@@ -121,7 +121,7 @@ df --output=avail "$PIPE_STATE" | tail -1 | tr -d ' ' > free.txt
 wait $run; echo $? > code.txt
 stat -c %s "$PIPE_STATE/reserve" > reserve-after.txt
 "$pipe" log verify > verify.txt 2>&1; echo $? >> verify.txt
-"$pipe" show > show.txt 2>&1
+"$pipe" show --events > show.txt 2>&1
 "$pipe" run pipeline.toml --env demo > again.txt 2>&1; echo $? >> again.txt
 rm "$PIPE_STATE"/ballast*
 "$pipe" run pipeline.toml --env demo > third.txt 2>&1; echo $? >> third.txt

@@ -153,7 +153,7 @@ fn whoever_was_stopped_and_unlocked_does_nothing_more_once_continued() {
     assert!(unlocked.stdout.starts_with("unlocked waiting in demo: epoch 2 begins, run "), "{unlocked}");
     assert!(unlocked.stderr.contains("warning: its process was stopped (run "), "{unlocked}");
     assert!(unlocked.stderr.contains(&format!("kill -9 {pid}")), "{unlocked}");
-    let shown = succeeds(&deployment, &["show"]).stdout;
+    let shown = succeeds(&deployment, &["show", "--events"]).stdout;
     assert!(shown.contains("unlocked by ") && shown.contains(": it hangs (epoch 2; until then run "), "{shown}");
 
     // Somebody else has the run now, ends it, and begins another one.
