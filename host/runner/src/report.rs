@@ -216,6 +216,8 @@ pub struct StepReport {
     pub warnings: Vec<Warning>,
     /// How it was undone.
     pub undo: Option<Undo>,
+    /// What a person said of it after a repair by hand: `is undone, says ana@ops: switched back by hand`.
+    pub resolved: Option<String>,
 }
 
 /// How an attempt ended.

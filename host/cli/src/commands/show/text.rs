@@ -135,7 +135,7 @@ fn rollback(report: &Report) -> Vec<String> {
             .collect();
     for entry in &rollback.entries {
         let Some(step) = report.steps.iter().find(|known| known.step == *entry) else { continue };
-        let (mark, tone) = told::mark(step.status);
+        let (mark, tone, standing) = told::undone(step);
         let lasted = match &step.undo {
             Some(undo) => undo.duration_ms.map(|ms| format!(", {}", took(ms))).unwrap_or_default(),
             None => String::new(),
@@ -144,7 +144,7 @@ fn rollback(report: &Report) -> Vec<String> {
             "           {} {} {}",
             toned(tone, mark),
             styled(STRONG, &visible(&entry.to_string())),
-            styled(QUIET, &format!("{}{lasted}", told::status(step.status)))
+            styled(QUIET, &format!("{standing}{lasted}"))
         ));
         lines.extend(told::undo_notes(step).into_iter().flat_map(|(tone, note)| below(tone, &note)));
     }

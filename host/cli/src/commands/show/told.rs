@@ -159,7 +159,19 @@ pub(super) fn notes(report: &Report, step: &StepReport) -> Vec<(Tone, String)> {
         notes.push((Tone::Bad, format!("{}: {}", failure.kind.word(), failure.message)));
         notes.extend(failure.hint.iter().map(|hint| (Tone::Careful, format!("hint: {hint}"))));
     }
+    notes.extend(step.resolved.iter().map(|said| (Tone::Careful, said.clone())));
     notes
+}
+
+/// How an entry of a rollback stands: what succeeded and is to be undone has not been yet.
+pub(super) const fn undone(step: &StepReport) -> (&'static str, Tone, &'static str) {
+    match (step.status, step.part) {
+        (StepStatus::Succeeded | StepStatus::Failed, Part::Deployment) => ("!", Tone::Bad, "still stands"),
+        (other, _) => {
+            let (sign, tone) = mark(other);
+            (sign, tone, status(other))
+        }
+    }
 }
 
 /// What is said of the undo of a step.
@@ -171,6 +183,7 @@ pub(super) fn undo_notes(step: &StepReport) -> Vec<(Tone, String)> {
     }
     notes.extend(undo.failure.iter().map(|failure| (Tone::Bad, failure.clone())));
     notes.extend(undo.by_hand.iter().map(|summary| (Tone::Careful, format!("by hand: {summary}"))));
+    notes.extend(step.resolved.iter().map(|said| (Tone::Careful, said.clone())));
     notes
 }
 
