@@ -1,7 +1,7 @@
 //! The report for a terminal of a hundred columns.
 
 use pipe_core::report::Finding;
-use pipe_runner::report::{Report, StepReport};
+use pipe_runner::report::{GateReport, Report, StepReport};
 
 use super::{
     super::audit::text::wrapped,
@@ -17,6 +17,7 @@ pub(super) fn report(report: &Report) -> String {
     let mut lines = head(report);
     section(&mut lines, "Checklist", checklist(report));
     section(&mut lines, "Decisions", decisions(report));
+    section(&mut lines, "Gates", report.gates.iter().flat_map(gate).collect());
     section(&mut lines, "Steps", report.steps.iter().flat_map(|one| step(report, one)).collect());
     section(&mut lines, "Rollback", rollback(report));
     section(&mut lines, "Artifacts", artifacts(report));
@@ -94,6 +95,16 @@ fn decisions(report: &Report) -> Vec<String> {
         wrapped(&format!("  {}  ", told::clock(report, decision.at)), "            ", &text)
     };
     report.people.iter().flat_map(told).collect()
+}
+
+fn gate(gate: &GateReport) -> Vec<String> {
+    let text = visible(&told::gate(gate));
+    let mut lines: Vec<String> =
+        wrapped(&format!("  {}: ", styled(STRONG, &visible(&gate.gate.to_string()))), "    ", &text).collect();
+    let votes = gate.votes.iter().map(told::vote);
+    let refused = gate.refused.iter().map(|refused| format!("does not hold: {refused}"));
+    lines.extend(votes.chain(refused).flat_map(|said| wrapped("    ", "      ", &visible(&said))));
+    lines
 }
 
 fn step(report: &Report, step: &StepReport) -> Vec<String> {
