@@ -75,6 +75,10 @@ impl Signed {
             return Err(BadSignature::Unreadable("it is too long".to_owned()));
         }
         let signature = SshSig::from_pem(text).map_err(|error| BadSignature::Unreadable(error.to_string()))?;
+        // What is older than the first version is none: the crate lets it pass, and `ssh-keygen` does not.
+        if signature.version() != SshSig::VERSION {
+            return Err(BadSignature::Unreadable(format!("it has version {}", signature.version())));
+        }
         if signature.namespace() != NAMESPACE {
             return Err(BadSignature::Namespace(shown(signature.namespace())));
         }
