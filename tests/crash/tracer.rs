@@ -71,7 +71,8 @@ pub(crate) fn trace(command: &Command, home: &Path, said: &Path, point: Option<&
         | Options::PTRACE_O_TRACESYSGOOD;
     ptrace::seize(leader, options)?;
     kill(leader, Signal::SIGCONT)?;
-    Tracer { leader, home, point, running: false, inside: HashMap::new(), counts: HashMap::new(), calls: Vec::new() }.follow()
+    Tracer { leader, home, point, running: false, inside: HashMap::new(), counts: HashMap::new(), calls: Vec::new() }
+        .follow()
 }
 
 struct Tracer<'t> {
@@ -125,7 +126,12 @@ impl Tracer<'_> {
         match ptrace::syscall_info(thread)?.op {
             ENTRY => {
                 let registers = ptrace::getregs(thread)?;
-                let seen = Seen { leader: self.leader, home: self.home, number: number(&registers), arguments: arguments(&registers) };
+                let seen = Seen {
+                    leader: self.leader,
+                    home: self.home,
+                    number: number(&registers),
+                    arguments: arguments(&registers),
+                };
                 let Some(name) = call::name(&seen) else { return Ok(()) };
                 let nth = self.counts.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
                 let nth = *nth;
