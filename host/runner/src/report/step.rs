@@ -137,6 +137,7 @@ impl StepReport {
         match (report, &self.failure) {
             (Some(report), _) => {
                 self.findings.clone_from(&report.findings);
+                // The record holds names alone; the values lie sealed beside it.
                 self.outputs = report.outputs.keys().chain(report.sealed.keys()).cloned().collect();
                 self.before.clone_from(&report.before);
                 self.after.clone_from(&report.after);

@@ -86,7 +86,7 @@ fn done(step: &str) -> EventKind {
 }
 
 fn resumed(actor: &str) -> EventKind {
-    EventKind::RunResumed { actor: actor.into(), pipe_version: "2".into(), boot: None }
+    EventKind::RunResumed { actor: actor.into(), pipe_version: "2".into(), boot: None, epoch: 0 }
 }
 
 fn ended(outcome: Outcome) -> EventKind {
