@@ -11,3 +11,4 @@ mod desk;
 mod points;
 mod scene;
 mod tracer;
+mod upgrade;

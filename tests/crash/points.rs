@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     desk::Desk,
-    scene::{Left, RUN, Scene},
+    scene::{Left, RESUME, RUN, Scene},
     tracer::{Point, Side},
 };
 
@@ -79,20 +79,31 @@ fn same(left: &Left, whole: &Left) -> Result<(), String> {
     Err(format!("what is left differs: {odd:?}\n{left}"))
 }
 
-#[test]
-fn a_run_that_is_killed_anywhere_ends_as_one_that_is_not() {
-    let began = Instant::now();
+/// What is left of a run that nobody killed. Also fills the cache of compiled plugins.
+fn whole() -> (Left, Vec<String>) {
     let desk = Desk::open();
-    // Once to fill the cache of compiled plugins.
-    let scene = Scene::new(&desk);
-    let ended = scene.deployment.run(&RUN);
+    let ended = Scene::new(&desk).deployment.run(&RUN);
     assert_eq!(ended.code, 5, "{ended}");
     let scene = Scene::new(&desk);
     let traced = scene.trace(&RUN, None).unwrap();
-    assert_eq!(traced.code, Some(5), "{}", std::fs::read_to_string(scene.deployment.at("said")).unwrap());
-    let whole = scene.left().unwrap();
-    let points = points(&traced.calls);
-    say(&format!("{} calls, {} points", traced.calls.len(), points.len()));
+    assert_eq!(traced.code, Some(5), "{}", scene.said());
+    (scene.left().unwrap(), traced.calls)
+}
+
+/// The failures as the test shows them.
+fn told(failures: &[String]) -> String {
+    format!(
+        "{} failed, the first of them:\n{}",
+        failures.len(),
+        failures.iter().take(5).cloned().collect::<Vec<_>>().join("\n\n")
+    )
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_ends_as_one_that_is_not() {
+    let began = Instant::now();
+    let (whole, calls) = whole();
+    let points = points(&calls);
     let (failures, reached) = try_all(&points, |desk, point| {
         let scene = Scene::new(desk);
         let traced = scene.trace(&RUN, Some(point)).map_err(|error| error.to_string())?;
@@ -100,7 +111,41 @@ fn a_run_that_is_killed_anywhere_ends_as_one_that_is_not() {
         same(&scene.left()?, &whole)?;
         Ok(traced.code.is_none())
     });
-    say(&format!("killed at {reached} points of {} in {:?}", points.len(), began.elapsed()));
-    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), points.len(), failures.join("\n\n"));
-    assert!(reached >= LEAST, "only {reached} points");
+    say(&format!("crash: `pipe run` was killed at {reached} of {} points in {:?}", points.len(), began.elapsed()));
+    assert!(failures.is_empty(), "{}", told(&failures));
+    assert!(reached >= LEAST && reached * 10 >= points.len() * 9, "only {reached} of {}", points.len());
+}
+
+/// In the middle of the release, and in the middle of its undoing.
+const FIRST: [&str; 2] = ["rename live/www/current", "unlink live/www/current"];
+
+/// How many points of a resume are left out for each that is tried.
+const EVERY: usize = 3;
+
+#[test]
+fn a_resume_that_is_killed_anywhere_is_resumed_too() {
+    let began = Instant::now();
+    let (whole, _) = whole();
+    for call in FIRST {
+        let first = Point { call: call.to_owned(), nth: 1, side: Side::After };
+        let desk = Desk::open();
+        let scene = Scene::new(&desk);
+        assert_eq!(scene.trace(&RUN, Some(&first)).unwrap().code, None, "it was not killed: {}", scene.said());
+        let traced = scene.trace(&RESUME, None).unwrap();
+        assert_eq!(traced.code, Some(5), "{}", scene.said());
+        same(&scene.left().unwrap(), &whole).unwrap();
+        let points: Vec<Point> = points(&traced.calls).into_iter().step_by(EVERY).collect();
+        let (failures, reached) = try_all(&points, |desk, point| {
+            let scene = Scene::new(desk);
+            scene.trace(&RUN, Some(&first)).map_err(|error| error.to_string())?;
+            let traced = scene.trace(&RESUME, Some(point)).map_err(|error| error.to_string())?;
+            scene.go_on()?;
+            same(&scene.left()?, &whole)?;
+            Ok(traced.code.is_none())
+        });
+        say(&format!("crash: `pipe resume` after {call} was killed at {reached} of {} points", points.len()));
+        assert!(failures.is_empty(), "after {call}: {}", told(&failures));
+        assert!(reached * 10 >= points.len() * 9, "only {reached} of {}", points.len());
+    }
+    say(&format!("crash: resumes took {:?}", began.elapsed()));
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipe_tests::{Deployment, Ended, guest};
+use pipe_tests::{Deployment, guest};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -156,6 +156,11 @@ impl<'d> Scene<'d> {
         trace(&self.deployment.command(arguments), home, &self.deployment.at(SAID), point)
     }
 
+    /// What it printed under the tracer.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.deployment.at(SAID)).unwrap_or_default()
+    }
+
     /// Goes on until the run has ended: with `resume` where there is one, else by running again.
     pub(crate) fn go_on(&self) -> Result<(), String> {
         let arguments: &[&str] = match self.standing()? {
@@ -177,14 +182,10 @@ impl<'d> Scene<'d> {
             (0, 1, _) => Ok(Standing::Open),
             (0, 0, 1..) => Ok(Standing::Ended),
             (0, 0, 0) => Ok(Standing::None),
-            _ if self.has_no_journal(&open) => Ok(Standing::None),
+            // Nothing has been run here yet, says pipe.
+            _ if open.stderr.contains("error: there is no journal at") => Ok(Standing::None),
             _ => Err(format!("`pipe status` does not know what is open:\n{open}\n{known}")),
         }
-    }
-
-    /// Whether `pipe` says that nothing has been run here yet.
-    fn has_no_journal(&self, ended: &Ended) -> bool {
-        ended.code != 70 && ended.stderr.contains("there is no journal")
     }
 
     /// What is left.
@@ -194,7 +195,9 @@ impl<'d> Scene<'d> {
             return Err(format!("the journal is damaged:\n{verified}"));
         }
         let shown = self.deployment.run(&["show", "last", "--output", "json"]);
-        let events: Vec<Value> = shown.json().into_iter().map(|mut line| line["what"].take()).collect();
+        let lines = shown.json();
+        let run = lines.first().map(|line| text(line, "run")).unwrap_or_default();
+        let events: Vec<Value> = lines.into_iter().map(|mut line| line["what"].take()).collect();
         let (artifacts, unknown) = self.artifacts(&events);
         Ok(Left {
             outcome: text(
@@ -203,7 +206,7 @@ impl<'d> Scene<'d> {
             ),
             steps: steps(&events),
             rows: rows(&self.deployment.at("live/app.db")),
-            files: files(&self.deployment.at("live"), self.deployment.path()),
+            files: files(&self.deployment.at("live"), self.deployment.path(), &run),
             slips: slips(self.desk.slips()),
             artifacts,
             unknown,
@@ -282,7 +285,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     found.sort();
 }
 
-fn files(folder: &Path, home: &Path) -> Vec<String> {
+fn files(folder: &Path, home: &Path, run: &str) -> Vec<String> {
     let mut found = Vec::new();
     walk(folder, &mut found);
     let database = |path: &Path| path.extension().is_some_and(|end| end == "db");
@@ -290,7 +293,7 @@ fn files(folder: &Path, home: &Path) -> Vec<String> {
         let name = path.strip_prefix(home).unwrap_or(path).display();
         match fs::read_link(path) {
             Ok(to) => format!("{name} -> {}", to.display()),
-            Err(_) => format!("{name}: {:?}", String::from_utf8_lossy(&fs::read(path).unwrap())),
+            Err(_) => format!("{name}: {:?}", String::from_utf8_lossy(&fs::read(path).unwrap()).replace(run, "RUN")),
         }
     });
     shown.collect()

@@ -100,8 +100,9 @@ impl Left {
         };
         // With the lock nobody is writing them any more.
         let artifacts = self.state.join("artifacts").join(begun.run.as_str());
-        if let Err(error) = pipe_effects::artifact::remove_partial(&artifacts) {
-            printer.warning(&format!("what run {} left half written stays: {error}", begun.run));
+        let known: Vec<&Path> = begun.state.artifacts.iter().map(|known| Path::new(&known.artifact.location)).collect();
+        if let Err(error) = pipe_effects::artifact::remove_unknown(&artifacts, &known) {
+            printer.warning(&format!("what run {} stored and did not write down stays: {error}", begun.run));
         }
         let (prepared, journal) =
             loading::prepare(loaded, Arc::clone(&self.ownership), begun.policies(&pins)?, printer, redactor).await?;

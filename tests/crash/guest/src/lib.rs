@@ -54,7 +54,8 @@ const EDITION: &str = "clerk of the first edition";
 fn act(context: &Context, settings: &Settings, what: &str) -> Result<(), Failure> {
     let book = Connection::write(&settings.book)?;
     book.query("INSERT INTO book (what) VALUES ($1)", &[what.into()])?;
-    let slip = Request::post(peer(&settings.desk, &format!("/{what}"))).header("idempotency-key", &context.idempotency_key);
+    let slip =
+        Request::post(peer(&settings.desk, &format!("/{what}"))).header("idempotency-key", &context.idempotency_key);
     slip.send()?.success()?;
     Ok(())
 }
