@@ -74,7 +74,7 @@ pub(super) async fn run(
     }
     let rule = prepared.rule.clone();
     let launched = in_thread(move || launch(&supervisor, prepared, streams)).await;
-    let Launched { mut supervisor, born, lifeline, status, scratch } = match launched {
+    let Launched { mut supervisor, lifeline, status, scratch } = match launched {
         Ok(launched) => launched,
         Err(error) => {
             let error = EffectError::new(ErrorKind::Unavailable, format!("no supervisor: {error}"));
@@ -82,10 +82,19 @@ pub(super) async fn run(
             return say(Err(error));
         }
     };
-    let heard = tokio::select! {
-        biased;
-        () = stop.stopped() => Heard::Nothing,
-        heard = listen(status, &lifeline, born, steps, &rule) => heard,
+    // Not in the thread that has started it: that shares its mounts, and soon sees its processes alone.
+    let born = supervisor.id().ok_or_else(|| io::Error::other("it has ended at once"));
+    let heard = match born.and_then(|pid| remains::born(pid, &rule.program, scratch.path())) {
+        Ok(born) => tokio::select! {
+            biased;
+            () = stop.stopped() => Heard::Nothing,
+            heard = listen(status, &lifeline, born, steps, &rule) => heard,
+        },
+        Err(error) => {
+            let error = EffectError::new(ErrorKind::Unavailable, format!("no supervisor: {error}"));
+            let _ = steps.started.send(Err(error.clone()));
+            Heard::Failed(error)
+        }
     };
     drop(lifeline);
     if let Heard::Ended(exit) = heard {
@@ -118,8 +127,6 @@ pub(super) async fn run(
 
 struct Launched {
     supervisor: Child,
-    /// The same, for the record.
-    born: StartedProgram,
     /// Nobody else has this end.
     lifeline: PipeWriter,
     status: pipe::Receiver,
@@ -164,9 +171,7 @@ fn launch(supervisor: &[OsString], mut prepared: Prepared, streams: Streams) -> 
     command.fd_mappings(mappings).map_err(io::Error::other)?;
     let mut command = tokio::process::Command::from(command);
     let supervisor = command.spawn()?;
-    let pid = supervisor.id().ok_or_else(|| io::Error::other("it has ended at once"))?;
     Ok(Launched {
-        born: remains::born(pid, &prepared.specification.name, prepared.scratch.path())?,
         supervisor,
         lifeline,
         status: pipe::Receiver::from_owned_fd(status.into())?,
