@@ -62,6 +62,7 @@ fn facts(reversible: bool) -> BTreeMap<String, PluginFacts> {
     BTreeMap::from([
         of(Stage::Verify, schema(), false),
         of(Stage::Precheck, any(), false),
+        of(Stage::Backup, any(), false),
         of(Stage::Migrate, any(), reversible),
         of(Stage::Release, any(), reversible),
         ("acme".to_owned(), PluginFacts { stage: Stage::Backup, schema: any(), reversible: false }),
