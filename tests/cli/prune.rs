@@ -9,11 +9,10 @@ use std::{
 use pipe_tests::{Deployment, pipe};
 use serde_json::Value;
 
-const RETENTION: &str = "[retention]\nartifacts = \"90d\"\nkeep_min = 1\n\n[[step]]\nname = \"preflight\"";
 const PRUNE: [&str; 4] = ["prune", "example.toml", "--env", "demo"];
 
 fn deployment() -> Deployment {
-    Deployment::example().edit("example.toml", "[[step]]\nname = \"preflight\"", RETENTION)
+    Deployment::example().edit("example.toml", "keep_min = 3", "keep_min = 1")
 }
 
 /// A run of so many days ago, before the machine was started last.
@@ -242,11 +241,13 @@ fn copies_of_what_old_runs_began_with_go_and_those_of_others_stay() {
     assert_eq!(pruned.code, 0, "{pruned}");
     // They were kept just now, by the clock of the files: nobody knows whether a run is about to name them.
     assert_eq!(pins(), before, "{pruned}");
+    assert!(events(&deployment, &new, "copies-pruned").is_empty() && deployment.at("state/copies").join(&old).exists());
     aged(&deployment);
     let pruned = deployment.run(&PRUNE);
     assert_eq!(pruned.code, 0, "{pruned}");
     assert!(pins() < before && !deployment.at("state/pins").join(began["pipeline_digest"].as_str().unwrap()).exists());
     assert!(!deployment.at("state/copies").join(&old).exists() && deployment.at("state/copies").join(&new).exists());
+    assert_eq!(events(&deployment, &new, "copies-pruned")[0]["runs"][0], old.as_str());
     // The new one can still be undone.
     let undone = deployment.run(&["rollback", "last", "--reason", "a test"]);
     assert_eq!(undone.code, 5, "{undone}");
@@ -272,7 +273,8 @@ fn while_a_run_is_going_on_nothing_is_pruned_and_without_a_rule_nothing_ever() {
     let unknown = deployment.run(&["prune", "example.toml"]);
     assert_eq!(unknown.code, 2, "{unknown}");
     assert!(unknown.stderr.contains("hint: `--env demo`"), "{unknown}");
-    let deployment = Deployment::example();
+    let rule = "[retention]\nartifacts = \"90d\"\nkeep_min = 3\n";
+    let deployment = Deployment::example().edit("example.toml", rule, "");
     let without = deployment.run(&PRUNE);
     assert_eq!(without.code, 3, "{without}");
     assert!(without.stderr.contains("hint: [retention] with artifacts = \"90d\""), "{without}");

@@ -84,6 +84,11 @@ impl Printer {
         note_loss(writeln!(AutoStream::new(std::io::stdout().lock(), self.colour), "{text}"));
     }
 
+    /// A result byte for byte, to stdout: it will be signed.
+    pub(crate) fn verbatim(self, text: &str) {
+        note_loss(std::io::stdout().lock().write_all(text.as_bytes()));
+    }
+
     /// A result as one line of JSON.
     pub(crate) fn value(self, value: &impl serde::Serialize) {
         match serde_json::to_string(value) {

@@ -1,6 +1,7 @@
 //! What happens in a run, as facts. The runner emits them, the journal keeps them, reporters read them.
 
 mod decision;
+mod gate;
 mod outcome;
 mod parts;
 mod started;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     decision::{InFlight, Resolution},
+    gate::{CheckedItem, ChecklistItem, GateEnd, ItemState, Moment, SignedApproval},
     outcome::{Outcome, StepStatus},
     parts::{Artifact, LogLevel, Part, PlannedStep, PluginIdentity, Refusal, Use, Verification},
     started::{Started, StartedProgram, StartedSession},
@@ -304,6 +306,20 @@ pub enum EventKind {
         reason: String,
     },
 
+    /// A rule of the runner is not kept, and somebody accepts that. Written before the step begins.
+    Waived {
+        /// The step.
+        step: StepId,
+        /// The rule: `backup`.
+        rule: String,
+        /// The role in which somebody accepts it, by the pipeline file.
+        role: String,
+        /// Why, by the pipeline file.
+        reason: String,
+        /// Who runs it.
+        actor: String,
+    },
+
     // What becomes of what a run has kept.
     /// The file of an artifact is removed. Written before that: one whose file is still there was cut off here.
     ArtifactPruned {
@@ -324,6 +340,9 @@ pub enum EventKind {
     CopiesPruned {
         /// Their contents.
         copies: Vec<Digest>,
+        /// Runs whose own copies, of what their migrations and releases read, are removed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        runs: Vec<RunId>,
         /// Who: user and host.
         actor: String,
         /// What allows it.
@@ -389,6 +408,91 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         holder: String,
     },
+
+    // Gates: what people decide.
+    /// Who may decide, fixed when the run was accepted. Written with `run-started`, where the pipeline has gates.
+    RolesPinned {
+        /// Who asked for the run, as far as that is known. None of them may approve it.
+        requesters: Vec<String>,
+        /// The signers file of each role, whole: public keys alone.
+        signers: BTreeMap<String, String>,
+    },
+    /// A gate waits for people.
+    GateOpened {
+        /// The gate.
+        step: StepId,
+        /// Who may decide.
+        role: String,
+        /// How many different people must approve.
+        quorum: u32,
+        /// Names this opening: an approval of another one, or one made before, does not hold it.
+        opening: String,
+        /// When, by both clocks.
+        opened: Moment,
+        /// How long it waits, in milliseconds.
+        expires_ms: u64,
+        /// When that is over, by the wall clock.
+        expires_at: jiff::Timestamp,
+        /// Hash of the plan that is decided on.
+        plan_digest: Digest,
+        /// What is to be seen to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checklist: Vec<ChecklistItem>,
+        /// The signers of the role, as OpenSSH's `allowed_signers`.
+        signers: String,
+        /// None of them may approve.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        requesters: Vec<String>,
+    },
+    /// Somebody approved. Recorded by whoever had the signature, while the run waits or not.
+    Approved {
+        /// The gate.
+        step: StepId,
+        /// The decision and its proof.
+        approval: SignedApproval,
+        /// Who recorded it: user and host.
+        actor: String,
+        /// When, by both clocks.
+        recorded: Moment,
+    },
+    /// Somebody rejected. The gate fails at once.
+    Rejected {
+        /// The gate.
+        step: StepId,
+        /// The decision and its proof.
+        approval: SignedApproval,
+        /// Who recorded it: user and host.
+        actor: String,
+        /// When, by both clocks.
+        recorded: Moment,
+    },
+    /// A decision was handed in that does not hold.
+    ApprovalRefused {
+        /// The gate.
+        step: StepId,
+        /// Why.
+        reason: String,
+        /// The key that signed it, where that much could be read: `SHA256:…`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// Who handed it in: user and host.
+        actor: String,
+    },
+    /// A gate ended.
+    GateClosed {
+        /// The gate.
+        step: StepId,
+        /// How.
+        how: GateEnd,
+        /// Who decided it, by principal.
+        by: Vec<String>,
+        /// What was said where it was rejected.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// What became of its checklist.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checklist: Vec<CheckedItem>,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -444,6 +548,7 @@ impl EventKind {
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
             Self::Abandoned { .. } => "abandoned",
+            Self::Waived { .. } => "waived",
             Self::ArtifactPruned { .. } => "artifact-pruned",
             Self::CopiesPruned { .. } => "copies-pruned",
             Self::ProgramStarted { .. } => "program-started",
@@ -452,6 +557,12 @@ impl EventKind {
             Self::RemainsEnded { .. } => "remains-ended",
             Self::SqlUnmarked { .. } => "sql-unmarked",
             Self::Unlocked { .. } => "unlocked",
+            Self::RolesPinned { .. } => "roles-pinned",
+            Self::GateOpened { .. } => "gate-opened",
+            Self::Approved { .. } => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::ApprovalRefused { .. } => "approval-refused",
+            Self::GateClosed { .. } => "gate-closed",
         }
     }
 }

@@ -26,6 +26,7 @@ pub fn json_schema() -> Value {
             "sets": { "$ref": "#/$defs/sets" },
             "secrets": { "$ref": "#/$defs/secrets" },
             "peers": { "$ref": "#/$defs/peers" },
+            "roles": { "$ref": "#/$defs/roles" },
             "plugins": entries("Plugins that are not part of pipe.", &plugin()),
             "defaults": table("What a step gets that does not say.", &[], json!({
                 "timeout": { "$ref": "#/$defs/duration" },
@@ -53,6 +54,7 @@ pub fn json_schema() -> Value {
                 "secrets": { "$ref": "#/$defs/secrets" },
                 // An overlay may give one key of a peer and leave the rest.
                 "peers": entries("Addresses.", &peer(&[])),
+                "roles": { "$ref": "#/$defs/roles" },
             }))),
         }),
     );
@@ -92,6 +94,11 @@ fn definitions() -> Value {
             "properties": { "env": text("Variable of the operator."), "file": text("File.") },
         })),
         "peers": entries("Addresses, TLS and logins: the host's business alone.", &peer(&["url"])),
+        "roles": entries("Who decides at gates.", &table("A role.", &["signers"], json!({
+            "signers": text("File of those who have it, in the format of OpenSSH's allowed_signers."),
+        }))),
+        "gate": gate(),
+        "checklist": checklist(),
         "step": step(&[], keys::STEP),
         "check": step(&["name"], keys::CHECK),
         "rollback": step(&[], keys::ROLLBACK),
@@ -118,6 +125,10 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
             },
         })),
         "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
+        "without_backup": table("Who accepts that the migration has no verified backup before it.", &["role", "reason"], json!({
+            "role": text("In which role."),
+            "reason": text("Why there is nothing to lose."),
+        })),
         "in_flight": {
             "enum": InFlight::ALL.map(InFlight::word),
             "description": "What becomes of an attempt that had touched something and did not end: retry it, undo, or ask. \
@@ -126,6 +137,8 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "limits": { "$ref": "#/$defs/limits" },
         "allow": { "$ref": "#/$defs/allow" },
         "with": { "type": "object", "description": "Settings of the plugin." },
+        "gate": { "$ref": "#/$defs/gate" },
+        "checklist": { "$ref": "#/$defs/checklist" },
         "undo": text("Name of a step to undo."),
         "continue": { "type": "boolean", "description": "Go on even if this undo fails." },
         "on": {
@@ -135,6 +148,38 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
     let properties: Map<String, Value> =
         keys.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone()))).collect();
     table("A call of a plugin.", required, Value::Object(properties))
+}
+
+/// A wait for people.
+fn gate() -> Value {
+    table(
+        "Waits until people of a role have approved with their SSH keys: pipe approve.",
+        &["role"],
+        json!({
+            "role": text("A name of [roles]."),
+            "quorum": {
+                "type": "integer", "minimum": 1, "maximum": 20,
+                "description": "How many different people must approve. Usually 1.",
+            },
+            "expires": { "$ref": "#/$defs/duration" },
+            "on_expiry": {
+                "enum": ["rollback", "stop", "fail"],
+                "description": "rollback (of steps): undo what was started. stop: wait for pipe resume, which opens the gate \
+                                again. fail (in the rollback): give the rollback up. Usually stop.",
+            },
+            "if_started": text("In the rollback: the gate stands only where this step was started."),
+        }),
+    )
+}
+
+fn checklist() -> Value {
+    json!({
+        "type": "array", "maxItems": 100, "description": "What is to be seen to: attested or waived by those who approve.",
+        "items": { "anyOf": [{ "type": "string" }, table("A line that a step before the gate sees to.", &["item", "step"], json!({
+            "item": text("What is to be seen to."),
+            "step": text("The step that sees to it by succeeding."),
+        }))] },
+    })
 }
 
 /// What one call may take. Sizes carry a unit.
@@ -296,6 +341,9 @@ mod tests {
             ("/$defs/peers/additionalProperties", keys::PEER),
             ("/$defs/step", keys::STEP),
             ("/$defs/step/properties/for_each", keys::FOR_EACH),
+            ("/$defs/roles/additionalProperties", keys::ROLE),
+            ("/$defs/gate", keys::GATE),
+            ("/$defs/checklist/items/anyOf/1", keys::CHECKLIST_ITEM),
             ("/$defs/check", keys::CHECK),
             ("/$defs/rollback", keys::ROLLBACK),
             ("/$defs/notify", keys::NOTIFY),

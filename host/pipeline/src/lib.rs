@@ -9,6 +9,7 @@ mod check;
 mod closest;
 mod document;
 mod fields;
+mod gate;
 mod grant;
 mod json_schema;
 mod keys;
@@ -32,11 +33,12 @@ mod suggestion;
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
     document::{Document, Retention, parse},
+    gate::{Gate, OnExpiry, RoleSpec, StepGate},
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
         ClientIdentity, NO_ENVIRONMENT, Notification, NotifyEvent, OnFailure, OnInterrupt, PeerKind, PeerSpec,
-        Pipeline, PluginSource, Repetition, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls,
+        Pipeline, PluginSource, Repetition, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Waiver,
     },
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_of, policy_schema},

@@ -14,7 +14,11 @@ use pipe_capability::{grant::Grant, word::Word};
 use pipe_core::{diagnostic::SourceFile, digest::Digest, event::InFlight, id::StepId, limits::Limits, stage::Stage};
 use url::Url;
 
-use crate::{network, settings::Settings};
+use crate::{
+    gate::{Gate, RoleSpec, StepGate},
+    network,
+    settings::Settings,
+};
 
 /// A pipeline in one environment, with its inputs. Made by [`check`](crate::check()).
 #[derive(Clone, Debug)]
@@ -35,10 +39,14 @@ pub struct Pipeline {
     pub secret_spans: BTreeMap<String, Range<usize>>,
     /// Peers by name.
     pub peers: BTreeMap<String, PeerSpec>,
+    /// Who decides at gates, by role.
+    pub roles: BTreeMap<String, RoleSpec>,
     /// The plugins that are called, as steps name them: `std:verify`, or a name of `[plugins]`.
     pub plugins: BTreeMap<String, PluginSource>,
     /// What runs, in order. A repeated step stands here once for each entry of its set.
     pub steps: Vec<Step>,
+    /// The waits for people among the steps, in order.
+    pub gates: Vec<StepGate>,
     /// What undoes it, in order; nothing means the reverse of what was done.
     pub rollback: Option<Vec<RollbackEntry>>,
     /// What is told to whom.
@@ -199,6 +207,8 @@ pub struct Step {
     pub repetition: Repetition,
     /// Declared as not to be undone.
     pub irreversible: bool,
+    /// Who accepts that a migration has no backup before it.
+    pub without_backup: Option<Waiver>,
     /// What becomes of an attempt that had touched something and did not end, where the file says.
     pub in_flight: Option<InFlight>,
     /// What one call may take, beside its time.
@@ -246,6 +256,15 @@ impl RuleSpans {
         };
         specs.iter().filter_map(kept).collect()
     }
+}
+
+/// Who accepts that a rule is not kept, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// The role in which somebody does.
+    pub role: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// How the instances of a repeated step run.
@@ -306,11 +325,15 @@ pub enum RollbackEntry {
         step: String,
         /// Whether the entries below still run when this fails.
         continue_on_failure: bool,
+        /// Who must agree before it, if anybody.
+        gate: Option<Gate>,
         /// The step's name in the file.
         span: Range<usize>,
     },
     /// Runs a step of its own.
     Run(Step),
+    /// Waits for people.
+    Gate(Gate),
 }
 
 /// One entry of `[[notify]]`.
@@ -379,7 +402,7 @@ impl Pipeline {
     pub fn calls(&self) -> impl Iterator<Item = &Step> {
         let rollback = self.rollback.iter().flatten().filter_map(|entry| match entry {
             RollbackEntry::Run(step) => Some(step),
-            RollbackEntry::Undo { .. } => None,
+            RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
         });
         self.steps.iter().chain(rollback).chain(self.notifications.iter().map(|notification| &notification.step))
     }

@@ -38,6 +38,8 @@ pub struct Begun {
     pub started: jiff::Timestamp,
     /// Inputs of the deployment before, as they were then.
     pub previous: BTreeMap<String, String>,
+    /// The signers of its roles, as they were then.
+    pub signers: BTreeMap<String, String>,
     /// Manifest of the copies that were made of what its migrations and releases read.
     pub copies: Option<Digest>,
     /// How far it has come.
@@ -64,6 +66,9 @@ impl Begun {
             match &mut begun {
                 None => begun = Self::began(run, stored.at, event),
                 Some(begun) => begun.state.apply(event),
+            }
+            if let (Some(begun), EventKind::RolesPinned { signers, .. }) = (&mut begun, event) {
+                begun.signers.clone_from(signers);
             }
             if let Some(begun) = &mut begun {
                 let planned = event.planned_steps().iter();
@@ -104,6 +109,7 @@ impl Begun {
             actor: actor.clone(),
             started: started.unwrap_or(at),
             previous: previous.clone(),
+            signers: BTreeMap::new(),
             copies: *copies,
             state: RunState::default(),
             inputs: inputs.clone(),

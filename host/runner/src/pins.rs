@@ -108,11 +108,11 @@ impl Pins {
             && path.exists()
     }
 
-    /// Whether a copy is there, or what a removal left of it.
+    /// Whether a copy, or what a removal left of it, is there, and was not wanted within the last day.
     #[must_use]
-    pub fn has(&self, digest: &Digest) -> bool {
+    pub fn may_go(&self, digest: &Digest) -> bool {
         let path = self.path(digest);
-        path.is_file() || path.with_extension(LEAVING).is_file()
+        [path.with_extension(LEAVING), path].iter().any(|path| path.is_file() && !is_wanted(path))
     }
 
     /// Removes a copy that no run needs. Leaves one that was wanted within the last day: a run that is being prepared may name it.
@@ -124,19 +124,14 @@ impl Pins {
     pub fn remove(&self, what: &str, digest: &Digest) -> Result<bool, PinError> {
         let path = self.path(digest);
         let leaving = path.with_extension(LEAVING);
-        let wanted = |path: &Path| {
-            let age = fs::metadata(path).and_then(|file| file.modified()).map(|time| time.elapsed());
-            // A time to come is one that a clock said which was wrong.
-            !matches!(age, Ok(Ok(age)) if age >= WANTED_FOR)
-        };
         let removed = || -> io::Result<bool> {
             if path.is_file() {
-                if wanted(&path) {
+                if is_wanted(&path) {
                     return Ok(false);
                 }
                 fs::rename(&path, &leaving)?;
             }
-            if wanted(&leaving) && leaving.exists() {
+            if leaving.exists() && is_wanted(&leaving) {
                 fs::rename(&leaving, &path)?;
                 return Ok(false);
             }
@@ -185,6 +180,13 @@ impl Pins {
     }
 }
 
+/// Whether a copy was asked for within the last day.
+fn is_wanted(path: &Path) -> bool {
+    let age = fs::metadata(path).and_then(|file| file.modified()).map(|time| time.elapsed());
+    // A time to come is one that a clock said which was wrong.
+    !matches!(age, Ok(Ok(age)) if age >= WANTED_FOR)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,12 +222,12 @@ mod tests {
         assert_eq!(pins.keep("a plugin", b"plugin").unwrap(), digest);
         assert!(!pins.remove("a plugin", &digest).unwrap(), "it was asked for again");
         aged(&pins.path(&digest));
-        assert!(pins.remove("a plugin", &digest).unwrap() && !pins.has(&digest));
+        assert!(pins.may_go(&digest) && pins.remove("a plugin", &digest).unwrap() && !pins.may_go(&digest));
         // Cut off between the two steps of a removal.
         let digest = pins.keep("a plugin", b"plugin").unwrap();
         let leaving = pins.path(&digest).with_extension(LEAVING);
         fs::rename(pins.path(&digest), &leaving).unwrap();
-        assert!(pins.has(&digest) && !pins.remove("a plugin", &digest).unwrap());
+        assert!(!pins.may_go(&digest) && !pins.remove("a plugin", &digest).unwrap());
         assert!(pins.path(&digest).is_file(), "what was wanted is put back");
         fs::rename(pins.path(&digest), &leaving).unwrap();
         aged(&leaving);

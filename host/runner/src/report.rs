@@ -368,6 +368,8 @@ pub struct Process {
     pub actor: String,
     /// Version of `pipe`.
     pub pipe_version: String,
+    /// Programs and database sessions of the processes before it that it found still there, and ended before anything else.
+    pub remains_ended: u64,
     /// How it left the run: an outcome, `waiting`, `running` or `cut-off`.
     pub left: Conclusion,
 }
@@ -386,3 +388,6 @@ pub struct Record {
     /// How many of them a later version of pipe wrote, so that this report leaves them out.
     pub unknown: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ pub(crate) struct Left {
 pub(crate) fn take(which: &LeftRun, state: Option<&Path>) -> Result<Left, Failure> {
     let state = loading::reading_state(state, which.file.as_deref())?;
     let found = loading::find_run(&Reader::open(&state)?, &which.run)?;
-    let ownership = ownership::take(&state, &found.pipeline, &found.environment, &found.run)?;
+    let ownership = ownership::take(&state, &found.pipeline, &found.environment, Some(&found.run))?;
     // With the lock: nothing is added to it by anybody else from here on.
     let reader = Reader::open(&state)?;
     let (events, sealed) = match reader.events_with_outputs(&found.run) {
@@ -95,6 +95,8 @@ impl Left {
             previous: begun.previous.clone(),
             copies: begun.copies,
             bytes: begun.plugins(&pins),
+            asked_by: Vec::new(),
+            signers: Some(begun.signers.clone()),
         };
         // With the lock nobody is writing them any more.
         let artifacts = self.state.join("artifacts").join(begun.run.as_str());

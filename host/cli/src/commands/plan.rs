@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use pipe_core::limits::{Limit, Limits};
 use pipe_pipeline::RunFacts;
-use pipe_runner::{Plan, PlanEntry, Role};
+use pipe_runner::{Plan, PlanEntry, PlannedGate, Role};
 
 use super::{loading, lock::Locking, output_file};
 use crate::{
@@ -86,13 +86,23 @@ fn print(plan: &Plan, printer: Printer) {
             continue;
         }
         printer.result(&format!("\n{}", styled(STRONG, title)));
+        let gates: Vec<&PlannedGate> = plan.gates.iter().filter(|gate| gate.of == role && role == Role::Step).collect();
         for entry in entries {
+            for gate in gates.iter().filter(|gate| gate.before.as_ref() == Some(&entry.planned.step)) {
+                print_gate(gate, printer);
+            }
             print_entry(entry, printer);
+        }
+        for gate in gates.iter().filter(|gate| gate.before.is_none()) {
+            print_gate(gate, printer);
         }
     }
     printer.result(&format!("\n{}", styled(STRONG, "On failure, of what was started")));
     let undo = if plan.undo.is_empty() { "nothing can be undone".to_owned() } else { plan.undo.join(", then ") };
     printer.result(&format!("  {undo}"));
+    for gate in plan.gates.iter().filter(|gate| gate.of == Role::Rollback) {
+        print_gate(gate, printer);
+    }
     printer.result(&format!("\nplan {}", plan.digest()));
 }
 
@@ -100,6 +110,24 @@ fn print(plan: &Plan, printer: Printer) {
 fn limits(limits: &Limits, are_shown: impl Fn(Limit, u64) -> bool) -> Vec<String> {
     let shown = limits.iter().filter(|&(limit, amount)| are_shown(limit, amount));
     shown.map(|(limit, amount)| format!("{} {}", limit.word(), limit.shown(amount))).collect()
+}
+
+/// Who is waited for, how long, and for what.
+fn print_gate(gate: &PlannedGate, printer: Printer) {
+    let people = if gate.quorum == 1 { "one person".to_owned() } else { format!("{} people", gate.quorum) };
+    let signers = format!("gate, signers {}", gate.signers.short());
+    printer.result(&format!("  {} {}", styled(CAREFUL, &gate.gate.to_string()), styled(QUIET, &signers)));
+    let started = gate.if_started.iter().map(|step| format!(", if \"{step}\" was started")).collect::<String>();
+    printer.result(&format!(
+        "    waits for {people} of {}{started}; after {}: {}",
+        gate.role,
+        pipe_core::units::format_duration(std::time::Duration::from_millis(gate.expires_ms)),
+        gate.on_expiry
+    ));
+    for item in &gate.checklist {
+        let by = item.step.iter().map(|step| format!(" (step \"{step}\")")).collect::<String>();
+        printer.result(&format!("    ☐ {}{by}", item.item));
+    }
 }
 
 fn print_entry(entry: &PlanEntry, printer: Printer) {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Args;
@@ -10,7 +11,7 @@ use pipe_core::{
     digest::Digest, event::EventKind, id::RunId, redact::Redactor, units::ByteSize, units::format_duration,
 };
 use pipe_effects::artifact::{is_there, remove, strangers};
-use pipe_journal::{Durability, Journal, Reader, RunFilter, StoredEvent};
+use pipe_journal::{Durability, Journal, Ownership, Reader, RunFilter, StoredEvent};
 use pipe_pipeline::{Document, NO_ENVIRONMENT, Retention};
 use pipe_runner::{
     Pins, remove_copies,
@@ -71,6 +72,8 @@ struct Pruning<'p> {
     pipeline: &'p str,
     environment: &'p str,
     state: &'p Path,
+    /// Nothing where nothing is to be removed.
+    owned: Option<Arc<Ownership>>,
     retention: Retention,
     dry_run: bool,
     printer: Printer,
@@ -94,13 +97,13 @@ pub(crate) async fn prune(
     // Nothing is there to be locked, or made, where nothing was ever run.
     drop(Reader::open(&state)?);
     // No run of its own: what it writes down belongs to the runs that made the artifacts.
-    let nobody = RunId::new(jiff::Timestamp::now());
-    let _owned = match arguments.dry_run {
+    let owned = match arguments.dry_run {
         true => None,
-        false => Some(ownership::take(&state, document.name(), &environment, &nobody)?),
+        false => Some(ownership::take(&state, document.name(), &environment, None)?),
     };
     let (pipeline, dry_run) = (document.name(), arguments.dry_run);
-    let pruning = Pruning { pipeline, environment: &environment, state: &state, retention, dry_run, printer };
+    let environment = &environment;
+    let pruning = Pruning { pipeline, environment, state: &state, owned, retention, dry_run, printer };
     pruning.prune(verbose, redactor).await
 }
 
@@ -143,8 +146,8 @@ impl Pruning<'_> {
         }
         let going: Vec<&Stored> =
             judged.iter().filter(|(_, verdict)| *verdict == Verdict::Goes).map(|(one, _)| *one).collect();
-        let failed = if self.dry_run { 0 } else { self.remove(&going, past.first(), &copies, redactor).await? };
-        self.sum_up(&judged, copies.pins.len());
+        let failed = self.remove(&going, past.first(), &copies, redactor).await?;
+        self.sum_up(&judged, copies.pins.len() + copies.trees.len());
         Ok(if failed == 0 { Exit::Succeeded } else { Exit::Internal })
     }
 
@@ -189,9 +192,9 @@ impl Pruning<'_> {
         let manifest = |one: &&Past| Some((one.run.clone(), retention::copied(&one.events)?));
         let trees = old.iter().filter_map(manifest);
         let trees =
-            trees.filter(|(run, digest)| pins.has(digest) && self.state.join("copies").join(run.as_str()).exists());
+            trees.filter(|(run, digest)| pins.may_go(digest) && self.state.join("copies").join(run.as_str()).exists());
         let trees = trees.collect();
-        let pins = unneeded.difference(&needed).copied().filter(|copy| pins.has(copy)).collect();
+        let pins = unneeded.difference(&needed).copied().filter(|copy| pins.may_go(copy)).collect();
         Ok(Unneeded { pins, trees })
     }
 
@@ -219,7 +222,8 @@ impl Pruning<'_> {
         if going.is_empty() && copies.is_empty() {
             return Ok(0);
         }
-        let journal = Journal::open(self.state, redactor)?;
+        let Some(owned) = &self.owned else { return Ok(0) };
+        let journal = Journal::open_owned(Arc::clone(owned), redactor)?;
         let (actor, mut failed) = (loading::actor(), 0);
         let reason = format!("older than {}", format_duration(self.retention.artifacts));
         for one in going {
@@ -233,6 +237,7 @@ impl Pruning<'_> {
             };
             journal.append(&one.run, vec![event], Durability::Durable).await?;
             let folder = self.folder(&one.run);
+            owned.check()?;
             if let Err(error) = remove(&folder, &one.artifact) {
                 failed += 1;
                 let name = visible(&one.artifact.location);
@@ -243,11 +248,9 @@ impl Pruning<'_> {
             let _ = std::fs::remove_dir(folder);
         }
         if let Some(newest) = newest.filter(|_| !copies.is_empty()) {
-            let event = EventKind::CopiesPruned {
-                copies: copies.pins.iter().copied().collect(),
-                actor,
-                reason: reason.clone(),
-            };
+            let runs = copies.trees.iter().map(|(run, _)| run.clone()).collect();
+            let pins = copies.pins.iter().copied().collect();
+            let event = EventKind::CopiesPruned { copies: pins, runs, actor, reason };
             journal.append(&newest.run, vec![event], Durability::Durable).await?;
             let pins = Pins::of(self.state);
             for (run, manifest) in &copies.trees {

@@ -83,6 +83,7 @@ impl Expander<'_> {
                 repetition: spec.repetition,
                 irreversible: spec.irreversible,
                 in_flight: spec.in_flight,
+                without_backup: spec.without_backup.clone(),
                 limits,
                 grant,
                 rules,

@@ -58,7 +58,9 @@ pub(super) fn items(report: &Report) -> Vec<Item> {
     let of = |group, text, tick, evidence| Item { group, text, tick, evidence, by: "pipe".to_owned() };
     let steps = report.steps.iter().map(|step| {
         let group = if step.part == Part::Rollback { "Rollback" } else { "Deployment" };
-        of(group, format!("{} ({})", step.step, step.stage), tick(step), evidence(step))
+        let name = step.step.to_string();
+        let stage = if name == step.stage.word() { String::new() } else { format!(" ({})", step.stage) };
+        of(group, format!("{name}{stage}"), tick(step), evidence(step))
     });
     let artifacts = report.artifacts.iter().map(|known| {
         let text = format!("{} of {} can be read back", known.artifact.name, known.step);
@@ -120,14 +122,19 @@ fn evidence(step: &StepReport) -> String {
     parts.join(", ")
 }
 
-/// `3 of 4 checks passed`.
+/// `3 of 4 checks passed, 1 warning`.
 fn checked(findings: &[Finding]) -> Option<String> {
     let asked: Vec<_> = findings.iter().filter(|finding| finding.status != FindingStatus::Skip).collect();
     let passed = asked.iter().filter(|finding| finding.status == FindingStatus::Pass).count();
-    match asked.len() {
-        0 => None,
-        1 => Some(if passed == 1 { "1 check passed".to_owned() } else { "1 check did not pass".to_owned() }),
-        all => Some(format!("{passed} of {all} checks passed")),
+    let passed = match (passed, asked.len()) {
+        (_, 0) => return None,
+        (1, 1) => "1 check passed".to_owned(),
+        (0, 1) => "1 check".to_owned(),
+        (passed, all) => format!("{passed} of {all} checks passed"),
+    };
+    match asked.iter().filter(|finding| finding.status == FindingStatus::Warn).count() {
+        0 => Some(passed),
+        warned => Some(format!("{passed}, {}", count(warned as u64, "warning"))),
     }
 }
 

@@ -115,6 +115,11 @@ impl Report {
                 delivered: delivered.clone(),
                 failure: failure.as_ref().map(|failure| failure.message.clone()),
             }),
+            EventKind::RemainsEnded { ended, .. } => {
+                if let Some(process) = self.processes.last_mut() {
+                    process.remains_ended += ended;
+                }
+            }
             EventKind::RunFinished { .. } | EventKind::RunPaused { .. } => self.ended = Some(at),
             EventKind::ArtifactStored { .. }
             | EventKind::ArtifactVerified { .. }
@@ -206,7 +211,7 @@ impl Report {
 
 fn process(at: Timestamp, actor: &str, pipe_version: &str) -> Process {
     let (actor, pipe_version) = (actor.to_owned(), pipe_version.to_owned());
-    Process { started: at, last: at, actor, pipe_version, left: Conclusion::CutOff }
+    Process { started: at, last: at, actor, pipe_version, remains_ended: 0, left: Conclusion::CutOff }
 }
 
 /// Whether an event is written after a run, by no process that drove it.
@@ -216,6 +221,7 @@ const fn is_afterwards(event: &EventKind) -> bool {
         EventKind::ArtifactPruned { .. }
             | EventKind::CopiesPruned { .. }
             | EventKind::Resolved { .. }
+            | EventKind::Unlocked { .. }
             | EventKind::Abandoned { .. }
             | EventKind::RunFinished { outcome: Outcome::Abandoned, .. }
     )

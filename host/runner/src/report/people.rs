@@ -24,14 +24,16 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
             told(actor, format!("said that step \"{step}\" is {resolution}, after a repair by hand"), Some(reason))
         }
         EventKind::Abandoned { actor, reason } => told(actor, "gave the run up".to_owned(), Some(reason)),
+        EventKind::Unlocked { actor, reason, holder, .. } => {
+            let holder = if holder.is_empty() { "whoever drove it" } else { holder };
+            told(actor, format!("took the run from {holder}, who can record nothing more"), Some(reason))
+        }
         EventKind::ArtifactPruned { name, actor, reason, found, .. } => {
             let gone = if *found { "" } else { ", whose file was gone already" };
             told(actor, format!("pruned the artifact {name}{gone}"), Some(reason))
         }
-        EventKind::CopiesPruned { copies, actor, reason } => {
-            let number = copies.len();
-            let what = if number == 1 { "1 copy".to_owned() } else { format!("{number} copies") };
-            told(actor, format!("pruned {what} of what runs were begun with"), Some(reason))
+        EventKind::CopiesPruned { actor, reason, .. } => {
+            told(actor, "pruned copies of what earlier runs were begun with".to_owned(), Some(reason))
         }
         _ => None,
     }

@@ -137,7 +137,8 @@ impl StepReport {
         match (report, &self.failure) {
             (Some(report), _) => {
                 self.findings.clone_from(&report.findings);
-                self.outputs = report.outputs.keys().cloned().collect();
+                // The record holds names alone; the values lie sealed beside it.
+                self.outputs = report.outputs.keys().chain(report.sealed.keys()).cloned().collect();
                 self.before.clone_from(&report.before);
                 self.after.clone_from(&report.after);
                 self.done.clone_from(&report.done);

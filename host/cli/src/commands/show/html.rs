@@ -176,7 +176,7 @@ fn processes(page: &mut Page, report: &Report) {
     for process in &report.processes {
         page.raw("<tr><td class=\"when\">").text(&told::moment(process.started)).raw("</td><td class=\"when\">");
         page.text(&told::moment(process.last)).raw("</td><td>").text(&process.actor).raw("</td><td>");
-        page.text(&process.pipe_version).raw("</td><td>").text(told::left(process)).raw("</td></tr>\n");
+        page.text(&process.pipe_version).raw("</td><td>").text(&told::left(process)).raw("</td></tr>\n");
     }
     page.raw("</tbody></table></div>\n</section>\n");
 }

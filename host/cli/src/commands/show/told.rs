@@ -204,12 +204,18 @@ pub(super) fn pruned(known: &ArtifactReport) -> Option<String> {
     Some(format!("pruned on {} by {}: {}{gone}", moment(pruned.at), pruned.actor, pruned.reason))
 }
 
-/// How a process left the run.
-pub(super) const fn left(process: &Process) -> &'static str {
-    match process.left {
+/// What a process found, and how it left the run.
+pub(super) fn left(process: &Process) -> String {
+    let found = match process.remains_ended {
+        0 => String::new(),
+        1 => "ended 1 program or session that was left, ".to_owned(),
+        more => format!("ended {more} programs and sessions that were left, "),
+    };
+    let left = match process.left {
         Conclusion::CutOff => "was cut off",
         Conclusion::Waiting => "stopped, to be gone on with",
         Conclusion::Running => "is at it",
         Conclusion::Ended(outcome) => outcome.word(),
-    }
+    };
+    format!("{found}{left}")
 }
