@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    io::{ErrorKind, IsTerminal as _},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +15,14 @@ use pipe_runner::{PluginBytes, Prepared, Settings};
 use pipe_sandbox::Sandbox;
 
 use super::lock::{self, Locking};
-use crate::{arguments::Selection, exit::Exit, failure::Failure, places, printer::Printer, standard};
+use crate::{
+    arguments::Selection,
+    exit::Exit,
+    failure::Failure,
+    places,
+    printer::{self, Printer},
+    standard,
+};
 
 /// A pipeline file that was read, and the run it is read for.
 pub(crate) struct Loaded {
@@ -132,7 +139,7 @@ pub(crate) async fn prepare(
         policies,
         requesters: requesters(&loaded.asked_by),
         signers: loaded.signers,
-        waits: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+        waits: printer::somebody_is_there(),
         previous: loaded.previous,
         copies: loaded.copies,
     };
