@@ -2,6 +2,7 @@
 
 mod expand;
 mod inputs;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,6 +139,7 @@ fn assemble(
         let steps = expander.steps(&spec.step, usize::MAX, Kind::Notification);
         notifications.extend(steps.into_iter().map(|step| Notification { on: spec.on.clone(), step }));
     }
+    let checks = watching::checks(report, document, &expander);
     unused(report, document, &expander);
     let plugins = expander.called.into_inner().plugins;
     Some(Pipeline {
@@ -152,6 +154,8 @@ fn assemble(
         steps,
         rollback,
         notifications,
+        checks,
+        watch: document.watch.as_ref().map(watching::watch),
         on_interrupt: document.on_interrupt,
         file: document.file.clone(),
         base,

@@ -18,6 +18,7 @@ pub(crate) const FILE: &[&str] = &[
     "check",
     "rollback",
     "notify",
+    "watch",
     "env",
 ];
 pub(crate) const ENVIRONMENT: &[&str] = &["inputs", "sets", "secrets", "peers"];
@@ -40,6 +41,8 @@ pub(crate) const STEP: &[&str] = &[
     "in_flight",
     "for_each",
     "irreversible",
+    "waves",
+    "guard",
     "limits",
     "allow",
     "with",
@@ -61,6 +64,12 @@ pub(crate) const ROLLBACK: &[&str] = &[
     "with",
 ];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
+/// One part of a gradual release.
+pub(crate) const WAVE: &[&str] = &["weight", "hold"];
+pub(crate) const GUARD: &[&str] = &["checks", "every", "breach"];
+pub(crate) const WATCH: &[&str] = &["for", "every", "checks", "breach"];
+/// A check of a guard with consequences of its own.
+pub(crate) const GUARDED: &[&str] = &["check", "breach"];
 pub(crate) const FOR_EACH: &[&str] = &["in"];
 pub(crate) const ALLOW: &[&str] =
     &["http", "tcp", "tls", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
@@ -120,11 +129,9 @@ pub(crate) const POLICY_REQUIRE: &[&str] =
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
-        FILE => &["watch", "window", "roles", "phase", "gate", "guard"],
+        FILE => &["window", "roles", "phase", "gate"],
         ENVIRONMENT => &["roles"],
-        STEP | CHECK | ROLLBACK | NOTIFY => {
-            &["gate", "waves", "guard", "watch", "window", "phase", "checklist", "at_once"]
-        }
+        STEP | CHECK | ROLLBACK | NOTIFY => &["gate", "window", "phase", "checklist", "at_once"],
         FOR_EACH => &["at_once"],
         EXEC => &["user"],
         _ => &[],

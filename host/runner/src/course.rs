@@ -2,7 +2,7 @@
 //! that goes on with it after a crash ask the same question, so that they do the same.
 
 use pipe_core::{
-    event::{InFlight, Outcome},
+    event::{Breach, InFlight, Outcome},
     id::StepId,
     report::{Failure, FailureKind},
     stage::Stage,
@@ -32,6 +32,8 @@ pub struct Leg {
     pub in_flight: Option<InFlight>,
     /// How many attempts may fail.
     pub attempts: u32,
+    /// How many waves it is released in; 0 where it is released at once.
+    pub waves: u32,
 }
 
 /// An entry of the rollback.
@@ -53,6 +55,19 @@ pub enum Back {
 pub enum Next {
     /// The next attempt of a step, perhaps its first.
     Attempt(StepId),
+    /// The wave that was released last is held, while its guard looks. It is not released again.
+    Hold {
+        /// The step.
+        step: StepId,
+        /// Which wave, from 1.
+        wave: u32,
+        /// Whether the guard must pass before the hold begins: an earlier hold was cut off.
+        guard_first: bool,
+    },
+    /// Every wave has held: that the step succeeded is to be written down.
+    Finish(StepId),
+    /// The guard was not met, and a person has to say whether the run goes on.
+    Breached(StepId),
     /// The step has failed for good: that is to be written down.
     Fail(StepId, Box<Failure>),
     /// An attempt was cut off after it had touched something, and a person has to say what becomes of it.
@@ -100,8 +115,32 @@ impl Leg {
                 .is_some_and(|known| (known.touched || known.receipts > 0) && known.standing != StepStanding::Undone)
     }
 
+    /// The next turn of a release in waves; nothing where that is an attempt to release the next one.
+    fn wave_in_hand(&self, known: &StepState, resumed: u32) -> Option<Next> {
+        let waves = &known.waves;
+        if self.waves == 0 || known.open {
+            return None;
+        }
+        let step = || self.step.clone();
+        let hold = |guard_first| Next::Hold { step: step(), wave: waves.released, guard_first };
+        if let Some(breached) = &waves.breach {
+            return Some(match (breached.breach, known.decision) {
+                (Breach::Ask, None | Some(InFlight::Ask)) => Next::Breached(step()),
+                (Breach::Ask, Some(InFlight::Retry)) => hold(true),
+                _ => Next::Fail(step(), Box::new(breached.failure.clone())),
+            });
+        }
+        if waves.released > waves.finished {
+            return Some(hold(waves.holding || waves.in_hand_since != resumed));
+        }
+        (waves.finished >= self.waves).then(|| Next::Finish(step()))
+    }
+
     /// The next turn of a step that has begun and not ended.
-    fn go_on(&self, known: &StepState) -> Next {
+    fn go_on(&self, known: &StepState, resumed: u32) -> Next {
+        if let Some(next) = self.wave_in_hand(known, resumed) {
+            return next;
+        }
         let attempt = Next::Attempt(self.step.clone());
         if known.open {
             return match (known.attempt_touched, self.in_flight(known)) {
@@ -139,7 +178,7 @@ impl Course {
             let Some(known) = state.step(&leg.step) else { return Next::Attempt(leg.step.clone()) };
             match known.standing {
                 StepStanding::Succeeded => {}
-                StepStanding::Started => return leg.go_on(known),
+                StepStanding::Started => return leg.go_on(known, state.resumed),
                 StepStanding::Failed | StepStanding::Undone | StepStanding::UndoFailed => {
                     let failure = known.failure.as_ref();
                     let reason = failure.map_or_else(|| "it did not succeed".into(), |failure| failure.message.clone());
@@ -193,7 +232,7 @@ impl Course {
                             let asked = leg.in_flight.is_none() && known.decision.is_none();
                             let leg =
                                 Leg { in_flight: leg.in_flight.or(asked.then_some(InFlight::Retry)), ..leg.clone() };
-                            return leg.go_on(known);
+                            return leg.go_on(known, state.resumed);
                         }
                     },
                 }

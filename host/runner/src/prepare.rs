@@ -258,6 +258,7 @@ impl Prepared {
             reversible: self.reversible(step),
             in_flight: step.in_flight,
             attempts: step.retry.attempts,
+            waves: u32::try_from(step.waves.len()).unwrap_or(u32::MAX),
         };
         let back = |entry: &RollbackEntry| match entry {
             RollbackEntry::Undo { step, continue_on_failure, .. } => {
@@ -395,7 +396,8 @@ pub(crate) fn all_steps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
         RollbackEntry::Run(step) => Some(step),
         RollbackEntry::Undo { .. } => None,
     });
-    pipeline.steps.iter().chain(of_rollback).chain(pipeline.notifications.iter().map(|notification| &notification.step))
+    let notifications = pipeline.notifications.iter().map(|notification| &notification.step);
+    pipeline.steps.iter().chain(of_rollback).chain(notifications).chain(&pipeline.checks)
 }
 
 /// A problem with a plugin, at the first step that uses it.

@@ -39,6 +39,13 @@ pub enum Ending {
 pub enum Wait {
     /// Somebody who says what becomes of a step that was cut off in the middle.
     Decision(StepId),
+    /// Somebody who says whether it goes on past a check that was not met.
+    Breach {
+        /// The step whose guard it is; nothing for the watch.
+        step: Option<StepId>,
+        /// The check, and what it saw.
+        why: String,
+    },
 }
 
 /// How far a run has come.
@@ -136,6 +143,16 @@ impl Driver<'_> {
                     Some(step) => self.stepper.finish(step, Err(*failure)).await?,
                     None => return Err(RunError::Unknown(step)),
                 },
+                Next::Hold { step, wave, guard_first } => self.hold(&step, wave, guard_first).await?,
+                Next::Finish(step) => match self.steps.get(&step) {
+                    Some(step) => self.stepper.finish_waves(step).await?,
+                    None => return Err(RunError::Unknown(step)),
+                },
+                Next::Breached(step) => {
+                    let breach = state.step(&step).and_then(|known| known.waves.breach.as_ref());
+                    let why = breach.map(|breach| breach.failure.message.clone()).unwrap_or_default();
+                    return self.waits(Wait::Breach { step: Some(step), why }).await;
+                }
                 Next::Ask(step) => return self.waits(Wait::Decision(step)).await,
                 Next::RollBack { reason, entries } => self.turn_back(&state, reason, entries).await?,
                 Next::Undo(step) => self.undo(&step).await?,
@@ -153,6 +170,11 @@ impl Driver<'_> {
         };
         let interrupt = if rolling_back { self.patient } else { self.stepper.interrupt };
         Ok(Stepper { interrupt, ..*self.stepper }.attempt_next(step, leg).await?)
+    }
+
+    async fn hold(&self, step: &StepId, wave: u32, guard_first: bool) -> Result<Stopped, RunError> {
+        let Some(step) = self.steps.get(step) else { return Err(RunError::Unknown(step.clone())) };
+        Ok(self.stepper.hold(step, wave, guard_first).await?)
     }
 
     async fn undo(&self, step: &StepId) -> Result<Stopped, RunError> {
@@ -216,6 +238,12 @@ impl std::fmt::Display for Wait {
         match self {
             Self::Decision(step) => {
                 write!(f, "step \"{step}\" was cut off after it had begun to change something: retry it, or undo?")
+            }
+            Self::Breach { step: Some(step), why } => {
+                write!(f, "the guard of step \"{step}\" was not met ({why}): look again and go on, or undo?")
+            }
+            Self::Breach { step: None, why } => {
+                write!(f, "the watch was not met ({why}): watch on, or undo?")
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::{
     document::{
         allow::{self, AllowSpec},
         name,
+        wave::{self, GuardSpec, WaveSpec},
         with::With,
     },
     fields::{self, Fields, Located},
@@ -40,6 +41,8 @@ pub(crate) struct StepSpec {
     pub(crate) for_each: Option<Located<String>>,
     pub(crate) irreversible: bool,
     pub(crate) in_flight: Option<InFlight>,
+    pub(crate) waves: Vec<WaveSpec>,
+    pub(crate) guard: Option<GuardSpec>,
     pub(crate) limits: LimitSpec,
 }
 
@@ -192,7 +195,7 @@ fn own_name(report: &Report, fields: &Fields<'_>) -> Option<Located<String>> {
 
 /// A step that names a check, or says itself what it calls.
 fn step(report: &Report, fields: &Fields<'_>) -> Option<StepSpec> {
-    fields.exclude("check", &["stage", "plugin", "allow", "with"]);
+    fields.exclude("check", &["stage", "plugin", "allow", "with", "waves"]);
     let check = fields.string("check").and_then(|text| without_references(report, text));
     let name = match &check {
         Some(check) if fields.get("name").is_none() => Some(check.clone()),
@@ -212,6 +215,10 @@ fn step(report: &Report, fields: &Fields<'_>) -> Option<StepSpec> {
                 }
                 stage
             });
+            if let (Some(entry), Some(stage)) = (fields.get("waves"), stage.filter(|stage| *stage != Stage::Release)) {
+                let message = format!("only a release has waves, and this calls {stage}");
+                report.error("conflict", message, entry.key_span.clone(), "");
+            }
             call(report, fields, stage, span).map(|call| Body::Call(Box::new(call)))
         }
     };
@@ -245,8 +252,20 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let retry = retry(report, fields);
     let irreversible = fields.boolean("irreversible").unwrap_or(false);
     let in_flight = in_flight(report, fields);
+    let (waves, guard) = (wave::waves(report, fields), wave::guard(report, fields));
     let limits = limits(report, fields);
-    Some(StepSpec { name: name?, body: body?, timeout, retry, for_each, irreversible, in_flight, limits })
+    Some(StepSpec {
+        name: name?,
+        body: body?,
+        timeout,
+        retry,
+        for_each,
+        irreversible,
+        in_flight,
+        waves,
+        guard,
+        limits,
+    })
 }
 
 fn in_flight(report: &Report, fields: &Fields<'_>) -> Option<InFlight> {

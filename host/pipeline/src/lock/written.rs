@@ -44,7 +44,7 @@ pub(super) fn environments(document: &Document) -> BTreeMap<String, LockedEnviro
     names.into_iter().map(|name| one(Some(name))).collect()
 }
 
-/// Every step, rollback entry and notification with its name.
+/// Every step, rollback entry and notification with its name, and every check that a guard makes.
 fn named(document: &Document) -> impl Iterator<Item = (&'static str, usize, &StepSpec)> {
     let rollback = document.rollback.iter().flatten().enumerate().filter_map(|(index, entry)| match entry {
         RollbackSpec::Run(step) => Some(("rollback", index, step)),
@@ -52,7 +52,8 @@ fn named(document: &Document) -> impl Iterator<Item = (&'static str, usize, &Ste
     });
     let steps = document.steps.iter().enumerate().map(|(index, step)| ("step", index, step));
     let notifications = document.notifications.iter().enumerate().map(|(index, entry)| ("notify", index, &entry.step));
-    steps.chain(rollback).chain(notifications)
+    let checks = document.checks.iter().enumerate().filter(|(_, check)| document.guards_with(&check.name.value));
+    steps.chain(rollback).chain(notifications).chain(checks.map(|(index, check)| ("check", index, check)))
 }
 
 /// Where a step has its name.
