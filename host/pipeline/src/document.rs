@@ -109,8 +109,7 @@ impl Document {
 
     /// The guards of its steps, each with the step's place, and the one of its watch.
     pub(crate) fn guards(&self) -> impl Iterator<Item = (usize, &GuardSpec)> {
-        let of_steps =
-            self.steps.iter().enumerate().filter_map(|(place, step)| Some((place, step.guard.as_ref()?)));
+        let of_steps = self.steps.iter().enumerate().filter_map(|(place, step)| Some((place, step.guard.as_ref()?)));
         of_steps.chain(self.watch.iter().map(|watch| (self.steps.len(), &watch.guard)))
     }
 

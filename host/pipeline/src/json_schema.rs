@@ -1,7 +1,11 @@
 //! The pipeline file as a JSON Schema, for editors and `pipe schema`. It knows the shape; references, names and rules are
 //! known to [`check`](crate::check()).
 
-use pipe_core::{event::{Breach, InFlight}, limits::Limit, stage::Stage};
+use pipe_core::{
+    event::{Breach, InFlight},
+    limits::Limit,
+    stage::Stage,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{

@@ -35,8 +35,8 @@ pub use self::{
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
-        ClientIdentity, Guard, GuardCheck, NO_ENVIRONMENT, Notification, NotifyEvent, OnInterrupt, PeerKind, PeerSpec, Pipeline,
-        PluginSource, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Watch, Wave,
+        ClientIdentity, Guard, GuardCheck, NO_ENVIRONMENT, Notification, NotifyEvent, OnInterrupt, PeerKind, PeerSpec,
+        Pipeline, PluginSource, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Watch, Wave,
     },
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_of, policy_schema},

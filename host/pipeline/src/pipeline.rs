@@ -11,7 +11,14 @@ use std::{
 
 use ipnet::IpNet;
 use pipe_capability::{grant::Grant, word::Word};
-use pipe_core::{diagnostic::SourceFile, digest::Digest, event::{Breach, InFlight}, id::StepId, limits::Limits, stage::Stage};
+use pipe_core::{
+    diagnostic::SourceFile,
+    digest::Digest,
+    event::{Breach, InFlight},
+    id::StepId,
+    limits::Limits,
+    stage::Stage,
+};
 use url::Url;
 
 use crate::{network, settings::Settings};

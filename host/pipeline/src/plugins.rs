@@ -86,7 +86,8 @@ fn waves(report: &Report, step: &Step, schema: &Value) {
         return;
     }
     let settings = step.settings.with_placeholders();
-    let kind = settings.get("kind").and_then(Value::as_str).map(|kind| format!(" of kind `{kind}`")).unwrap_or_default();
+    let kind =
+        settings.get("kind").and_then(Value::as_str).map(|kind| format!(" of kind `{kind}`")).unwrap_or_default();
     let message = format!("the step `{}` has waves, and `{}`{kind} releases all at once", step.id.name, step.plugin);
     let hint = "leave `waves` out, or let a step move the traffic: `with = { kind = \"traffic-shift\", … }`";
     report.advise("no-waves", message, step.span.clone(), hint);

@@ -26,7 +26,8 @@ pub(crate) enum Verdict {
 }
 
 impl Stepper<'_> {
-    /// Makes every check of a guard, at the same time, so that one that hangs delays no other.
+    /// Makes every check of a guard, all at the same time: a round takes as long as its slowest check, and that no longer
+    /// than the check's own `timeout`.
     pub(crate) async fn round(
         &self,
         guard: &Guard,

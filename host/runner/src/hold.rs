@@ -133,9 +133,8 @@ impl Stepper<'_> {
 
     /// Makes every check of the guard once, and writes down what they said.
     async fn look(&self, step: &Step, wave: Wave, guard: &Guard) -> Result<Held, JournalError> {
-        let verdict = self
-            .round(guard, |checked| EventKind::GuardChecked { step: step.id.clone(), wave, checked })
-            .await?;
+        let verdict =
+            self.round(guard, |checked| EventKind::GuardChecked { step: step.id.clone(), wave, checked }).await?;
         let (breach, failure) = match verdict {
             Verdict::Interrupted => return Ok(Held::Interrupted),
             Verdict::Met | Verdict::Breached(Breach::Warn, _) => return Ok(Held::Well),

@@ -166,10 +166,10 @@ impl Plan {
             secrets: pipeline.secrets.keys().cloned().collect(),
             entries,
             undo,
-            watch: pipeline.watch.as_ref().map(|watch| PlannedWatch {
-                for_ms: milliseconds(watch.lasts),
-                guard: guard(&watch.guard),
-            }),
+            watch: pipeline
+                .watch
+                .as_ref()
+                .map(|watch| PlannedWatch { for_ms: milliseconds(watch.lasts), guard: guard(&watch.guard) }),
         }
     }
 

@@ -126,7 +126,8 @@ pub(crate) async fn release(
     wave: Option<Wave>,
 ) -> Called {
     let plugin = pre.instantiate_async(&mut *store).await?;
-    let wave = wave.map(|Wave { index, count, weight }| wit_release::Wave { index, count, weight_basis_points: weight });
+    let wave =
+        wave.map(|Wave { index, count, weight }| wit_release::Wave { index, count, weight_basis_points: weight });
     let request = wit_release::Request { context, wave };
     Ok(match plugin.pipe_stage_release().call_publish(&mut *store, &request).await? {
         Ok(report) => outputs(report.outputs).map(|outputs| StageReport {

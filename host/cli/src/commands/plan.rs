@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pipe_core::limits::{Limit, Limits};
-use pipe_runner::{Plan, PlanEntry, Role};
+use pipe_core::{
+    event::{Breach, Share},
+    limits::{Limit, Limits},
+};
+use pipe_runner::{Plan, PlanEntry, PlannedGuard, Role};
 
 use super::{loading, lock::Locking, output_file};
 use crate::{
@@ -64,9 +67,12 @@ fn print(plan: &Plan, printer: Printer) {
     }
     let usual = limits(&Limits::default(), |_, _| true);
     printer.result(&format!("\nA call may take {}, unless its step says otherwise", usual.join(", ")));
-    for (role, title) in
-        [(Role::Step, "Steps"), (Role::Rollback, "After a rollback"), (Role::Notification, "Notifications")]
-    {
+    for (role, title) in [
+        (Role::Step, "Steps"),
+        (Role::Rollback, "After a rollback"),
+        (Role::Notification, "Notifications"),
+        (Role::Check, "Checks of guards and of the watch"),
+    ] {
         let entries: Vec<&PlanEntry> = plan.entries.iter().filter(|entry| entry.role == role).collect();
         if entries.is_empty() {
             continue;
@@ -79,6 +85,11 @@ fn print(plan: &Plan, printer: Printer) {
     printer.result(&format!("\n{}", styled(STRONG, "On failure, of what was started")));
     let undo = if plan.undo.is_empty() { "nothing can be undone".to_owned() } else { plan.undo.join(", then ") };
     printer.result(&format!("  {undo}"));
+    if let Some(watch) = &plan.watch {
+        printer.result(&format!("\n{}", styled(STRONG, "After the last step")));
+        printer.result(&format!("  watched for {}", duration(watch.for_ms)));
+        print_guard(&watch.guard, printer);
+    }
     printer.result(&format!("\nplan {}", plan.digest()));
 }
 
@@ -86,6 +97,22 @@ fn print(plan: &Plan, printer: Printer) {
 fn limits(limits: &Limits, are_shown: impl Fn(Limit, u64) -> bool) -> Vec<String> {
     let shown = limits.iter().filter(|&(limit, amount)| are_shown(limit, amount));
     shown.map(|(limit, amount)| format!("{} {}", limit.word(), limit.shown(amount))).collect()
+}
+
+fn print_guard(guard: &PlannedGuard, printer: Printer) {
+    printer.result(&format!("    every {}", duration(guard.every_ms)));
+    for check in &guard.checks {
+        let then = match check.breach {
+            Breach::Rollback => "or what was started is undone",
+            Breach::Ask => "or somebody is asked",
+            Breach::Warn => "or it is only said",
+        };
+        printer.result(&format!("      \"{}\" is met, {then}", check.check));
+    }
+}
+
+fn duration(milliseconds: u64) -> String {
+    pipe_core::units::format_duration(std::time::Duration::from_millis(milliseconds))
 }
 
 fn print_entry(entry: &PlanEntry, printer: Printer) {
@@ -106,13 +133,14 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
         ),
     ));
     let attempts = if entry.attempts == 1 { String::new() } else { format!(", {} attempts", entry.attempts) };
-    printer.result(&styled(
-        QUIET,
-        &format!(
-            "    at most {}{attempts}",
-            pipe_core::units::format_duration(std::time::Duration::from_millis(entry.timeout_ms)),
-        ),
-    ));
+    printer.result(&styled(QUIET, &format!("    at most {}{attempts}", duration(entry.timeout_ms),)));
+    for wave in &entry.waves {
+        let then = if wave.hold_ms == 0 { String::new() } else { format!(", held for {}", duration(wave.hold_ms)) };
+        printer.result(&format!("    wave {}{then}", Share(wave.weight)));
+    }
+    if let Some(guard) = &entry.guard {
+        print_guard(guard, printer);
+    }
     let own = limits(&entry.limits, |limit, amount| amount != Limits::default().get(limit));
     if !own.is_empty() {
         printer.result(&styled(QUIET, &format!("    limits {}", own.join(", "))));

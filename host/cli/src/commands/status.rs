@@ -80,7 +80,7 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     let Some(why) = known.paused.clone() else {
         return Standing { word: "cut-off", what: here, next: vec![command("resume", ""), undo()] };
     };
-    let asked = begun.filter(|step| step.open && step.attempt_touched);
+    let asked = begun.filter(|step| step.open && step.attempt_touched || step.waves.asks().is_some());
     let next = match asked {
         Some(step) => ["retry", "undo"].map(|answer| command("resume", &format!(" --{answer} '{}'", step.step))).into(),
         None => vec![command("resume", ""), undo()],

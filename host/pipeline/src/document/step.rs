@@ -254,18 +254,7 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let in_flight = in_flight(report, fields);
     let (waves, guard) = (wave::waves(report, fields), wave::guard(report, fields));
     let limits = limits(report, fields);
-    Some(StepSpec {
-        name: name?,
-        body: body?,
-        timeout,
-        retry,
-        for_each,
-        irreversible,
-        in_flight,
-        waves,
-        guard,
-        limits,
-    })
+    Some(StepSpec { name: name?, body: body?, timeout, retry, for_each, irreversible, in_flight, waves, guard, limits })
 }
 
 fn in_flight(report: &Report, fields: &Fields<'_>) -> Option<InFlight> {

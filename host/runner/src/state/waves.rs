@@ -47,6 +47,14 @@ pub struct WatchStanding {
     pub end: Option<WatchEnd>,
 }
 
+impl WaveStanding {
+    /// Why a person has to say whether the run goes on.
+    #[must_use]
+    pub fn asks(&self) -> Option<&Failure> {
+        self.breach.as_ref().filter(|breached| breached.breach == Breach::Ask).map(|breached| &breached.failure)
+    }
+}
+
 impl WatchStanding {
     /// Whether it is still to be watched, as far as the record says.
     #[must_use]
