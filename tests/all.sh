@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 # Debian packages that hold the servers and programs which the tests start.
-packages=(age chromium fonts-dejavu-core patch postgresql postgresql-client procps prometheus python3-aiosmtpd zstd)
-programs=(age chromium patch pgrep prometheus zstd)
+packages=(age chromium faketime fonts-dejavu-core patch postgresql postgresql-client procps prometheus python3-aiosmtpd strace zstd)
+programs=(age chromium faketime patch pgrep prometheus strace zstd)
 
 missing() {
     local program

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use pipe_capability::{env::EnvRule, grant::Grant, path::PathRule};
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, LogLevel, Refusal, Use, Verification},
+    event::{Artifact, LogLevel, Refusal, Started, Use, Verification},
     id::StepId,
 };
 use pipe_effects::{
@@ -154,5 +154,13 @@ impl Ledger for Counting {
 
     async fn artifact(&self, _: &Digest) -> Option<KnownArtifact> {
         None
+    }
+
+    async fn started(&self, _: Started) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn unmarked(&self, _: &str, _: &str) -> Result<(), LedgerError> {
+        Ok(())
     }
 }

@@ -343,20 +343,54 @@ fn hostile_text_is_inert_in_every_format() {
 
 #[test]
 fn a_journal_that_cannot_be_read_is_told_and_not_taken_for_none() {
-    let deployment = Deployment::example().file("state/journal.db", "this is no database");
-    let ended = audit(&deployment, &[]);
-    assert_eq!(ended.code, 0, "{ended}");
-    assert!(ended.stderr.contains("warning: what earlier runs used is not known"), "{ended}");
+    let unreadable = Deployment::example().file("state/journal.db", "this is no database");
+    is_not_trusted(&unreadable, "is not a database");
 }
 
 #[test]
-fn sarif_is_what_its_schema_says() {
+fn a_journal_with_a_changed_byte_is_told_in_every_format_and_nothing_is_told_from_it() {
+    let deployment = deployed(1);
+    assert!(succeeds(&deployment, &[]).stdout.contains("1 finished run looked at"));
+    crate::record::change_one_byte(&deployment, crate::record::STARTED, crate::record::RENAMED);
+    is_not_trusted(&deployment, "entry 1: the content does not match its hash");
+    assert_eq!(audit(&deployment, &["--fail-on", "never"]).code, 0);
+}
+
+/// The audit of a deployment whose record is not to be trusted, for the reason that is given.
+fn is_not_trusted(deployment: &Deployment, why: &str) {
+    for format in ["text", "markdown", "html"] {
+        let ended = audit(deployment, &["--format", format]);
+        assert_eq!(ended.code, 9, "{ended}");
+        for says in ["the record of earlier runs is not to be trusted", "untrusted-record"] {
+            assert!(ended.stdout.contains(says), "{format} does not say {says:?}\n{ended}");
+        }
+        // Long lines are folded.
+        let flat = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains("what earlier runs used is not known") && flat.contains(why), "{format}: {why}\n{ended}");
+        assert!(!ended.stdout.contains("no finished run"), "{ended}");
+    }
+    let sarif = json(&audit(deployment, &["--format", "sarif"]));
+    let result = &sarif["runs"][0]["results"][0];
+    assert_eq!((&result["ruleId"], &result["level"]), (&"untrusted-record".into(), &"error".into()), "{result}");
+    assert!(result["message"]["text"].as_str().expect("a text").contains(why), "{result}");
+    assert!(sarif_validator().is_valid(&sarif), "{sarif}");
+    let report = json(&audit(deployment, &["--format", "json"]));
+    assert!(report["record"].is_null() && report["record_problem"].as_str().expect("why").contains(why), "{report}");
+    assert_eq!(report["counts"]["errors"], 1, "{report}");
+}
+
+fn sarif_validator() -> jsonschema::Validator {
     // The schema as published has a stray bracket in the pattern of `language`, which only lenient readers take.
     let published = include_str!("sarif/sarif-schema-2.1.0.json");
     let schema = published.replace("-[a-zA-Z]{2}]?$", "-[a-zA-Z]{2}$");
     assert_ne!(schema, published);
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    let validator = jsonschema::draft7::new(&schema).unwrap();
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
+    jsonschema::draft7::new(&schema).expect("a schema")
+}
+
+#[test]
+fn sarif_is_what_its_schema_says() {
+    let validator = sarif_validator();
     let valid = |ended: &Ended| {
         let report = json(ended);
         let problems: Vec<String> =

@@ -123,3 +123,55 @@ fn a_file_that_may_not_be_read_says_so() {
         refused_soon(&deployment, &["check", "secret.toml"], "cannot read `secret.toml`");
     }
 }
+
+/// A script that asks what is wrong gets the same answer from every command.
+#[test]
+fn a_file_that_is_missing_has_one_exit_code() {
+    let deployment = Deployment::example();
+    for arguments in [
+        &["check", "missing.toml"][..],
+        &["plan", "missing.toml"],
+        &["run", "missing.toml"],
+        &["audit", "missing.toml"],
+        &["lock", "missing.toml"],
+        &["inspect", "missing.wasm"],
+        &["diff", "missing.wasm", "missing.wasm"],
+        &["log", "verify", "missing.jsonl"],
+        &["check", "example.toml", "--policy", "missing.toml"],
+    ] {
+        refused_soon(&deployment, arguments, "missing.");
+    }
+}
+
+#[test]
+fn where_the_pages_of_the_manual_cannot_be_written_is_said() {
+    let deployment = Deployment::new().file("file", "");
+    let ended = deployment.run(&["man", "--out", "file"]);
+    assert_eq!(ended.code, 70, "{ended}");
+    assert!(ended.stderr.contains("cannot write the pages into file: ") && ended.stderr.contains("hint: "), "{ended}");
+}
+
+#[test]
+fn commands_that_are_shown_can_be_pasted_whatever_a_path_is_called() {
+    let deployment = Deployment::example();
+    let text = fs::read(deployment.at("example.toml")).expect("the example");
+    let deployment = deployment.file("it's mine.toml", text);
+    let ended = deployment.run(&["check", "it's mine.toml", "--locked"]);
+    assert!(ended.stderr.contains(r"hint: `pipe lock 'it'\''s mine.toml'` accepts the file as it is"), "{ended}");
+    let state = ["--state", "my state", "run", "it's mine.toml", "--env", "demo"];
+    let ended = deployment.run(&state);
+    assert_eq!(ended.code, 0, "{ended}");
+    assert!(ended.stderr.contains("--state 'my state'"), "{ended}");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_found_before_anything_is_copied_and_said_in_words() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let deployment = Deployment::example();
+    fs::write(deployment.at("example/app").join(OsStr::from_bytes(b"caf\xe9.html")), "x").expect("a file");
+    let ended = deployment.run(&["run", "example.toml", "--env", "demo"]);
+    assert_ne!(ended.code, 0, "{ended}");
+    assert!(ended.stderr.contains("a name there is not UTF-8"), "{ended}");
+    assert!(!ended.stderr.contains("os error"), "{ended}");
+    assert!(!deployment.at("example/live/www").exists(), "something was copied");
+}

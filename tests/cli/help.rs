@@ -2,7 +2,7 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["run"],
     &["check"],
@@ -12,8 +12,15 @@ const COMMANDS: [&[&str]; 17] = [
     &["inspect"],
     &["history"],
     &["show"],
+    &["prune"],
+    &["status"],
+    &["resume"],
+    &["rollback"],
+    &["resolve"],
+    &["abandon"],
     &["lock"],
     &["suggest"],
+    &["unlock"],
     &["log"],
     &["log", "export"],
     &["log", "verify"],
@@ -85,6 +92,7 @@ fn every_exit_code_of_the_readme_is_met_by_a_test() {
         ("4", "failure::a_refused_capability_says_which_line_would_allow_it"),
         ("5", "failure::a_verification_that_fails_brings_the_last_version_back"),
         ("6", "failure::an_undo_that_fails_calls_for_a_person"),
+        ("7", "resume::a_killed_run_owns_its_environment_and_asks_what_becomes_of_the_step_in_hand"),
         ("8", "interrupt::a_second_run_waits_for_nobody_and_touches_nothing"),
         ("9", "audit::the_exit_code_is_for_who_asks_for_it"),
         ("10", "diff::a_gain_has_its_own_exit_code"),

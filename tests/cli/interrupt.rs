@@ -131,11 +131,11 @@ fn twice_stops_at_once() {
     let (code, stderr) = end(child);
     assert_eq!(code, Some(130), "{stderr}");
     assert!(stderr.contains("error: stopped at once: what is not undone by now still stands"), "{stderr}");
-    assert!(stderr.contains("hint: `pipe show 20") && stderr.contains("how to undo it"), "{stderr}");
+    assert!(stderr.contains("hint: `pipe resume 20") && stderr.contains("goes on, `pipe rollback 20"), "{stderr}");
     wait_until("no program is left", || !is_running(&["sleep", "6003"]) && !is_running(&["sleep", "6004"]));
-    let shown = deployment.run(&["show", "last"]);
+    let shown = deployment.run(&["show", "last", "--events"]);
     assert_eq!(shown.code, 0, "{shown}");
-    assert!(shown.stdout.contains("unfinished") && shown.stdout.contains("undo wait"), "{shown}");
+    assert!(shown.stdout.contains("cut-off") && shown.stdout.contains("undo wait"), "{shown}");
     let verified = deployment.run(&["log", "verify"]);
     assert_eq!(verified.code, 0, "a journal that was cut off in the middle is still whole\n{verified}");
 }
@@ -159,7 +159,7 @@ with.check = [{ kind = "file", path = "seen/nothing-here.txt", retries = 1000, i
         .folder("seen");
     let mut command = deployment.command(&["run", "pipeline.toml", "--env", "demo"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pipe");
-    wait_until("the run has begun", || deployment.run(&["history"]).stdout.contains("unfinished"));
+    wait_until("the run has begun", || deployment.run(&["history"]).stdout.contains("running"));
     interrupt(&child, "-INT");
     let (code, stderr) = end(child);
     assert_eq!(code, Some(130), "{stderr}");

@@ -198,18 +198,85 @@ fn a_plugin_counts_by_its_content_and_not_by_its_name() {
     }
 }
 
+const ENCRYPTED: &str = "\n[require]\nencrypted_backup_before_migrate = true\n";
+
 #[test]
-fn a_migration_waits_for_a_backup_that_is_encrypted() {
-    // The backup of the example is not: there is a backup step, and what it stores tells.
-    let deployment = example(&format!("{ALL}\n[require]\nencrypted_backup_before_migrate = true\n"));
-    assert_eq!(deployment.run(&["check", "example.toml", "--policy", "policy.toml"]).code, 0);
-    let ended = deployment.run(&["run", "example.toml", "--env", "demo", "--policy", "policy.toml"]);
-    assert_eq!(ended.code, 4, "{ended}");
-    assert!(
-        ended.stderr.contains("the policy requires a backup of this run that is encrypted and verified"),
-        "{ended}"
-    );
+fn a_migration_behind_a_backup_in_the_clear_is_refused_before_anything_starts() {
+    let deployment = example(&format!("{ALL}{ENCRYPTED}"));
+    for command in ["check", "plan", "run"] {
+        let ended = deployment.run(&[command, "example.toml", "--env", "demo", "--policy", "policy.toml"]);
+        assert_eq!(ended.code, 4, "{command}\n{ended}");
+        let both = ["--> example.toml:31:8", "::: policy.toml:5:1", "the backup step `backup` on line 23"];
+        assert!(both.iter().all(|place| ended.stderr.contains(place)), "{command}\n{ended}");
+    }
     assert!(!deployment.at("example/live/app.db").exists(), "the migration ran");
+    assert!(deployment.run(&["history", "--output", "json"]).json().is_empty(), "there was a run");
+
+    let audit = ["audit", "example.toml", "--env", "demo", "--policy", "policy.toml", "--format", "json"];
+    let ended = deployment.run(&audit);
+    assert_eq!(ended.code, 9, "{ended}");
+    let audited: serde_json::Value = serde_json::from_str(&ended.stdout).expect("a report");
+    let above = audited["findings"].as_array().expect("findings").iter().find(|one| one["check"] == "above-policy");
+    let above = above.unwrap_or_else(|| panic!("no finding\n{ended}"));
+    assert_eq!((&above["severity"], &above["place"]["line"]), (&"error".into(), &31.into()), "{above}");
+    let message = above["message"].as_str().expect("a message");
+    assert!(message.contains("policy.toml:5") && message.contains("on line 23"), "{message}");
+}
+
+/// The example with an encrypted backup by `plugin`, and what its settings say.
+fn encrypting(plugin: &str, encrypt: &str) -> Deployment {
+    let line = "allow.artifacts = [\"write\"]\n# There is no secret in this example. A real pipeline names one: encrypt = \"backup\"\n";
+    let slot = "allow.artifacts = [\"write\"]\nallow.secrets = [{ name = \"key\", to = \"artifacts\" }]\n";
+    example(&format!("{ALL}{ENCRYPTED}"))
+        .secret_file("key.age", format!("{IDENTITY}\n"))
+        .edit("example.toml", "[peers]", "[secrets]\nkey.file = \"key.age\"\n\n[peers]")
+        .edit("example.toml", "stage = \"backup\"", &format!("stage = \"backup\"\n{plugin}"))
+        .edit("example.toml", line, slot)
+        .edit("example.toml", "encrypt = false", &format!("encrypt = {encrypt}"))
+}
+
+/// An age identity, made for this test.
+const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+#[test]
+fn a_migration_behind_an_encrypted_backup_runs() {
+    for encrypt in ["\"key\"", "\"${inputs.key}\""] {
+        let deployment =
+            encrypting("", encrypt).edit("example.toml", "[inputs]", "[inputs]\nkey = { default = \"key\" }");
+        let ended = deployment.run(&["run", "example.toml", "--env", "demo", "--policy", "policy.toml"]);
+        assert_eq!(ended.code, 0, "{encrypt}\n{ended}");
+    }
+    // A name that no slot lets into artifacts is no encryption.
+    let deployment = encrypting("", "\"other\"");
+    let ended = deployment.run(&["check", "example.toml", "--policy", "policy.toml"]);
+    assert_eq!(ended.code, 4, "{ended}");
+    assert!(ended.stderr.contains("names `other`, and `allow.secrets` does not let it go to artifacts"), "{ended}");
+}
+
+#[test]
+fn a_vendors_backup_that_does_not_say_which_setting_encrypts_is_held_to_what_it_stored() {
+    // The standard plugin, as a vendor would write it who has not read the contract to its end.
+    let mut plugin = fs::read(guest::component("hostile").with_file_name("backup.wasm")).expect("the standard backup");
+    let (mark, other) = (b"x-pipe-encrypts", b"x-acme-whatever");
+    let at = plugin.windows(mark.len()).position(|window| window == mark).expect("the keyword");
+    plugin[at..at + mark.len()].copy_from_slice(other);
+    let deployment = |encrypt: &str| {
+        encrypting("plugin = \"acme\"", encrypt).file("acme.wasm", &plugin).edit(
+            "example.toml",
+            "[peers]",
+            "[plugins]\nacme = { path = \"acme.wasm\" }\n\n[peers]",
+        )
+    };
+    let arguments = ["example.toml", "--env", "demo", "--policy", "policy.toml"];
+    for (encrypt, code) in [("\"key\"", 0), ("false", 4)] {
+        let deployment = deployment(encrypt);
+        assert_eq!(deployment.run(&[&["check"], &arguments[..]].concat()).code, 0, "nobody can know");
+        let ended = deployment.run(&[&["run"], &arguments[..]].concat());
+        assert_eq!(ended.code, code, "{encrypt}\n{ended}");
+        let told = ended.stderr.contains("the policy requires a backup of this run that is encrypted and verified");
+        assert_eq!(told, code == 4, "{encrypt}\n{ended}");
+        assert_eq!(deployment.at("example/live/app.db").exists(), code == 0, "{encrypt}: whether the migration ran");
+    }
 }
 
 #[test]

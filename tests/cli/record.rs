@@ -38,7 +38,8 @@ fn history_lists_the_newest_first() {
     let lines = succeeds(&deployment, &["history"]).stdout;
     assert_eq!(lines.lines().count(), 2, "{lines}");
     assert!(lines.lines().next().is_some_and(|line| line.starts_with(&runs[0])), "{lines}");
-    assert!(lines.lines().all(|line| line.contains("succeeded        example demo version=1.0.0 in ")), "{lines}");
+    assert!(lines.lines().all(|line| line.contains("  succeeded  example  demo  20")), "{lines}");
+    assert!(lines.lines().all(|line| line.ends_with("  version=1.0.0") && line.contains('@')), "{lines}");
     let limited = succeeds(&deployment, &["history", "--limit", "1"]).stdout;
     assert!(limited.starts_with(&runs[0]) && limited.lines().count() == 1, "{limited}");
     assert_eq!(succeeds(&deployment, &["history", "--env", "other"]).stdout, "");
@@ -48,8 +49,8 @@ fn history_lists_the_newest_first() {
 #[test]
 fn show_tells_a_run_from_its_beginning_to_its_end() {
     let deployment = deployed(1);
-    insta::assert_snapshot!(succeeds(&deployment, &["show"]));
-    let verbose = succeeds(&deployment, &["show", "--verbose"]).stdout;
+    insta::assert_snapshot!(succeeds(&deployment, &["show", "--events"]));
+    let verbose = succeeds(&deployment, &["show", "--events", "--verbose"]).stdout;
     assert!(verbose.contains("used sql write app: "), "{verbose}");
     assert!(verbose.contains("used read example/app/"), "{verbose}");
 }
@@ -59,9 +60,9 @@ fn a_run_is_known_by_its_name_or_the_beginning_of_it() {
     let deployment = deployed(2);
     let runs = runs(&deployment);
     let whole = succeeds(&deployment, &["show", &runs[1]]).stdout;
-    assert!(whole.starts_with(&runs[1]), "{whole}");
+    assert!(whole.contains(&format!("  run           {}\n", runs[1])), "{whole}");
     assert_eq!(succeeds(&deployment, &["show", &runs[1][..20]]).stdout, whole);
-    assert!(succeeds(&deployment, &["show", "last"]).stdout.starts_with(&runs[0]));
+    assert!(succeeds(&deployment, &["show", "last", "--events"]).stdout.starts_with(&runs[0]));
     let several = refused(&deployment, &["show", &runs[0][..2]], 2, "begins the names of 2 runs");
     assert!(several.stderr.contains("hint: name more of it"), "{several}");
     let none = refused(&deployment, &["show", "19990101"], 2, "no run `19990101`");
@@ -163,6 +164,60 @@ fn a_journal_that_was_changed_is_found() {
     assert!(ended.stderr.contains("hint: entries before that place are as they were written"), "{ended}");
 }
 
+/// Of the first entry: where the run was, and where it was not.
+pub(crate) const STARTED: &[u8] = b"\"pipeline\":\"example\",\"environment\":\"demo\"";
+pub(crate) const RENAMED: &[u8] = b"\"pipeline\":\"example\",\"environment\":\"demp\"";
+
+/// Changes one byte of one entry, where SQLite does not see it.
+pub(crate) fn change_one_byte(deployment: &Deployment, from: &[u8], to: &[u8]) {
+    assert_eq!(from.iter().zip(to).filter(|(from, to)| from != to).count(), 1, "one byte");
+    let path = deployment.at("state/journal.db");
+    let database = rusqlite::Connection::open(&path).expect("the journal");
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all of it in one file");
+    drop(database);
+    let mut bytes = fs::read(&path).expect("the journal");
+    // More than once where SQLite has moved a page and left the old one as it was.
+    let places: Vec<usize> = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+    assert!(!places.is_empty(), "it is there");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    fs::write(&path, bytes).expect("the journal");
+}
+
+#[test]
+fn an_export_of_a_record_that_was_changed_is_made_and_is_no_success() {
+    let deployment = deployed(1);
+    let (lines, _) = export(&deployment);
+    change_one_byte(&deployment, STARTED, RENAMED);
+    for out in [&["log", "export"][..], &["log", "export", "--out", "changed.jsonl"]] {
+        let ended = refused(&deployment, out, 3, "what was exported is not to be trusted: the journal ");
+        assert!(ended.stderr.contains("entry 1: the content does not match its hash"), "{ended}");
+        let text =
+            if out.len() == 2 { ended.stdout } else { fs::read_to_string(deployment.at("changed.jsonl")).expect("it") };
+        let exported: Vec<&str> = text.lines().collect();
+        assert_eq!(exported.len(), lines.len(), "an auditor gets all that is there");
+        assert!(exported[0].contains("\"environment\":\"demp\"") && exported[1..] == lines[1..], "as it is");
+    }
+    let run = runs(&deployment).remove(0);
+    refused(&deployment, &["log", "export", "--run", &run], 3, "what was exported is not to be trusted");
+    refused(&deployment, &["log", "verify", "changed.jsonl"], 3, "line 1, entry 1");
+}
+
+#[test]
+fn an_export_goes_as_far_as_the_record_can_be_read() {
+    let deployment = deployed(1);
+    let (lines, _) = export(&deployment);
+    // The fifth entry is no JSON any more.
+    let start: String = lines[4].split_once("\"body\":").expect("a body").1.chars().take(150).collect();
+    change_one_byte(&deployment, start.as_bytes(), format!("[{}", &start[1..]).as_bytes());
+    let ended =
+        refused(&deployment, &["log", "export", "--out", "part.jsonl"], 3, "ends before an entry that cannot be read");
+    assert!(ended.stderr.contains("damaged: ") && ended.stderr.contains("hint: "), "{ended}");
+    let text = fs::read_to_string(deployment.at("part.jsonl")).expect("what could be read");
+    assert_eq!(text.lines().collect::<Vec<_>>(), lines[..4]);
+}
+
 #[test]
 fn a_receipt_that_was_changed_is_found() {
     let deployment = deployed(1);
@@ -188,7 +243,7 @@ fn a_record_that_was_written_anew_is_found_with_the_head() {
 #[test]
 fn what_cannot_be_verified_is_no_success() {
     let deployment = deployed(1).file("empty.jsonl", "").file("text.jsonl", "Dear auditor,\n");
-    refused(&deployment, &["log", "verify", "missing.jsonl"], 2, "cannot read missing.jsonl");
+    refused(&deployment, &["log", "verify", "missing.jsonl"], 3, "there is no file `missing.jsonl`");
     refused(&deployment, &["log", "verify", "empty.jsonl"], 3, "holds no audit entry");
     refused(&deployment, &["log", "verify", "text.jsonl"], 3, "line 1: not an audit entry");
     refused(&deployment, &["log", "verify", "--head", "abc"], 2, "is not a sha256 digest");

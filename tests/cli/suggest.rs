@@ -166,6 +166,78 @@ fn a_file_that_has_changed_is_not_patched_unasked() {
     succeeds(&deployment, &["run", "example.toml", "--env", "demo"]);
 }
 
+/// The second deployment of a version finds everything in its place: it reads, and writes nothing.
+#[test]
+fn a_step_that_had_nothing_to_do_keeps_what_it_needs_when_it_has() {
+    let deployment = generous();
+    let ended = deployment.run(&["run", "example.toml", "--env", "demo"]);
+    assert_eq!(ended.code, 0, "{ended}");
+    let before = file(&deployment);
+    let told = succeeds(&deployment, &["suggest"]).stdout;
+    let kept = "keep    everything: it had nothing to do in this run, and may need more when it has";
+    for step in ["migrate", "release"] {
+        let of_step = told.split(&format!("\n{step}\n")).nth(1).and_then(|rest| rest.split("\n\n").next());
+        assert_eq!(of_step.map(str::trim), Some(kept), "{step}\n{told}");
+    }
+    assert!(told.contains("drop    allow.env \"HOME\""), "what others did not use is told all the same\n{told}");
+
+    // The file says it too, above each of the two, and only once however often it is patched.
+    for round in 0..2 {
+        apply(&deployment, &succeeds(&deployment, &["suggest", "--patch", "--file", "example.toml"]).stdout);
+        let after = file(&deployment);
+        let mark = "# Not judged by `pipe suggest`: the step had nothing to do in run ";
+        assert_eq!(after.matches(mark).count(), 2, "{after}");
+        for line in
+            ["allow.sql = [\"write app\"]\nallow.read = [\"example/migrations\"]", "allow.read = [\"example/app\"]\n"]
+        {
+            let at = after.find(line).unwrap_or_else(|| panic!("{line} is gone\n{after}"));
+            assert!(after[..at].lines().next_back().is_some_and(|above| above.starts_with(mark)), "{line}\n{after}");
+        }
+        if round == 0 {
+            // Something more to drop, so that there is another patch.
+            let wider = after.replacen("allow.artifacts", "allow.env = [\"LANG\"]\nallow.artifacts", 1);
+            fs::write(deployment.at("example.toml"), wider).expect("the file");
+            let ended = deployment.run(&["run", "example.toml", "--env", "demo"]);
+            assert_eq!(ended.code, 0, "{ended}");
+        }
+    }
+    assert_ne!(file(&deployment), before);
+
+    // And the next real deployment, with another version and another migration, passes under it.
+    let deployment = deployment
+        .file("example/migrations/002_room.up.sql", "ALTER TABLE appointments ADD COLUMN room TEXT;\n")
+        .file("example/migrations/002_room.down.sql", "ALTER TABLE appointments DROP COLUMN room;\n");
+    let ended = deployment.run(&["run", "example.toml", "--env", "demo", "--set", "version=1.1.0"]);
+    assert_eq!(ended.code, 0, "{ended}");
+}
+
+#[test]
+fn where_nothing_else_is_suggested_a_step_with_nothing_to_do_is_no_patch() {
+    let of_verify = "with.check = [\n    { kind = \"sql\"";
+    let deployment = Deployment::example().edit(
+        "example.toml",
+        &format!("allow.read = [\"example/live/www\"]\n{of_verify}"),
+        &format!("allow.read = [\"example/live/www/releases\"]\n{of_verify}"),
+    );
+    for _ in 0..2 {
+        assert_eq!(deployment.run(&["run", "example.toml", "--env", "demo"]).code, 0);
+    }
+    let ended = succeeds(&deployment, &["suggest", "--patch"]);
+    assert_eq!(ended.stdout, "", "{ended}");
+}
+
+#[test]
+fn nothing_is_suggested_from_a_record_that_was_changed() {
+    let deployment = generous();
+    crate::record::change_one_byte(&deployment, crate::record::STARTED, crate::record::RENAMED);
+    for arguments in [&["suggest"][..], &["suggest", "--patch"], &["suggest", "--output", "json"]] {
+        let ended = deployment.run(arguments);
+        assert_eq!(ended.code, 3, "{arguments:?}\n{ended}");
+        assert!(!ended.stdout.contains("allow.") && !ended.stdout.contains("entries\":"), "{arguments:?}\n{ended}");
+        assert!(ended.stderr.contains("was changed: ") && ended.stderr.contains("does not match its hash"), "{ended}");
+    }
+}
+
 #[test]
 fn programs_get_it_as_json() {
     let deployment = generous();

@@ -144,6 +144,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             record::what_a_grant_leaves_open_of_a_command_is_left_out_and_can_be_proven,
             programs::a_program_does_not_read_what_its_rule_does_not_name,
             programs::a_program_does_not_write_where_its_rule_does_not_say,
+            programs::what_an_earlier_step_makes_is_read_and_written_by_a_program_of_a_later_one,
             programs::a_program_connects_to_granted_ports_alone,
             programs::a_program_connects_to_granted_sockets_alone,
             programs::a_program_sees_no_other_process,
@@ -151,12 +152,17 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             programs::a_program_that_is_not_the_pinned_one_does_not_run,
             programs::a_secret_comes_to_a_program_as_a_file_that_is_gone_afterwards,
             programs::the_record_and_the_plan_say_that_a_program_is_native_code,
+            programs::a_program_that_uses_up_too_much_is_ended_with_the_line_that_gives_more,
+            programs::the_plan_says_what_a_program_may_use_up,
             endless::a_program_ends_with_everything_that_it_started,
             limits::bytes_in_of_programs,
         ],
-        Behaviour::ReadVariable => {
-            &[others::a_variable_is_told_where_it_is_granted_by_name, terminal::what_was_refused]
-        }
+        Behaviour::ReadVariable => &[
+            others::a_variable_is_told_where_it_is_granted_by_name,
+            others::a_variable_of_another_name_is_not_told,
+            others::a_variable_of_a_program_is_none_of_the_guest,
+            terminal::what_was_refused,
+        ],
         Behaviour::ListVariables => &[
             others::wasi_shows_the_granted_variables_and_no_other,
             record::variables_that_wasi_shows_count_as_used_once_each,
@@ -186,14 +192,25 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         Behaviour::SendScript => {
             &[databases::a_script_hides_nothing, record::a_script_is_recorded_statement_by_statement]
         }
-        Behaviour::AskDisk => &[others::free_space_is_told_where_it_is_granted],
+        Behaviour::AskDisk => &[
+            others::free_space_is_told_where_it_is_granted,
+            others::free_space_of_another_place_is_not_told,
+            others::free_space_is_not_told_to_whoever_may_read_and_write_there,
+            others::free_space_of_what_holds_a_granted_place_is_not_told,
+        ],
         Behaviour::StoreArtifact => &[
             artifacts::nothing_is_stored_without_a_grant,
             artifacts::nothing_is_stored_of_what_may_not_be_read,
             artifacts::a_key_encrypts_where_a_slot_says_so,
+            artifacts::a_slot_for_a_peer_encrypts_nothing,
+            artifacts::another_secret_than_that_of_the_slot_encrypts_nothing,
+            artifacts::who_may_read_artifacts_stores_none,
             limits::artifacts,
         ],
-        Behaviour::ReadArtifact => &[artifacts::an_artifact_of_another_step_is_not_read_without_a_grant],
+        Behaviour::ReadArtifact => &[
+            artifacts::an_artifact_of_another_step_is_not_read_without_a_grant,
+            artifacts::the_artifacts_of_one_step_are_not_those_of_another,
+        ],
         Behaviour::SetTimes => &[files::times_are_not_set_through_a_grant_for_reading],
         Behaviour::RemoveDirectory => &[files::a_directory_is_not_removed_through_a_grant_for_reading],
         Behaviour::SendHeader => &[

@@ -117,7 +117,7 @@ fn hazard_9_a_cut_off_tail_is_found_by_the_head() {
     assert_eq!(with.code, 3, "{with}");
 }
 
-/// A process that was killed holds nothing: the kernel lets go of its lock.
+/// A process that was killed holds nothing: the kernel lets go of its lock, and its run can be given up or gone on with.
 #[test]
 fn hazard_10_a_dead_run_locks_nobody_out() {
     let scene = Scene::new(Behaviour::Sleep).timeout("600s");
@@ -125,13 +125,15 @@ fn hazard_10_a_dead_run_locks_nobody_out() {
     let arguments = ["run", "pipeline.toml", "--env", "test"];
     let mut first = deployment.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let began = Instant::now();
-    while !deployment.run(&["history"]).stdout.contains("unfinished") {
+    while !deployment.run(&["history"]).stdout.contains("running") {
         assert!(began.elapsed() < Duration::from_secs(60), "the run did not begin");
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(deployment.run(&arguments).code, 8, "the first one lives");
     first.kill().unwrap();
     first.wait().unwrap();
+    let abandoned = deployment.run(&["abandon", "last", "--reason", "a test"]);
+    assert_eq!(abandoned.code, 0, "{abandoned}");
     let after =
         Scene::new(Behaviour::ReadVariable).with("name", "HOME").allow("allow.env = [\"HOME\"]").after(scene).run();
     assert_eq!(after.ended.code, 0, "{}", after.ended);

@@ -34,6 +34,7 @@ mod single_files;
 mod sockets;
 mod terminal;
 mod too_much;
+mod words;
 
 use behaviours::Behaviour;
 use scene::{Scene, Seen};

@@ -126,7 +126,7 @@ pub(crate) fn a_guest_knows_how_much_time_it_has() {
 }
 
 #[test]
-fn a_variable_of_another_name_is_not_told() {
+pub(crate) fn a_variable_of_another_name_is_not_told() {
     for name in ["WARD", "room", "ROO", "ROOM_2", "ROOM=12", "", "*"] {
         let scene = Scene::new(Behaviour::ReadVariable).variable("ROOM", "12").variable("WARD", "cardiology");
         let seen = scene.with("name", name).allow(r#"allow.env = ["ROOM"]"#).run();
@@ -136,10 +136,37 @@ fn a_variable_of_another_name_is_not_told() {
 }
 
 #[test]
-fn free_space_of_another_place_is_not_told() {
+pub(crate) fn free_space_of_another_place_is_not_told() {
     for asked in ["private", "data/../private", "data/link", "/", "."] {
         let scene = Scene::new(Behaviour::AskDisk).file("data/open.txt", "").file("private/x", "").with("path", asked);
         std::os::unix::fs::symlink("../private", scene.deployment.at("data/link")).unwrap();
         scene.allow(r#"allow.disk = ["data"]"#).run().fails("denied", "");
     }
+}
+
+#[test]
+pub(crate) fn free_space_is_not_told_to_whoever_may_read_and_write_there() {
+    let scene = Scene::new(Behaviour::AskDisk).file("data/open.txt", "").with("path", "data");
+    let scene = scene.allow(r#"allow.read = ["data"]"#).allow(r#"allow.write = ["data"]"#);
+    let both = scene.refused_until(r#"allow.disk = ["data"]"#);
+    assert_eq!(both.refused.refusals().next().unwrap()["reason"], "the step has no `allow.disk`");
+}
+
+#[test]
+pub(crate) fn free_space_of_what_holds_a_granted_place_is_not_told() {
+    let inner =
+        || Scene::new(Behaviour::AskDisk).file("data/inner/open.txt", "").allow(r#"allow.disk = ["data/inner"]"#);
+    for outer in ["data", "data/inner/..", "data/inner/../../data"] {
+        inner().with("path", outer).run().fails("denied", "");
+    }
+    assert_eq!(inner().with("path", "data/inner").run().observed(), "true");
+}
+
+#[test]
+pub(crate) fn a_variable_of_a_program_is_none_of_the_guest() {
+    let scene = Scene::new(Behaviour::ReadVariable).variable("WARD", "cardiology").with("name", "WARD");
+    let seen = scene.allow(r#"allow.exec = [{ program = "env", argv = [], env = { WARD = "surgery" } }]"#).run();
+    seen.fails("denied", "");
+    assert_eq!(seen.refusals().next().unwrap()["hint"], r#"allow.env = ["WARD"]"#);
+    assert!(!seen.ended.stderr.contains("cardiology") && !seen.ended.stderr.contains("surgery"), "{}", seen.ended);
 }

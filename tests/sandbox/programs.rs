@@ -42,6 +42,24 @@ pub(crate) fn a_program_does_not_read_what_its_rule_does_not_name() {
 }
 
 #[test]
+pub(crate) fn what_an_earlier_step_makes_is_read_and_written_by_a_program_of_a_later_one() {
+    let before = "[[step]]\nname = \"before\"\nstage = \"verify\"\nplugin = \"hostile\"\nallow.write = [\"work\"]\n\
+                  with = { behaviour = \"write-file\", path = \"work/report\" }\n";
+    let script = "cat work/report; echo more >> work/report";
+    let later = |more: &str| shell(script, more).file("work/.keep", "").head(before);
+    assert_eq!(ran(&later(", read = [\"work/report\"], write = [\"work/report\"]").run()), "hostile");
+    // Only what lies where that step may write is to come; and what is to come is no link.
+    for more in [", read = [\"elsewhere/report\"]", ", write = [\"elsewhere/report\"]"] {
+        later(more).refused_at_start();
+    }
+    let link = before.replace("write-file", "make-link").replace(" }", ", to = \"../private\" }");
+    let scene = shell("cat work/report/diagnosis", ", read = [\"work/report\"]").file("work/.keep", "").head(&link);
+    let seen = scene.file("private/diagnosis", "confidential").run();
+    assert_ne!(seen.ended.code, 0, "{}", seen.ended);
+    assert!(!seen.ended.stderr.contains("confidential") && seen.observed().is_empty(), "{}", seen.ended);
+}
+
+#[test]
 pub(crate) fn a_program_does_not_write_where_its_rule_does_not_say() {
     for path in ["data/new", "/tmp/pipe-sandbox-test", "/etc/pipe-sandbox-test"] {
         let scene = shell(&format!("echo x > {path}"), ", read = [\"data\"]").file("data/open.txt", "open");
@@ -142,4 +160,41 @@ pub(crate) fn the_record_and_the_plan_say_that_a_program_is_native_code() {
     let fence = seen.of("used").find_map(|what| what["use"]["fence"].as_str()).unwrap();
     assert!(fence.starts_with("native code within Landlock "), "{fence}");
     assert!(fence.ends_with("seccomp, namespaces for processes, mounts, network"), "{fence}");
+}
+
+#[test]
+pub(crate) fn a_program_that_uses_up_too_much_is_ended_with_the_line_that_gives_more() {
+    let many = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait";
+    let large = "(head -c 90000000 /dev/zero; sleep 60) | tail -c 90000000";
+    for (script, key, said, raised) in [
+        (many, "processes = 8", "processes and threads: 8 (`processes`)", "processes = 16"),
+        (large, "memory = \"64MiB\"", "memory of all its processes: 64.0 MiB (`memory`)", "memory = \"128MiB\""),
+        (
+            "head -c 9000000 /dev/zero > $TMPDIR/x; sleep 60",
+            "scratch = \"1MiB\"",
+            "its temporary folder: 1.0 MiB (`scratch`)",
+            "scratch = \"2MiB\"",
+        ),
+        (
+            "exec dd if=/dev/zero of=$TMPDIR/x bs=1M count=9",
+            "file_size = \"1MiB\"",
+            "the size of one file: 1.0 MiB (`file_size`)",
+            "file_size = \"2MiB\"",
+        ),
+    ] {
+        let seen = shell(script, &format!(", {key}")).run();
+        seen.fails("other", &format!("sh was ended at its limit of {said}"));
+        let message = seen.failure()["message"].as_str().unwrap();
+        let line = format!(r#"; allow.exec = [{{ program = "sh", argv = ["-c", "*"], {raised} }}]"#);
+        assert!(message.ends_with(&line), "{message}");
+    }
+}
+
+#[test]
+pub(crate) fn the_plan_says_what_a_program_may_use_up() {
+    let planned = shell("true", ", memory = \"8GiB\"").pipe(&["plan", "pipeline.toml", "--env", "test"]);
+    let usual = "A program may take memory 4.0 GiB, processes 1024, scratch 512.0 MiB, file_size 16.0 GiB, open_files 1024, \
+                 unless its rule says otherwise";
+    assert!(planned.stdout.contains(usual), "{planned}");
+    assert!(planned.stdout.contains(", memory = \"8GiB\" }]  # native code"), "{planned}");
 }

@@ -106,6 +106,7 @@ impl Scene {
         let ended = self.start();
         assert_ne!(ended.code, 70, "the host itself failed: {ended}");
         let seen = Seen { ended, events: self.events() };
+        crate::words::saw(&seen.events);
         self.journal_is_sound();
         seen
     }

@@ -1,6 +1,6 @@
 //! Secrets in plaintext: told where the grant names them, and masked wherever they are said.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use crate::{Behaviour, Scene, Seen};
 
@@ -95,6 +95,32 @@ fn the_source_of_a_secret_is_read_where_the_secret_may_be_told() {
     assert!(refused.stderr.contains(r#"allow.reveal = ["token"]"#), "{refused}");
     let seen = variable(Behaviour::ReadVariable).allow(r#"allow.reveal = ["token"]"#).run();
     // The guest knows it, and what it says of it is masked.
+    assert_eq!((seen.ended.code, seen.observed()), (0, "[secret]"), "{}", seen.ended);
+}
+
+/// The file of a secret under another name, which no path tells.
+#[test]
+fn another_name_of_the_file_of_a_secret_is_read_where_the_secret_may_be_told() {
+    let linked = |granted: &str| {
+        let scene = Scene::new(Behaviour::ReadFile)
+            .file("secrets/token", TOKEN)
+            .file("data/open.txt", "open")
+            .head("[secrets]\ntoken.file = \"secrets/token\"")
+            .with("path", "data/inner/harmless")
+            .allow(granted);
+        fs::set_permissions(scene.deployment.at("secrets/token"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::create_dir(scene.deployment.at("data/inner")).unwrap();
+        fs::hard_link(scene.deployment.at("secrets/token"), scene.deployment.at("data/inner/harmless")).unwrap();
+        scene
+    };
+    for granted in
+        [r#"allow.read = ["data"]"#, r#"allow.read = ["data/inner/harmless"]"#, r#"allow.write = ["data/inner"]"#]
+    {
+        let refused = linked(granted).refused_at_start();
+        assert!(refused.stderr.contains("reveals-secret"), "{granted}: {refused}");
+        assert!(refused.stderr.contains(r#"allow.reveal = ["token"]"#), "{granted}: {refused}");
+    }
+    let seen = linked(r#"allow.read = ["data"]"#).allow(r#"allow.reveal = ["token"]"#).run();
     assert_eq!((seen.ended.code, seen.observed()), (0, "[secret]"), "{}", seen.ended);
 }
 

@@ -30,7 +30,12 @@ fn says(behaviour: Behaviour, code: i32) -> Seen {
     assert_eq!(seen.ended.code, code, "{}", seen.ended);
     is_harmless(&seen.ended);
     for command in [
-        &["show", "last", "--verbose"][..],
+        &["show", "last"][..],
+        &["show", "last", "--events", "--verbose"],
+        &["show", "last", "--format", "json"],
+        &["show", "last", "--format", "markdown"],
+        &["show", "last", "--format", "html"],
+        &["history", "--format", "markdown"],
         &["show", "last", "--output", "json"],
         &["history"],
         &["run", "pipeline.toml", "--env", "test", "--output", "json"],

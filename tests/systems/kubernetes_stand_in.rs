@@ -135,7 +135,8 @@ impl Cluster {
         if shape != (Some(wanted.0), Some(wanted.1), Some(vec!["http".to_owned()])) {
             return invalid;
         }
-        let weight = |index: usize| patch.pointer(&format!("/spec/http/0/route/{index}/weight")).and_then(Value::as_u64);
+        let weight =
+            |index: usize| patch.pointer(&format!("/spec/http/0/route/{index}/weight")).and_then(Value::as_u64);
         let (Some(blue), Some(green)) = (weight(0), weight(1)) else { return invalid };
         let mut expected = self.object["spec"]["http"].clone();
         expected[0]["route"][0]["weight"] = json!(blue);

@@ -253,7 +253,13 @@ fn killed_during_a_hold_and_a_guard_that_does_not_pass_rolls_back() {
     let resumed = scene.resume(&[]);
     assert_eq!(resumed.code, 5, "{resumed}");
     assert_eq!(scene.shares(), [10, 50, 0]);
-    let holds = scene.events().iter().map(word).skip_while(|word| *word != "run-resumed").filter(|word| *word == "wave-holding").count();
+    let holds = scene
+        .events()
+        .iter()
+        .map(word)
+        .skip_while(|word| *word != "run-resumed")
+        .filter(|word| *word == "wave-holding")
+        .count();
     assert_eq!(holds, 0, "no hold began");
 }
 
@@ -281,7 +287,12 @@ fn an_interrupt_during_a_hold_undoes_or_stops_as_declared() {
 fn plan_and_audit_show_waves_and_the_checks_of_the_guard() {
     let scene = scene(ROLLBACK, "");
     let plan = scene.deployment.run(&["plan", "pipeline.toml", "--env", "test"]);
-    for words in ["wave 10%, held for 2s", "every 400ms", "\"errors\" is met, or what was started is undone", "allow.http = [\"POST prom:/api/v1/query\"]"] {
+    for words in [
+        "wave 10%, held for 2s",
+        "every 400ms",
+        "\"errors\" is met, or what was started is undone",
+        "allow.http = [\"POST prom:/api/v1/query\"]",
+    ] {
         assert!(plan.stdout.contains(words), "{words}: {plan}");
     }
     let audit = scene.deployment.run(&["audit", "pipeline.toml", "--env", "test"]);

@@ -154,8 +154,19 @@ pub struct StepSeen<'a> {
     pub plugin: PluginSeen,
     /// What it is granted, **with canonical paths**, those of `cwd` too.
     pub grant: &'a Grant,
-    /// Whether a backup runs before it.
-    pub after_backup: bool,
+    /// What is known of the backups that run before it.
+    pub backups: BackupsBefore<'a>,
+}
+
+/// What is known, before a run, of the backups that stand before a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupsBefore<'a> {
+    /// There are none.
+    None,
+    /// None of them will be encrypted. Lower-case fragment that names the first of them and says why.
+    InTheClear(&'a str),
+    /// One of them may be encrypted, as far as its grant and settings tell. Whether it was, the run knows.
+    MayBeEncrypted,
 }
 
 /// Something of a step that the ceiling does not allow.

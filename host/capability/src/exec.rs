@@ -1,15 +1,16 @@
 //! `exec`: programs, with their arguments position by position.
 
 mod argument;
+mod limits;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt};
 
-use pipe_core::{
-    digest::Digest,
-    units::{ByteSize, format_duration},
+use pipe_core::digest::Digest;
+
+pub use self::{
+    argument::ArgumentPattern,
+    limits::{Bound, ExecLimits},
 };
-
-pub use self::argument::ArgumentPattern;
 use crate::{
     env,
     line::{self, Table},
@@ -52,23 +53,6 @@ pub struct ExecRule {
     /// What the program's file must be.
     pub sha256: Option<Digest>,
 }
-
-/// What one process of a program may use up. Nothing: what the host sets for all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExecLimits {
-    /// What it may allocate, in bytes.
-    pub memory: Option<u64>,
-    /// Time on the processor, in whole seconds.
-    pub cpu: Option<Duration>,
-    /// Descriptors that are open at once.
-    pub open_files: Option<u64>,
-}
-
-/// The least memory that a program can be started in, in bytes.
-const LEAST_MEMORY: u64 = 32 << 20;
-
-/// How many descriptors a program may be allowed: what it needs to start, and what the kernel takes.
-const OPEN_FILES: std::ops::RangeInclusive<u64> = 16..=1 << 20;
 
 impl ExecRule {
     /// The rule, once everything in it is known to make sense. Errors name the key in [`RuleError::field`].
@@ -231,40 +215,6 @@ fn fixed_and_rest(argv: &[ArgumentPattern]) -> (&[ArgumentPattern], bool) {
     }
 }
 
-impl ExecLimits {
-    /// Whether nothing of `other` is more. What is left out is set by the host: more than it or less, nobody knows here.
-    fn include(&self, other: &Self) -> bool {
-        fn less<T: Ord>(wide: Option<T>, narrow: Option<T>) -> bool {
-            match (wide, narrow) {
-                (Some(wide), Some(narrow)) => narrow <= wide,
-                (wide, narrow) => wide == narrow,
-            }
-        }
-        less(self.memory, other.memory) && less(self.cpu, other.cpu) && less(self.open_files, other.open_files)
-    }
-
-    fn check(&self) -> Result<(), RuleError> {
-        if self.memory.is_some_and(|memory| memory < LEAST_MEMORY) {
-            let least = ByteSize(LEAST_MEMORY);
-            return Err(RuleError::new(format!("no program starts in less than {least}")).of("memory"));
-        }
-        if self.cpu.is_some_and(|cpu| cpu.as_secs() == 0 || cpu.subsec_nanos() != 0) {
-            return Err(RuleError::new("`cpu` is not a number of whole seconds").of("cpu"));
-        }
-        if self.open_files.is_some_and(|files| !OPEN_FILES.contains(&files)) {
-            let (least, most) = (OPEN_FILES.start(), OPEN_FILES.end());
-            return Err(RuleError::new(format!("`open_files` is not between {least} and {most}")).of("open_files"));
-        }
-        Ok(())
-    }
-}
-
-/// The largest unit that says a size exactly.
-fn exact_size(bytes: u64) -> String {
-    let exact = [(30, "GiB"), (20, "MiB"), (10, "KiB")].into_iter().find(|(shift, _)| bytes.is_multiple_of(1 << shift));
-    exact.map_or_else(|| format!("{bytes}B"), |(shift, unit)| format!("{}{unit}", bytes >> shift))
-}
-
 fn check_program(program: &str) -> Result<(), RuleError> {
     let whole = 0..program.len();
     if program.is_empty() {
@@ -324,11 +274,9 @@ impl fmt::Display for ExecRule {
             .values("read", self.read.iter().map(InToml::in_toml))
             .values("write", self.write.iter().map(InToml::in_toml))
             .values("ports", self.ports.iter().map(u16::to_string))
-            .values("sockets", self.sockets.iter().map(InToml::in_toml))
-            .optional("memory", self.limits.memory.map(exact_size).as_deref())
-            .optional("cpu", self.limits.cpu.map(format_duration).as_deref())
-            .number("open_files", self.limits.open_files)
-            .optional("sha256", self.sha256.map(|digest| digest.to_string()).as_deref());
+            .values("sockets", self.sockets.iter().map(InToml::in_toml));
+        let table = self.limits.in_toml().fold(table, |table, (key, value)| table.value(key, &value));
+        let table = table.optional("sha256", self.sha256.map(|digest| digest.to_string()).as_deref());
         f.write_str(&table.finish())
     }
 }

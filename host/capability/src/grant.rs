@@ -117,6 +117,14 @@ impl Grant {
         self.read(path).map_err(|denial| denial.with_hint(self.holder_line(Word::Read, path)))
     }
 
+    /// The line that would allow a path: nothing where it is the pipeline's own directory or the root, which no rule may name.
+    #[must_use]
+    pub fn path_line(&self, word: Word, path: &PathRequest<'_>) -> Option<String> {
+        let named = path.resolved.file_name().is_some() && !path.shown.is_empty();
+        let rule = path.narrowest().filter(|_| named).map(|written| PathRule::new(written, path.resolved));
+        self.with(word, rule)
+    }
+
     /// Whether a path may be written, and by which rule.
     ///
     /// # Errors

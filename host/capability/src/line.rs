@@ -74,14 +74,6 @@ impl Table {
         if values.peek().is_none() { self } else { self.value(key, &array(values)) }
     }
 
-    /// Adds a number, where there is one.
-    pub(crate) fn number(self, key: &str, value: Option<u64>) -> Self {
-        match value {
-            Some(value) => self.value(key, &value.to_string()),
-            None => self,
-        }
-    }
-
     /// Adds a table of texts, where it holds any.
     pub(crate) fn texts(self, key: &str, values: &BTreeMap<String, String>) -> Self {
         if values.is_empty() {

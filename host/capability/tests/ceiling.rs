@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use pipe_capability::{
     artifact::ArtifactRule,
     ceiling::{
-        Against, ArtifactCeiling, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget, MailCeiling,
-        NamePattern, Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern, PluginPattern, PluginSeen,
+        Against, ArtifactCeiling, BackupsBefore, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget,
+        MailCeiling, NamePattern, Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern, PluginPattern, PluginSeen,
         Requirements, SecretCeiling, SecretDestination, SecretOrigin, SourcePattern, SqlCeiling, StepSeen,
     },
     env::EnvRule,
@@ -50,7 +50,7 @@ fn outside(peers: &[(&str, &str)]) -> Outside {
 }
 
 fn seen(grant: &Grant) -> StepSeen<'_> {
-    StepSeen { stage: Stage::Verify, plugin: STANDARD, grant, after_backup: false }
+    StepSeen { stage: Stage::Verify, plugin: STANDARD, grant, backups: BackupsBefore::None }
 }
 
 /// A ceiling of one block.
@@ -514,10 +514,18 @@ fn requirements_hold_whatever_is_allowed() {
     }
 
     let backup = || Requirements { encrypted_backup_before_migrate: true, ..Requirements::default() };
-    for (stage, after_backup, holds) in
-        [(Stage::Migrate, true, true), (Stage::Migrate, false, false), (Stage::Release, false, true)]
-    {
-        assert_eq!(breaches(backup(), StepSeen { stage, after_backup, ..seen(&empty) }).is_empty(), holds);
+    let clear = BackupsBefore::InTheClear("`backup` on line 4 has `encrypt = false`");
+    for (stage, backups, holds) in [
+        (Stage::Migrate, BackupsBefore::MayBeEncrypted, true),
+        (Stage::Migrate, BackupsBefore::None, false),
+        (Stage::Migrate, clear, false),
+        (Stage::Release, BackupsBefore::None, true),
+        (Stage::Release, clear, true),
+    ] {
+        let step = StepSeen { stage, backups, ..seen(&empty) };
+        assert_eq!(breaches(backup(), step).is_empty(), holds, "{stage} {backups:?}");
+        let found = Ceiling { allow: vec![Block::default()], require: backup() }.excesses(&step, &Outside::default());
+        assert!(found.iter().all(|excess| backups != clear || excess.means.contains("line 4")), "{found:?}");
     }
 }
 

@@ -40,7 +40,7 @@ const STEP: &str = r#"
     allow.env = ["HOME"]
     allow.secrets = [{ name = "k8s", to = "argocd", header = "X-Token", format = 'Token "{}"' }]
     allow.reveal = ["t_1"]
-    allow.exec = [{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = { A = "1" }, peer = "main", secret_env = { T = "t" }, secret_file = { F = "f" }, read = ["a", "/b"], write = ["c"], ports = [443, 53], sockets = ["/run/d.sock"], memory = "1GiB", cpu = "90s", open_files = 64 }]
+    allow.exec = [{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = { A = "1" }, peer = "main", secret_env = { T = "t" }, secret_file = { F = "f" }, read = ["a", "/b"], write = ["c"], ports = [443, 53], sockets = ["/run/d.sock"], memory = "1GiB", processes = 9, scratch = "1MiB", file_size = "1GiB", open_files = 64, cpu = "90s" }]
     allow.artifacts = ["read manual verification"]
 "#;
 
@@ -132,10 +132,15 @@ fn exec(rule: &Value) -> ExecRule {
     let argv = rule["argv"].as_array().unwrap().iter();
     let list = |key: &str| rule.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let paths = |key: &str| list(key).iter().map(|written| path(written.as_str().unwrap())).collect();
+    let size = |key: &str| text(key).map(|size| size.parse::<ByteSize>().unwrap().0);
+    let number = |key: &str| rule.get(key).map(|number| number.as_integer().unwrap().try_into().unwrap());
     let limits = ExecLimits {
-        memory: text("memory").map(|size| size.parse::<ByteSize>().unwrap().0),
+        memory: size("memory"),
+        processes: number("processes"),
+        scratch: size("scratch"),
+        file_size: size("file_size"),
+        open_files: number("open_files"),
         cpu: text("cpu").map(|time| parse_duration(&time).unwrap()),
-        open_files: rule.get("open_files").map(|number| number.as_integer().unwrap().try_into().unwrap()),
     };
     ExecRule {
         program: text("program").unwrap(),

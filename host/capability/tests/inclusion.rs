@@ -349,8 +349,21 @@ fn inclusion_of_programs_is_as_one_would_expect() {
     let small = with(|rule| rule.limits.memory = Some(64 << 20));
     let large = with(|rule| rule.limits.memory = Some(1 << 30));
     assert!(large.includes(&small) && !small.includes(&large));
-    // What the host sets may be more or less.
-    assert!(!plain.includes(&large) && !large.includes(&plain));
+    // What a rule does not say is what is usual.
+    assert!(plain.includes(&large) && !large.includes(&plain));
+    let more = with(|rule| rule.limits.memory = Some(5 << 30));
+    assert!(more.includes(&plain) && !plain.includes(&more));
+    for (set, usual) in [
+        (with(|rule| rule.limits.processes = Some(1025)), false),
+        (with(|rule| rule.limits.processes = Some(1024)), true),
+        (with(|rule| rule.limits.scratch = Some(1 << 30)), false),
+        (with(|rule| rule.limits.file_size = Some(1 << 40)), false),
+        (with(|rule| rule.limits.open_files = Some(16)), true),
+        // Without a word there is no bound on the processor.
+        (with(|rule| rule.limits.cpu = Some(std::time::Duration::from_secs(9))), true),
+    ] {
+        assert_eq!(plain.includes(&set), usual, "{set}");
+    }
     let pinned = with(|rule| rule.sha256 = Some(pipe_core::digest::Digest::of(b"p")));
     assert!(plain.includes(&pinned) && !pinned.includes(&plain) && pinned.includes(&pinned));
 }

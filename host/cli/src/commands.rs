@@ -11,6 +11,7 @@ pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod plan;
+pub(crate) mod prune;
 pub(crate) mod resolve;
 pub(crate) mod resume;
 pub(crate) mod rollback;
@@ -19,7 +20,10 @@ pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod suggest;
+pub(crate) mod unlock;
+pub(crate) mod watch;
 
+mod binding;
 mod left;
 mod loading;
 mod open;
@@ -51,14 +55,17 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Diff(command) => diff::diff(&command, *printer).await,
         Command::Inspect(command) => inspect::inspect(&command, *printer).await,
         Command::Status(command) => status::status(&command, state, *printer),
+        Command::Watch(command) => watch::watch(&command, state, verbose, *printer, redactor).await,
         Command::Resume(command) => resume::resume(&command, state, verbose, *printer, redactor).await,
         Command::Rollback(command) => rollback::rollback(&command, state, verbose, *printer, redactor).await,
         Command::Resolve(command) => resolve::resolve(&command, state, *printer, redactor).await,
         Command::Abandon(command) => abandon::abandon(&command, state, *printer, redactor).await,
         Command::History(command) => history::history(&command, state, *printer),
         Command::Show(command) => show::show(&command, state, verbose, *printer),
+        Command::Prune(command) => prune::prune(&command, state, verbose, *printer, redactor).await,
         Command::Suggest(command) => suggest::suggest(&command, state, *printer),
         Command::Lock(command) => lock::lock(&command, *printer).await,
+        Command::Unlock(command) => unlock::unlock(&command, state, *printer, &redactor),
         Command::Log(command) => log::log(&command, state, *printer),
         Command::Schema(command) => schema::schema(&command, *printer),
         Command::Completions(command) => completions::completions(&command, *printer),

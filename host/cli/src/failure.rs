@@ -56,7 +56,9 @@ impl From<PrepareError> for Failure {
         match error {
             PrepareError::Invalid(diagnostics) => Self::Diagnostics(diagnostics),
             PrepareError::Journal(error) => error.into(),
-            PrepareError::Directory { .. } | PrepareError::Pin(_) => Self::new(Exit::Internal, error.to_string()),
+            PrepareError::Directory { .. } | PrepareError::Pin(_) | PrepareError::Copy(_) => {
+                Self::new(Exit::Internal, error.to_string())
+            }
             PrepareError::NotResumable(_) => Self::new(Exit::Invalid, error.to_string()),
         }
     }
@@ -67,6 +69,13 @@ impl From<RunError> for Failure {
         match error {
             RunError::Journal(error) => Self::from(error),
             RunError::Unknown(_) => Self::new(Exit::Invalid, error.to_string()),
+            RunError::Remains(ref remains) => {
+                let failure = Self::new(Exit::Locked, error.to_string());
+                match remains.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
         }
     }
 }
@@ -77,6 +86,9 @@ impl From<JournalError> for Failure {
         let exit = match error {
             // The record itself is not what was written; anything else is a file that cannot be used.
             JournalError::Changed { .. } => Exit::Invalid,
+            // Another process drives what this one wanted to drive, or drove.
+            JournalError::Owned { .. } | JournalError::Superseded { .. } => Exit::Locked,
+            JournalError::NotOwned { .. } | JournalError::ChangedHands { .. } => Exit::Usage,
             _ => Exit::Internal,
         };
         let failure = Self::new(exit, error.to_string());

@@ -7,6 +7,7 @@ mod commands;
 mod diagnostics;
 mod exit;
 mod failure;
+mod page;
 mod places;
 mod printer;
 mod reporter;

@@ -29,3 +29,8 @@ pub(crate) fn cache() -> Option<PathBuf> {
     let strategy = etcetera::choose_base_strategy().ok()?;
     Some(strategy.cache_dir().join("pipe"))
 }
+
+/// A path as one word of a command that a person may paste.
+pub(crate) fn in_shell(path: &Path) -> String {
+    pipe_core::text::in_shell(&path.to_string_lossy()).into_owned()
+}

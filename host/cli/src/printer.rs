@@ -156,3 +156,16 @@ pub(crate) fn harmless_json(json: String) -> String {
     }
     escaped
 }
+
+/// Vendor text, and everything else that did not come from us, as one line that no reader acts upon.
+pub(crate) fn visible(text: &str) -> String {
+    if !text.contains(is_unprintable) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if is_unprintable(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
+}
+
+/// `1 error`, `3 errors`.
+pub(crate) fn count(number: usize, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}

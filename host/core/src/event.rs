@@ -2,6 +2,8 @@
 
 mod decision;
 mod outcome;
+mod parts;
+mod started;
 mod wave;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     decision::{InFlight, Resolution},
     outcome::{Outcome, StepStatus},
+    parts::{Artifact, LogLevel, Part, PlannedStep, PluginIdentity, Refusal, Use, Verification},
+    started::{Started, StartedProgram, StartedSession},
     wave::{Breach, Checked, NotBreach, Share, WatchEnd, Wave},
 };
 use crate::{
@@ -33,115 +37,6 @@ pub struct Event {
     /// What happened.
     #[serde(rename = "what")]
     pub kind: EventKind,
-}
-
-/// A file that the run was given, by content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PluginIdentity {
-    /// As the pipeline file names it: `std:backup`, or a name of `[plugins]`.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// Its content.
-    pub digest: Digest,
-}
-
-/// A step as it was planned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedStep {
-    /// Identity.
-    pub step: StepId,
-    /// Stage.
-    pub stage: Stage,
-    /// Plugin.
-    pub plugin: PluginIdentity,
-    /// Whether it can be undone.
-    pub reversible: bool,
-    /// The grant: lines of the pipeline file.
-    pub grant: Vec<String>,
-    /// Names of the secrets whose plaintext the plugin gets.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reveals: Vec<String>,
-}
-
-/// An artifact as it was stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Artifact {
-    /// sha256 of the stored file.
-    pub digest: Digest,
-    /// Name for people.
-    pub name: String,
-    /// Path on the host.
-    pub location: String,
-    /// Size of the stored file, in bytes.
-    pub bytes: u64,
-    /// Size of the content, in bytes.
-    pub content_bytes: u64,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// sha256 of the content, before compression and encryption.
-    pub content_digest: Digest,
-}
-
-/// What a verifier saw of an artifact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    /// The artifact.
-    pub digest: Digest,
-    /// How.
-    pub method: String,
-    /// Content that was read, in bytes.
-    pub content_bytes: u64,
-    /// Entries or lines.
-    pub entries: u64,
-}
-
-/// A use of a capability.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Use {
-    /// The word: `http`.
-    pub word: String,
-    /// What was touched: `GET k8s:/version`. Masked where the grant does not fix it.
-    pub subject: String,
-    /// The granted line that allowed it.
-    pub rule: String,
-    /// Whether it could change something outside.
-    pub effect: bool,
-    /// Keyed hash of the whole text, where the subject leaves something of it out: see
-    /// [`ProofKey`](crate::proof::ProofKey). Of `sql` the statement, of `http` the query, of `exec` the arguments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<Digest>,
-    /// For a program, which is native code: what confines it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fence: Option<String>,
-}
-
-/// A refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The word: `http`.
-    pub word: String,
-    /// What was asked for.
-    pub subject: String,
-    /// Why it was refused.
-    pub reason: String,
-    /// The line that would allow it, or nothing where no line would.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    /// For the plugin's author.
-    Debug,
-    /// For the operator who looks closely.
-    Info,
-    /// For every operator.
-    Warning,
-    /// For every operator, at once.
-    Error,
 }
 
 /// What happened. Names are part of the output format: never renamed, only added to.
@@ -179,6 +74,9 @@ pub enum EventKind {
         /// Paths of the policies, in the order of their contents.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policy_files: Vec<String>,
+        /// Manifest of the copies that were made of what migrations and releases read; nothing where they read nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copies: Option<Digest>,
         /// Contents of the policies that it was held against.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policies: Vec<Digest>,
@@ -264,9 +162,9 @@ pub enum EventKind {
         step: StepId,
         /// Its key.
         key: String,
-        /// Its content.
+        /// sha256 of what lies beside the record: the receipt, sealed.
         digest: Digest,
-        /// Size, in bytes.
+        /// Size of the receipt, in bytes.
         bytes: u64,
         /// For the person who must go on by hand.
         summary: String,
@@ -369,6 +267,9 @@ pub enum EventKind {
         /// Identity of the machine's start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot: Option<String>,
+        /// How often the pipeline and environment were taken or unlocked until then.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        epoch: u64,
     },
     /// Somebody said what becomes of an attempt that was cut off after it had touched something.
     InFlightDecided {
@@ -403,6 +304,109 @@ pub enum EventKind {
         actor: String,
         /// Why.
         reason: String,
+    },
+
+    /// A rule of the runner is not kept, and somebody accepts that. Written before the step begins.
+    Waived {
+        /// The step.
+        step: StepId,
+        /// The rule: `backup`.
+        rule: String,
+        /// The role in which somebody accepts it, by the pipeline file.
+        role: String,
+        /// Why, by the pipeline file.
+        reason: String,
+        /// Who runs it.
+        actor: String,
+    },
+
+    // What becomes of what a run has kept.
+    /// The file of an artifact is removed. Written before that: one whose file is still there was cut off here.
+    ArtifactPruned {
+        /// The step that stored it.
+        step: StepId,
+        /// The artifact.
+        digest: Digest,
+        /// Its name for people.
+        name: String,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it: `older than 90d`.
+        reason: String,
+        /// Whether there was a file to remove.
+        found: bool,
+    },
+    /// Copies of what runs were begun with are removed: nothing that can be resumed or rolled back needs them. Written before.
+    CopiesPruned {
+        /// Their contents.
+        copies: Vec<Digest>,
+        /// Runs whose own copies, of what their migrations and releases read, are removed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        runs: Vec<RunId>,
+        /// Who: user and host.
+        actor: String,
+        /// What allows it.
+        reason: String,
+    },
+
+    // What could outlive the process, its end, and what of SQL takes effect once.
+    /// A program is about to begin. Durable before it begins.
+    ProgramStarted {
+        /// The step.
+        step: StepId,
+        /// By its supervisor.
+        program: StartedProgram,
+    },
+    /// A database session that may write was opened. Durable before its first statement that writes.
+    SessionOpened {
+        /// The step.
+        step: StepId,
+        /// At the server.
+        session: StartedSession,
+    },
+    /// Something that a dead process of the run had started is still there, and is about to be ended. Written before.
+    RemainFound {
+        /// The step that started it.
+        step: StepId,
+        /// What.
+        started: Started,
+    },
+    /// Nothing is left of what dead processes of the run had started.
+    RemainsEnded {
+        /// Programs that were looked for.
+        programs: u64,
+        /// Database sessions that were looked for.
+        sessions: u64,
+        /// How many of both were still there.
+        ended: u64,
+    },
+    /// A statement is about to run that cannot share a transaction with its marker: whether it took effect cannot be told
+    /// from the database after a crash. Written before.
+    SqlUnmarked {
+        /// The step.
+        step: StepId,
+        /// The peer.
+        peer: String,
+        /// The statement, without its literals.
+        statement: String,
+    },
+
+    // Who drives the run.
+    /// Somebody took the place of the process that drove the run: it can record nothing more.
+    Unlocked {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// Environment.
+        environment: String,
+        /// Who unlocked it: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// The epoch that began with it.
+        epoch: u64,
+        /// Who held it, as people say it; empty where nobody knows.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        holder: String,
     },
 
     // Waves, guards and watches.
@@ -513,6 +517,16 @@ impl EventKind {
         }
     }
 
+    /// What this event says was started and could outlive the process, and by which step.
+    #[must_use]
+    pub fn started(&self) -> Option<(&StepId, Started)> {
+        match self {
+            Self::ProgramStarted { step, program } => Some((step, Started::Program(program.clone()))),
+            Self::SessionOpened { step, session } => Some((step, Started::DatabaseSession(session.clone()))),
+            _ => None,
+        }
+    }
+
     /// The word of the `event` field: `step-finished`.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -542,6 +556,15 @@ impl EventKind {
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
             Self::Abandoned { .. } => "abandoned",
+            Self::Waived { .. } => "waived",
+            Self::ArtifactPruned { .. } => "artifact-pruned",
+            Self::CopiesPruned { .. } => "copies-pruned",
+            Self::ProgramStarted { .. } => "program-started",
+            Self::SessionOpened { .. } => "session-opened",
+            Self::RemainFound { .. } => "remain-found",
+            Self::RemainsEnded { .. } => "remains-ended",
+            Self::SqlUnmarked { .. } => "sql-unmarked",
+            Self::Unlocked { .. } => "unlocked",
             Self::WaveStarted { .. } => "wave-started",
             Self::WaveReleased { .. } => "wave-released",
             Self::WaveHolding { .. } => "wave-holding",

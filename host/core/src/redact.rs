@@ -246,7 +246,7 @@ fn percent_encoded(bytes: &[u8], lower: bool, kept: &[u8]) -> String {
     text
 }
 
-/// A string of JSON with every character beyond ASCII as `\\uXXXX`.
+/// A string of JSON with every character beyond ASCII as `\uXXXX`.
 fn json_in_ascii(escaped: &str) -> String {
     let mut text = String::new();
     for c in escaped.chars() {

@@ -48,6 +48,10 @@ pub struct StageReport {
     /// Values for later steps.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
+    /// Of a report that was read back: names of outputs whose values lie sealed beside the record, each with the sha256 of what
+    /// lies there. The values themselves are never in the record.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed: BTreeMap<String, Digest>,
     /// Backup: digests of the artifacts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Digest>,
@@ -60,6 +64,14 @@ pub struct StageReport {
     /// Migrate: what was applied. Undo: what was taken back. Notify: channels that accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub done: Vec<String>,
+}
+
+impl StageReport {
+    /// Whether it says that all was as it should be already: the same version or revision before and after.
+    #[must_use]
+    pub fn says_unchanged(&self) -> bool {
+        self.before.is_some() && self.before == self.after
+    }
 }
 
 /// Why a step failed. Plugins report the first seven; the host finds the others.

@@ -15,13 +15,14 @@ use std::{
         },
     },
     process::Command,
+    time::Duration,
 };
 
 use nix::{
-    errno::Errno,
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
     sys::{
+        memfd::{MFdFlags, memfd_create},
         ptrace,
         signal::{Signal, kill},
         socket::{AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, sendto, socket, socketpair},
@@ -111,11 +112,14 @@ fn attempt(arguments: &[&str]) -> io::Result<String> {
             let status = fs::read_to_string("/proc/self/status")?;
             Ok(status.lines().filter(|line| line.starts_with("Cap")).collect::<Vec<_>>().join(" ").replace('\t', " "))
         }
-        ["memory", bytes] => {
-            let mut memory: Vec<u8> = Vec::new();
-            memory.try_reserve_exact(number(bytes)?).map_err(|_| io::Error::from(Errno::ENOMEM))?;
-            memory.resize(number(bytes)?, 1);
-            Ok(memory.len().to_string())
+        ["memory-file"] => Ok(memfd_create(c"hostile", MFdFlags::empty()).map(|_| String::new())?),
+        ["threads", times] => {
+            let waiting = || std::thread::sleep(Duration::from_secs(1));
+            let threads = (0..number(times)?)
+                .map(|_: u32| std::thread::Builder::new().stack_size(64 * 1024).spawn(waiting))
+                .collect::<io::Result<Vec<_>>>()?;
+            let ended = threads.into_iter().filter_map(|thread| thread.join().ok());
+            Ok(ended.count().to_string())
         }
         ["open", times] => {
             let open = (0..number(times)?).map(|_: u32| File::open("/dev/null")).collect::<io::Result<Vec<_>>>()?;

@@ -12,6 +12,7 @@ mod listing;
 mod name;
 mod pieces;
 mod progress;
+mod removal;
 mod retrieve;
 mod store;
 mod verify;
@@ -25,6 +26,7 @@ use pipe_core::{
     limits::Limit,
 };
 
+pub use self::removal::{is_there, remove, strangers};
 use self::{
     key::Keys,
     progress::Progress,

@@ -5,7 +5,8 @@
 //! program are made by a thread of their own, since Landlock, seccomp and privileges belong to threads: the program inherits
 //! them, the supervisor stays outside.
 //!
-//! It ends everything that the program started when the program has ended, or when the lifeline closes: the host alone holds
+//! It ends everything that the program started when the program has ended, when it holds more than it may, or when the lifeline
+//! closes: the host alone holds
 //! the other end of that pipe, so a host that is killed takes its programs with it. As the first process of a namespace it
 //! has the kernel's word for that. Elsewhere it is a subreaper, so whatever the program leaves behind becomes its child,
 //! whether or not it forked twice or began a session of its own. Then it says how the program ended, and ends.
@@ -13,46 +14,48 @@
 //! Not done, and why: no parent-death signal. The kernel ties it to the thread that started the supervisor, and a supervisor
 //! that dies before the program can end nothing.
 
+mod bounds;
 pub(crate) mod fence;
 pub(crate) mod files;
 pub(crate) mod limits;
 pub(crate) mod namespaces;
+mod own;
 pub(crate) mod protocol;
 mod root;
 mod syscalls;
 pub(crate) mod tree;
+mod watch;
 
 use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Read as _},
     os::{
-        fd::{AsFd as _, AsRawFd as _, RawFd},
-        unix::process::{CommandExt as _, ExitStatusExt as _},
+        fd::{AsRawFd as _, RawFd},
+        unix::process::CommandExt as _,
     },
     path::Path,
-    process::{Child, Command, ExitStatus},
+    process::{Child, Command},
     thread,
 };
 
 use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        signal::{SigSet, Signal, kill},
+        signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
-        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
-    unistd::{self, Pid},
+    unistd,
 };
 
 use self::{
+    bounds::Bounded,
     fence::Fence,
     files::Files,
     namespaces::View,
-    protocol::{End, LIFELINE, PROGRAM, Report, SPECIFICATION, STATUS, Specification},
+    protocol::{LIFELINE, Namespaces, PROGRAM, Report, SPECIFICATION, STATUS, Specification},
     syscalls::{Sockets, Syscalls},
+    watch::{Watched, watch},
 };
 
 /// Wrong use: started by hand.
@@ -60,9 +63,6 @@ const USAGE: i32 = 2;
 
 /// The supervisor itself failed.
 const FAILED: i32 = 70;
-
-/// The first process of a namespace.
-const FIRST: Pid = Pid::from_raw(1);
 
 /// The first version of Landlock that keeps signals in, and connections to UNIX sockets without a path.
 const SCOPES: i32 = 6;
@@ -73,9 +73,6 @@ const STACK: usize = 256 * 1024;
 /// What to do about a program that was not allowed to begin.
 const OUT_OF_REACH: &str = "the program, its interpreter or a library lies where it may not read: name the directory in \
                             the rule, as in `read = [\"/opt/program\"]`";
-
-/// How often a tree that does not end is looked through again, in milliseconds.
-const AGAIN_AFTER_MS: u16 = 20;
 
 /// The body of `pipe __confine`: starts and watches the program that the host describes, and returns the status to exit
 /// with. To be called first thing in `main`, before any thread or descriptor: it closes every descriptor it was not meant
@@ -101,7 +98,7 @@ struct Inherited {
     lifeline: File,
     status: File,
     specification: Specification,
-    /// The program, where the host has checked its content.
+    /// The content of the program, where the host has checked it.
     pinned: Option<File>,
 }
 
@@ -145,8 +142,9 @@ fn enter(inherited: &mut Inherited) -> io::Result<i32> {
 fn supervise(inherited: &Inherited) -> io::Result<()> {
     let specification = &inherited.specification;
     prctl::set_no_new_privs()?;
+    bounds::be_first_to_go();
     let view = match specification.namespaces {
-        Some(_) => namespaces::set_up_view(specification)?,
+        Some(_) => namespaces::set_up_view(specification, inherited.pinned.as_ref())?,
         None => View::default(),
     };
     // Nobody of the same user looks into the supervisor or writes its status pipe. Undone by `exec`, so not inherited.
@@ -161,11 +159,15 @@ fn supervise(inherited: &Inherited) -> io::Result<()> {
     let _ = SigSet::all().thread_block();
     let _ = leave_streams();
     let _ = Report::Started.send(&inherited.status);
-    let ended = watch(&mut program, &signals, &inherited.lifeline);
-    let _ = fs::remove_dir_all(&specification.scratch);
-    let report = match ended {
-        Some(status) => Report::Ended(end_of(status)),
-        None => Report::Failed { message: "the end of the program was not seen".to_owned(), hint: None },
+    let mut bounded = Bounded::new(&specification.bounds, &specification.scratch, view.bounded);
+    let Watched { ended, exceeded } = watch(&mut program, &signals, &inherited.lifeline, &mut bounded);
+    if !view.bounded {
+        let _ = fs::remove_dir_all(&specification.scratch);
+    }
+    let report = match (exceeded, ended) {
+        (Some(bound), _) => Report::Exceeded(bound.key().to_owned()),
+        (None, Some(end)) => Report::Ended(end),
+        (None, None) => Report::Failed { message: "the end of the program was not seen".to_owned(), hint: None },
     };
     // A host that is gone does not listen.
     let _ = report.send(&inherited.status);
@@ -181,7 +183,7 @@ fn begin(inherited: &Inherited, view: &View) -> io::Result<Option<Child>> {
         if (&inherited.lifeline).read(&mut [0])? == 0 {
             return Ok(None);
         }
-        start(&inherited.specification, inherited.pinned.as_ref()).map(Some)
+        start(&inherited.specification, view.program.as_ref().or(inherited.pinned.as_ref())).map(Some)
     };
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, fenced)?;
@@ -204,7 +206,13 @@ fn erect(inherited: &Inherited, view: &View) -> io::Result<Fence> {
     if namespaces.is_none() {
         fence.without.push("namespaces".to_owned());
     }
-    limits::set(reach)?;
+    let others = match namespaces {
+        Some(Namespaces { users: true, .. }) => 0,
+        None if !unistd::getuid().is_root() => tree::of_user(unistd::getuid()),
+        // Nobody here knows them all.
+        _ => u64::MAX,
+    };
+    limits::set(&specification.bounds, others)?;
     limits::drop_privileges().map_err(io::Error::other)?;
     let files = match Files::new() {
         Ok(files) => Some(files),
@@ -220,9 +228,11 @@ fn erect(inherited: &Inherited, view: &View) -> io::Result<Fence> {
     let syscalls = Syscalls::new(sockets, view.read_only).map_err(io::Error::other)?;
     if let Some(files) = files {
         let files = files.allow(reach, &specification.scratch, view.processes)?;
-        let files = match &inherited.pinned {
-            Some(file) => files.allow_program(file)?,
-            None => files.allow_program(files::open_following(Path::new(&specification.program))?)?,
+        let files = match (&view.program, &inherited.pinned) {
+            (Some(file), _) => files.allow_program(file)?,
+            // Landlock is not asked about files that lie in no directory.
+            (None, Some(_)) => files,
+            (None, None) => files.allow_program(files::open_following(Path::new(&specification.program))?)?,
         };
         fence.landlock = files.restrict().map_err(io::Error::other)?;
     }
@@ -248,7 +258,7 @@ fn erect(inherited: &Inherited, view: &View) -> io::Result<Fence> {
 
 fn start(specification: &Specification, pinned: Option<&File>) -> io::Result<Child> {
     let mut command = match pinned {
-        // The very file whose content the host checked, whatever its path leads to by now.
+        // The very content that the host checked, whatever the path leads to by now.
         Some(file) => Command::new(format!("/proc/self/fd/{}", file.as_raw_fd())),
         None => Command::new(&specification.program),
     };
@@ -262,65 +272,4 @@ fn leave_streams() -> io::Result<()> {
     unistd::dup2_stdout(&null)?;
     unistd::dup2_stderr(&null)?;
     Ok(())
-}
-
-/// Returns once no process of the program's tree is left: how the program itself ended.
-fn watch(program: &mut Child, signals: &SignalFd, lifeline: &File) -> Option<ExitStatus> {
-    let mut ended = None;
-    let mut ending = false;
-    while reap(program, &mut ended) {
-        ending |= ended.is_some();
-        if ending {
-            end_all();
-            let mut sources = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut sources, PollTimeout::from(AGAIN_AFTER_MS));
-        } else {
-            let mut sources =
-                [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(lifeline.as_fd(), PollFlags::POLLIN)];
-            let polled = poll(&mut sources, PollTimeout::NONE);
-            ending = polled.is_err_and(|error| error != Errno::EINTR) || sources[1].any() == Some(true);
-        }
-        while let Ok(Some(_)) = signals.read_signal() {}
-    }
-    ended
-}
-
-/// Sends SIGKILL to everything that the program has started.
-fn end_all() {
-    let own = unistd::getpid();
-    if own == FIRST {
-        // All that there is in this namespace, but for this process.
-        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
-    } else {
-        tree::kill_below(own);
-    }
-}
-
-/// Takes note of every child that has ended. Whether any child is left.
-fn reap(program: &mut Child, ended: &mut Option<ExitStatus>) -> bool {
-    let pid = Pid::from_raw(program.id().cast_signed());
-    loop {
-        // A look first: the program itself is left to `Child`, which knows signals that nix has no name for.
-        match waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT) {
-            Ok(WaitStatus::StillAlive) => return true,
-            Ok(status) if status.pid() != Some(pid) => {
-                let _ = waitpid(status.pid(), Some(WaitPidFlag::WNOHANG));
-            }
-            Err(Errno::ECHILD) => return false,
-            // The program, or a child that was ended by such a signal.
-            Ok(_) | Err(_) => match program.try_wait() {
-                Ok(Some(status)) if ended.is_none() => *ended = Some(status),
-                _ => {
-                    let _ = waitpid(None, Some(WaitPidFlag::WNOHANG));
-                }
-            },
-        }
-    }
-}
-
-fn end_of(status: ExitStatus) -> End {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => End::Code(code),
-        (None, signal) => End::Signal(signal.unwrap_or_default()),
-    }
 }

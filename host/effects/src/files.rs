@@ -11,7 +11,7 @@ pub use self::open::{How, Opened, Place, open};
 use crate::{
     blocking::effect_error,
     error::EffectError,
-    path::{Pinned, resolve_to_name},
+    path::{Pinned, grantable, resolve_to_name},
     session::Session,
 };
 
@@ -38,18 +38,26 @@ impl Session {
             .map_err(|error| effect_error(error, path))?;
         let (rule, root) = match self.grant.read(&PathRequest { shown: path, resolved: &resolved }) {
             Ok(rule) => (rule.to_string(), rule.resolved.clone()),
-            Err(denial) => return Err(self.refuse(denial).await),
+            Err(denial) => {
+                // As for a guest's own look at it: what is missing cannot be granted by itself.
+                let named = grantable::for_reading(&resolved);
+                let shown = named.strip_prefix(&self.world.base).unwrap_or(named).to_string_lossy();
+                let reachable = || self.grant.path_line(Word::Read, &PathRequest { shown: &shown, resolved: named });
+                let denial = if named == resolved { denial } else { denial.with_hint(reachable()) };
+                return Err(self.refuse(denial).await);
+            }
         };
         self.used(Word::Read.as_str(), path.to_owned(), rule, false).await?;
-        let attributes = self.blocking(move |_| attributes(&root, &resolved)).await;
+        let copy = self.world.copies.get(&root).cloned();
+        let attributes = self.blocking(move |_| attributes(&root, copy.as_deref(), &resolved)).await;
         attributes.map_err(|error| effect_error(error, format_args!("attributes of {path}")))
     }
 }
 
-/// Reads at the granted place only, whatever was put in the way since the decision.
-fn attributes(root: &Path, resolved: &Path) -> io::Result<Attributes> {
+/// Reads at the granted place only, or in its copy, whatever was put in the way since the decision.
+fn attributes(root: &Path, copy: Option<&Path>, resolved: &Path) -> io::Result<Attributes> {
     let below = resolved.strip_prefix(root).unwrap_or(Path::new(""));
-    let metadata = match (Pinned::open(root)?, below == Path::new("")) {
+    let metadata = match (Pinned::open(copy.unwrap_or(root))?, below == Path::new("")) {
         (Pinned::Directory(directory), true) => Dir::from_std_file(directory).dir_metadata()?,
         (Pinned::Directory(directory), false) => Dir::from_std_file(directory).symlink_metadata(below)?,
         (Pinned::Name { parent, name }, true) => Dir::from_std_file(parent).symlink_metadata(name)?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, LogLevel, Refusal, Use, Verification},
+    event::{Artifact, LogLevel, Refusal, Started, Use, Verification},
 };
 
 /// The record could not be written. The effect must then not happen.
@@ -54,6 +54,13 @@ pub trait Ledger: Send + Sync {
 
     /// An artifact of this run, by digest.
     async fn artifact(&self, digest: &Digest) -> Option<KnownArtifact>;
+
+    /// Something was started that could outlive this process. Durable with whatever is durable next: before its first effect,
+    /// which is written down as a use.
+    async fn started(&self, started: Started) -> Result<(), LedgerError>;
+
+    /// A statement is about to run at a peer that cannot share a transaction with its marker. Durable before it returns.
+    async fn unmarked(&self, peer: &str, statement: &str) -> Result<(), LedgerError>;
 }
 
 /// A ledger that keeps nothing and lets nothing happen: for calls that may not touch anything.
@@ -93,5 +100,13 @@ impl Ledger for Forgetful {
 
     async fn artifact(&self, _: &Digest) -> Option<KnownArtifact> {
         None
+    }
+
+    async fn started(&self, _: Started) -> Result<(), LedgerError> {
+        Err(LedgerError("nothing may be started here".to_owned()))
+    }
+
+    async fn unmarked(&self, _: &str, _: &str) -> Result<(), LedgerError> {
+        Err(LedgerError("nothing may be run here".to_owned()))
     }
 }

@@ -16,6 +16,7 @@ pub mod mail;
 pub mod path;
 mod peer;
 pub mod process;
+pub mod remains;
 mod reveal;
 pub mod session;
 pub mod sql;

@@ -1,5 +1,6 @@
 //! Paths as the kernel sees them: where a grant really points, and where a path that a guest names really leads.
 
+pub mod grantable;
 mod own;
 mod pinned;
 mod problem;

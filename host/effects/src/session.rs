@@ -11,6 +11,7 @@ use crate::{
     egress::Egress,
     error::{EffectError, ErrorKind},
     ledger::{Forgetful, Ledger, LedgerError},
+    sql::{Marking, Marks},
     traffic::Traffic,
     world::World,
 };
@@ -30,6 +31,8 @@ pub struct Session {
     /// What the call has resolved and trusts.
     pub(crate) egress: Egress,
     pub(crate) traffic: Traffic,
+    /// Which transactions the call need not repeat.
+    pub(crate) marks: Marks,
     operations: TaskTracker,
 }
 
@@ -44,6 +47,7 @@ impl Session {
             ledger,
             egress: Egress::default(),
             traffic: Traffic::new(Limits::default()),
+            marks: Marks::default(),
             operations: TaskTracker::new(),
         }
     }
@@ -52,6 +56,13 @@ impl Session {
     #[must_use]
     pub fn limited(self, limits: Limits) -> Self {
         Self { traffic: Traffic::new(limits), ..self }
+    }
+
+    /// The same session, before anything has happened in it, whose transactions take effect once: see [`Marking`]. Needs
+    /// the key of [`World::proofs`]; without one nothing is marked.
+    #[must_use]
+    pub fn marked(self, marking: Marking) -> Self {
+        Self { marks: Marks::new(marking), ..self }
     }
 
     /// A session with nothing granted, nothing outside, and nobody who writes anything down: for `describe`.

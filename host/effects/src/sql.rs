@@ -4,6 +4,7 @@
 //! session whatever the guest does, and nothing is going on in the database once [`Session::close`] has returned.
 
 mod fence;
+mod marker;
 mod postgres;
 mod sqlite;
 mod statement;
@@ -14,15 +15,18 @@ use std::{fmt, sync::Arc};
 
 use pipe_capability::{denial::Denial, word::Word};
 use pipe_core::event::Use;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 pub use pipe_capability::sql::Access;
 
+pub use self::marker::{MARKER_TABLE, Marking, Phase};
 use self::{
     fence::Fence,
     statement::{Statement, split},
     work::{Failure, Request, Work},
 };
+pub(crate) use self::{marker::Marks, postgres::sessions_at};
 use crate::{
     error::{EffectError, ErrorKind},
     session::Session,
@@ -45,7 +49,8 @@ pub const MOST_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
 const MOST_SHOWN: usize = 1_000;
 
 /// A value in a statement or a row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SqlValue {
     /// NULL.
     Null,

@@ -87,6 +87,8 @@ pub struct World {
     pub protected: Vec<PathBuf>,
     /// Whether programs run even where the kernel cannot confine them. The record then says so.
     pub unconfined: bool,
+    /// Where what a path of a grant names is read instead: a copy that the run made when it began.
+    pub copies: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl World {
@@ -104,6 +106,7 @@ impl World {
             supervisor: Vec::new(),
             protected: Vec::new(),
             unconfined: false,
+            copies: BTreeMap::new(),
         }
     }
 }

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "fence/bounds.rs"]
+mod bounds;
+#[path = "fence/pinned.rs"]
+mod pinned;
 #[path = "support/place.rs"]
 mod place;
 #[path = "support/recording_ledger.rs"]
@@ -22,11 +26,7 @@ use std::{
     time::Duration,
 };
 
-use pipe_capability::{
-    exec::{ExecLimits, ExecRule},
-    grant::Grant,
-    path::PathRule,
-};
+use pipe_capability::{exec::ExecRule, grant::Grant, path::PathRule};
 use pipe_effects::{
     error::ErrorKind,
     path::{OwnPlaces, canonical_grant},
@@ -366,24 +366,6 @@ fn it_makes_no_namespace_and_no_mount_and_has_no_privileges() {
 }
 
 #[test]
-fn what_it_uses_up_is_bounded() {
-    let mut fenced = Fenced::new();
-    fenced.rule.limits = ExecLimits { memory: Some(64 << 20), cpu: Some(Duration::from_secs(1)), open_files: Some(32) };
-    fenced.allows(&["memory", "1000000"]);
-    fenced.refuses(&["memory", "100000000"]);
-    fenced.allows(&["open", "20"]);
-    fenced.refuses(&["open", "40"]);
-    let spun = fenced.block_on(run(&fenced.session(), command(&fenced.rule.program, &["spin"]))).unwrap();
-    assert_eq!(spun.exit, Exit::Signal(9));
-    let fenced = Fenced::new();
-    fenced.refuses(&["open", "1100"]);
-    fenced.allows(&["memory", "100000000"]);
-    let limits = fenced.allows(&["read", "/proc/self/limits"]);
-    let dump = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(dump.split_ascii_whitespace().filter(|word| *word == "1").count(), 2, "{dump}");
-}
-
-#[test]
 fn a_secret_comes_as_a_file_and_goes_with_the_program() {
     let place = Place::new();
     let mut world = place.world();
@@ -438,22 +420,6 @@ fn a_program_out_of_its_own_reach_is_told_apart() {
     assert_eq!(start(rule).unwrap().output, "ran\n");
 }
 
-#[test]
-fn a_program_that_is_replaced_after_it_was_read_does_not_run() {
-    let fenced = Fenced::new();
-    let path = fenced.at("program");
-    fs::copy("/usr/bin/true", &path).unwrap();
-    let mut rule = exec_rule(path.to_str().unwrap(), &["**"]);
-    rule.sha256 = Some(pipe_core::digest::Digest::of(&fs::read(&path).unwrap()));
-    let session = fenced.place.session(exec_grant(vec![rule]));
-    let start = || fenced.block_on(run(&session, command(path.to_str().unwrap(), &[])));
-    assert_eq!(start().unwrap().exit, Exit::Code(0));
-    fs::remove_file(&path).unwrap();
-    fs::copy("/usr/bin/false", &path).unwrap();
-    let error = start().err().unwrap();
-    assert!(error.kind == ErrorKind::Denied && error.message.contains("sha256"), "{}", error.message);
-}
-
 /// Number that tells the processes of the tests below from others.
 const MARK: &str = "PIPE_TEST_MARK";
 
@@ -471,6 +437,16 @@ fn as_nobody() {
     it_makes_no_namespace_and_no_mount_and_has_no_privileges();
     the_record_says_that_it_is_native_code_and_what_confines_it();
     nothing_outlives_the_call();
+    bounds::the_memory_of_a_whole_tree_is_bounded();
+    bounds::processes_of_a_tree_are_bounded();
+    bounds::a_fork_bomb_comes_to_an_end();
+    bounds::threads_count_as_processes();
+    bounds::its_temporary_folder_does_not_fill_up_a_disk();
+    bounds::a_file_that_it_writes_is_bounded();
+    bounds::its_time_on_the_processor_is_bounded();
+    bounds::ordinary_programs_keep_within_what_is_usual();
+    pinned::what_was_checked_runs_although_its_file_changes_before_the_start();
+    pinned::it_finds_itself_where_it_lies();
 }
 
 /// Not a test: what another one runs, where there are no namespaces to be had.
@@ -482,6 +458,12 @@ fn without_namespaces() {
     only_granted_ports_are_connected_to();
     no_datagram_leaves_and_no_other_network_is_spoken();
     nothing_outlives_the_call();
+    bounds::the_memory_of_a_whole_tree_is_bounded();
+    bounds::processes_of_a_tree_are_bounded();
+    bounds::its_temporary_folder_does_not_fill_up_a_disk();
+    bounds::a_file_that_it_writes_is_bounded();
+    bounds::memory_that_lies_in_no_process_is_not_to_be_had();
+    pinned::what_was_checked_runs_although_its_file_changes_before_the_start();
     let fenced = Fenced::granting(|rule, base| {
         fs::create_dir(base.join("out")).unwrap();
         rule.write = vec![path_rule(base, "out")];

@@ -10,7 +10,7 @@ use crate::{
     chain::{ChainBroken, Checker, Entry, Verified},
     error::Fault,
     events::{digest, last_of_run, number, odd},
-    line, receipt,
+    line, outputs, receipt,
 };
 
 /// Why a verification ended early.
@@ -56,6 +56,7 @@ pub(crate) fn verify(connection: &Connection, head: Option<Digest>) -> Result<Ve
     let line = checker.entries();
     let verified = checker.finish().map_err(|what| Failed::Broken(ChainBroken { line, seq: None, what }))?;
     receipt::verify(&snapshot)?;
+    outputs::verify(&snapshot)?;
     let state: String = snapshot.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if state == "ok" { Ok(verified) } else { Err(Fault::Damaged(state).into()) }
 }

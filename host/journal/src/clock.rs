@@ -29,8 +29,9 @@ pub fn boot_id() -> Option<String> {
     (id.len() == 36 && id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())).then(|| id.to_owned())
 }
 
-/// 0 where the kernel has no such clock.
-fn boot_ms() -> u64 {
+/// Milliseconds since the machine started, sleep included. No clock change moves it. 0 where the kernel has no such clock.
+#[must_use]
+pub fn boot_ms() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
         u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000 + u64::try_from(time.tv_nsec()).unwrap_or(0) / 1_000_000
     })

@@ -9,7 +9,7 @@ use std::{
 use pipe_core::id::RunId;
 use rusqlite::{ErrorCode, ffi};
 
-use crate::chain::ChainBroken;
+use crate::{chain::ChainBroken, ownership::Holder};
 
 /// Why the journal could not do as asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,6 +44,16 @@ pub enum JournalError {
         /// Its format.
         found: i64,
         /// The latest that is known here.
+        known: i64,
+    },
+    /// An earlier version of `pipe` made it, in a way that this one no longer writes.
+    #[error("the journal {} has format {found}, which holds receipts in clear text; this pipe knows format {known}", path.display())]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The one that is known here.
         known: i64,
     },
     /// A database that something else made.
@@ -144,6 +154,60 @@ pub enum JournalError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// What lies sealed beside the record cannot be opened.
+    #[error("receipts and outputs cannot be opened with {}: {detail}", path.display())]
+    Sealed {
+        /// The file of the key.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Another process drives the runs of this pipeline in this environment.
+    #[error("another run of {pipeline} in {environment} is going on")]
+    Owned {
+        /// The pipeline.
+        pipeline: String,
+        /// The environment.
+        environment: String,
+        /// Who, as far as the journal says.
+        holder: Option<Box<Holder>>,
+    },
+    /// This process drove the runs of a pipeline in an environment, and no longer does. Nothing was written.
+    #[error("this process no longer drives {pipeline} in {environment}: it was unlocked, and epoch {epoch} is over")]
+    Superseded {
+        /// The pipeline.
+        pipeline: String,
+        /// The environment.
+        environment: String,
+        /// The epoch of this process.
+        epoch: u64,
+    },
+    /// No process drives the runs of this pipeline in this environment, so that nothing needs to be unlocked.
+    #[error("{pipeline} in {environment} is not locked: no process holds it")]
+    NotOwned {
+        /// The pipeline.
+        pipeline: String,
+        /// The environment.
+        environment: String,
+        /// Who did last, as far as the journal says.
+        holder: Option<Box<Holder>>,
+    },
+    /// The owner changed while it was being unlocked. Nothing was done.
+    #[error("{pipeline} in {environment} has just changed hands")]
+    ChangedHands {
+        /// The pipeline.
+        pipeline: String,
+        /// The environment.
+        environment: String,
+    },
+    /// The disk has no room for the reserve that a rollback may need.
+    #[error("cannot set {bytes} bytes aside in {}: the disk is full", path.display())]
+    NoReserve {
+        /// The file of the reserve.
+        path: PathBuf,
+        /// How much it should have.
+        bytes: u64,
+    },
     /// The run has no events.
     #[error("the journal knows no run {0}")]
     UnknownRun(RunId),
@@ -173,6 +237,30 @@ impl JournalError {
                     .to_owned()
             }
             Self::Newer { .. } => "use the version of pipe that wrote it, or a later one".to_owned(),
+            Self::Older { .. } => {
+                "read it with the version of pipe that wrote it, and set `state` to another folder for new runs".to_owned()
+            }
+            Self::Sealed { path, .. } => format!(
+                "put {} back as it was, from a backup of the state folder; until then steps of earlier runs cannot be undone by \
+                 pipe",
+                path.display()
+            ),
+            Self::Owned { holder: Some(holder), .. } => format!(
+                "{}; wait for it, and where it hangs for good, `pipe unlock {} --reason TEXT` takes its place",
+                holder.tell(),
+                holder.run
+            ),
+            Self::Superseded { .. } => {
+                "somebody gave `pipe unlock`: whoever drives the run now goes on from what is recorded".to_owned()
+            }
+            Self::NotOwned { holder: Some(holder), .. } => {
+                format!("the kernel freed the lock when its process ended: {}", holder.tell())
+            }
+            Self::ChangedHands { .. } => "look again before you unlock it".to_owned(),
+            Self::NoReserve { .. } => {
+                "free some space on that file system: without a reserve, a run whose disk fills up could not even be undone"
+                    .to_owned()
+            }
             Self::Foreign { .. } => "set `state` to a folder of its own for pipe".to_owned(),
             Self::Damaged { path, .. } => format!(
                 "keep all files {path}* as they are and work on copies: `sqlite3 {path} .recover` saves what can be read, earlier exports can still be verified; new runs need \
@@ -202,6 +290,8 @@ impl JournalError {
             | Self::Storage { .. }
             | Self::Conflict { .. }
             | Self::Encoding(_)
+            | Self::Owned { holder: None, .. }
+            | Self::NotOwned { holder: None, .. }
             | Self::Backlog
             | Self::UnknownRun(_)
             | Self::Export(_)
@@ -237,20 +327,32 @@ impl From<JournalError> for Fault {
 impl Fault {
     pub(crate) fn at(self, path: &Path) -> JournalError {
         let path = path.to_owned();
+        let is_full_disk = self.is_full_disk();
         match self {
+            Self::Sqlite(_) if is_full_disk => JournalError::DiskFull { path },
             Self::Told(error) => error,
             Self::Damaged(detail) => JournalError::Damaged { path, detail },
             Self::Sqlite(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                     JournalError::Damaged { path, detail: error.to_string() }
                 }
-                Some(ErrorCode::DiskFull) => JournalError::DiskFull { path },
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => JournalError::Busy { path },
                 Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                     JournalError::NotWritable { path, detail: error.to_string() }
                 }
                 _ => JournalError::Storage { path, source: Arc::new(error) },
             },
+        }
+    }
+
+    /// Whether there is no room: more room would help. The memory that connections share is a file as well.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Told(JournalError::DiskFull { .. }) => true,
+            Self::Sqlite(error @ rusqlite::Error::SqliteFailure(ffi::Error { extended_code, .. }, _)) => {
+                error.sqlite_error_code() == Some(ErrorCode::DiskFull) || *extended_code == ffi::SQLITE_IOERR_SHMSIZE
+            }
+            _ => false,
         }
     }
 

@@ -16,6 +16,8 @@ pub struct StoredEvent {
     pub run: RunId,
     /// Wall clock.
     pub at: Timestamp,
+    /// Milliseconds since the machine started: see [`boot_id`](crate::boot_id()).
+    pub boot_ms: u64,
     /// What happened.
     pub event: Recorded,
     /// Hash of the entry.
@@ -65,7 +67,7 @@ pub(crate) fn each_of_run(
     mut take: impl FnMut(StoredEvent),
 ) -> Result<(), Fault> {
     let mut statement = connection
-        .prepare_cached("SELECT seq, at, body, hash FROM events WHERE run = ?1 AND seq >= ?2 ORDER BY seq")?;
+        .prepare_cached("SELECT seq, at, body, hash, boot_ms FROM events WHERE run = ?1 AND seq >= ?2 ORDER BY seq")?;
     let mut rows = statement.query(params![run.as_str(), from.cast_signed()])?;
     while let Some(row) = rows.next()? {
         let seq = number(row, 0)?;
@@ -76,6 +78,7 @@ pub(crate) fn each_of_run(
             at: moment(row, 1, seq)?,
             event: Recorded::read(body).map_err(|error| odd(seq, &error.to_string()))?,
             hash: digest(row, 3, seq)?,
+            boot_ms: number(row, 4)?,
         });
     }
     Ok(())

@@ -61,10 +61,12 @@ struct Finished {
     reason: Option<String>,
 }
 
-/// A run that is resumed ends more than once: the last end counts.
+/// A run that is resumed ends more than once: the last end counts. One that somebody went on with after it has none until the
+/// next: a deployment that is being undone does not count as one that succeeded.
 const COLUMNS: &str = "
 SELECT s.seq, s.run, s.at, s.body, f.at, f.body FROM events s
 LEFT JOIN events f ON f.seq = (SELECT max(seq) FROM events WHERE run = s.run AND body ->> '$.event' = 'run-finished')
+    AND NOT EXISTS (SELECT 1 FROM events r WHERE r.run = s.run AND r.seq > f.seq AND r.body ->> '$.event' = 'run-resumed')
 ";
 
 /// Runs, newest first. SQLite would rather go through all events, which are in the order that is wanted.

@@ -1,4 +1,4 @@
-//! The key of a state directory: what the record leaves out is proven with it. It lies beside the journal and never in it.
+//! The keys of a state directory. They lie beside the journal and never in it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,69 +8,68 @@ use std::{
 };
 
 use nix::libc::O_NOFOLLOW;
-use pipe_core::proof::{KEY_BYTES, ProofKey};
+use pipe_core::proof::KEY_BYTES;
+use zeroize::Zeroizing;
 
 use crate::{JournalError, place};
 
-/// Name of the file in the state directory.
-const FILE: &str = "audit.key";
+/// Proves what the record leaves out.
+pub(crate) const AUDIT: &str = "audit.key";
 
-/// The key of a state directory, made by the first process that needs one. The directory exists.
-pub(crate) fn make(state_dir: &Path) -> Result<ProofKey, JournalError> {
-    match find(state_dir) {
+/// Seals receipts and outputs. A file of its own: whoever may prove need not be able to read.
+pub(crate) const SEAL: &str = "seal.key";
+
+/// A key, forgotten when it is dropped.
+pub(crate) type Bytes = Zeroizing<[u8; KEY_BYTES]>;
+
+/// A key of a state directory, made by the first process that needs one. The directory exists.
+pub(crate) fn make(state_dir: &Path, name: &str) -> Result<Bytes, JournalError> {
+    match find(state_dir, name) {
         Err(JournalError::NoKey { .. }) => {}
         found => return found,
     }
-    create(state_dir).map_err(|error| odd(state_dir, &error))?;
-    find(state_dir)
+    create(state_dir, name).map_err(|error| odd(state_dir, name, &error))?;
+    find(state_dir, name)
 }
 
-/// The key of a state directory. Nothing is made.
-pub(crate) fn find(state_dir: &Path) -> Result<ProofKey, JournalError> {
-    let path = state_dir.join(FILE);
+/// A key of a state directory. Nothing is made.
+pub(crate) fn find(state_dir: &Path, name: &str) -> Result<Bytes, JournalError> {
+    let path = state_dir.join(name);
     let mut file = match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(JournalError::NoKey { path }),
-        Err(error) => return Err(odd(state_dir, &error)),
+        Err(error) => return Err(odd(state_dir, name, &error)),
     };
-    let metadata = file.metadata().map_err(|error| odd(state_dir, &error))?;
+    let metadata = file.metadata().map_err(|error| odd(state_dir, name, &error))?;
     if !metadata.is_file() || metadata.mode() & 0o077 != 0 {
         return Err(JournalError::Key { path, detail: "others than this user can read it".to_owned() });
     }
-    let mut key = zeroed();
+    let mut key = Bytes::new([0; KEY_BYTES]);
     let whole = metadata.len() == KEY_BYTES as u64 && file.read_exact(&mut *key).is_ok();
-    if whole {
-        Ok(ProofKey::new(&key))
-    } else {
-        Err(JournalError::Key { path, detail: format!("it does not hold {KEY_BYTES} bytes") })
-    }
+    if whole { Ok(key) } else { Err(JournalError::Key { path, detail: format!("it does not hold {KEY_BYTES} bytes") }) }
 }
 
 /// Whole under its name or not there at all. Another process may be faster: its key counts.
-fn create(state_dir: &Path) -> io::Result<()> {
-    let mut key = zeroed();
+fn create(state_dir: &Path, name: &str) -> io::Result<()> {
+    let mut key = Bytes::new([0; KEY_BYTES]);
     File::open("/dev/urandom")?.read_exact(&mut *key)?;
     let unique = jiff::Timestamp::now().as_nanosecond();
-    let partial = state_dir.join(format!(".{FILE}.{}.{unique}", std::process::id()));
+    let partial = state_dir.join(format!(".{name}.{}.{unique}", std::process::id()));
     let written = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
         file.write_all(&*key)?;
         file.sync_all()?;
-        fs::hard_link(&partial, state_dir.join(FILE))
+        fs::hard_link(&partial, state_dir.join(name))
     };
     let linked = written();
     let removed = fs::remove_file(&partial);
     match linked {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && state_dir.join(FILE).exists() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && state_dir.join(name).exists() => Ok(()),
         Err(error) => Err(error),
         Ok(()) => removed.and_then(|()| place::sync(state_dir)),
     }
 }
 
-fn odd(state_dir: &Path, error: &io::Error) -> JournalError {
-    JournalError::Key { path: state_dir.join(FILE), detail: error.to_string() }
-}
-
-fn zeroed() -> zeroize::Zeroizing<[u8; KEY_BYTES]> {
-    zeroize::Zeroizing::new([0; KEY_BYTES])
+fn odd(state_dir: &Path, name: &str, error: &io::Error) -> JournalError {
+    JournalError::Key { path: state_dir.join(name), detail: error.to_string() }
 }

@@ -17,25 +17,32 @@ mod journal;
 mod key;
 mod line;
 mod network;
+mod outputs;
+mod ownership;
 mod place;
 mod queue;
 mod reader;
 mod receipt;
+mod reserve;
 mod schema;
+mod seal;
 mod store;
 mod verify;
 mod writer;
 
 pub use crate::{
     chain::{Breach, ChainBroken, Verified},
-    clock::boot_id,
+    clock::{boot_id, boot_ms},
     error::JournalError,
     events::{Recorded, StoredEvent},
     history::{RunFilter, RunSummary},
-    journal::{Durability, Journal, MAXIMUM_RECEIPT},
+    journal::{Durability, Journal, MAXIMUM_RECEIPT, SavedReceipt},
     line::{MAXIMUM_BODY, MAXIMUM_LINE, SCHEMA},
+    outputs::Outputs,
+    ownership::{Claim, Holder, Liveness, Ownership, Unlocked, Unlocking},
     reader::Reader,
     receipt::Receipt,
+    reserve::set_aside,
     store::EventStore,
     verify::verify_lines,
     writer::{Appended, Head},

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipe_core::id::RunId;
+use pipe_core::{digest::Digest, id::RunId};
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{JournalError, clock::Moment, receipt::NewReceipt, writer::Placed};
+use crate::{JournalError, clock::Moment, outputs::NewOutput, receipt::NewReceipt, writer::Placed};
 
 /// How long an event that may wait does wait.
 pub(crate) const SOON: Duration = Duration::from_millis(200);
@@ -27,6 +27,10 @@ pub(crate) struct Append {
     pub(crate) expected: Option<u64>,
     /// Belongs to the last event.
     pub(crate) receipt: Option<NewReceipt>,
+    /// Belong to the events that they name.
+    pub(crate) outputs: Vec<NewOutput>,
+    /// The key that receipt and outputs are sealed with.
+    pub(crate) sealed_with: Option<Digest>,
     /// Who waits for it. Nobody, where it may wait itself.
     pub(crate) reply: Option<oneshot::Sender<Result<Placed, JournalError>>>,
 }
@@ -136,7 +140,7 @@ impl Queue {
         (!tasks.is_empty() || !self.state().closed).then_some(tasks)
     }
 
-    /// All that was taken has been written.
+    /// Something could be written.
     pub(crate) fn written(&self) {
         self.state().failed = None;
     }
@@ -148,7 +152,9 @@ impl Queue {
             return appends.iter().map(|append| append.bodies.len()).sum();
         }
         state.failed = Some(error);
-        state.due = Some(Instant::now() + SOON);
+        if !appends.is_empty() {
+            state.due = Some(Instant::now() + SOON);
+        }
         for append in appends.into_iter().rev() {
             state.bytes += append.bytes();
             state.tasks.push_front(Task::Append(append));

@@ -19,9 +19,11 @@ use crate::{
     error::Fault,
     events::{self, StoredEvent},
     history::{self, RunFilter, RunSummary},
-    key, place,
+    key,
+    outputs::{self, Outputs},
+    place,
     receipt::{self, Receipt},
-    schema,
+    schema, seal,
     writer::{Head, head},
 };
 
@@ -83,14 +85,36 @@ impl Reader {
         self.told(events::each_of_run(&self.connection, run, 0, take))
     }
 
+    /// The events of a run, in order, with the values of outputs, of which the record holds names alone.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read, an output is not the one that was saved, or the key that opens it is gone.
+    pub fn events_with_outputs(&self, run: &RunId) -> Result<Vec<StoredEvent>, JournalError> {
+        let mut events = self.events(run)?;
+        let opener = || seal::opener(&self.connection, &self.state_dir);
+        self.told(outputs::put_back(&self.connection, &mut events, opener))?;
+        Ok(events)
+    }
+
+    /// The outputs of a run's steps, by step and name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::events_with_outputs`].
+    pub fn outputs(&self, run: &RunId) -> Result<Outputs, JournalError> {
+        Ok(outputs::of_events(&self.events_with_outputs(run)?))
+    }
+
     /// The receipts of a step: oldest first, the latest data under each key.
     ///
     /// # Errors
     ///
-    /// The journal cannot be read, or a receipt is not the one that was saved.
+    /// The journal cannot be read, a receipt is not the one that was saved, or the key that opens it is gone.
     pub fn receipts(&self, run: &RunId, step: &StepId) -> Result<Vec<Receipt>, JournalError> {
-        let step = receipt::column(step)?;
-        self.told(receipt::of_step(&self.connection, run, &step))
+        let step = seal::step_text(step)?;
+        let opener = || seal::opener(&self.connection, &self.state_dir);
+        self.told(receipt::of_step(&self.connection, run, &step, opener))
     }
 
     /// The key that proves what the record leaves out, as the journal made it.
@@ -99,7 +123,7 @@ impl Reader {
     ///
     /// There is none, it cannot be read, or others can read it.
     pub fn proof_key(&self) -> Result<ProofKey, JournalError> {
-        key::find(&self.state_dir)
+        key::find(&self.state_dir, key::AUDIT).map(|key| ProofKey::new(&key))
     }
 
     /// The end of the chain.

@@ -1,16 +1,13 @@
-//! Receipts: what a step saved before it acted, so that it can be undone.
+//! Receipts: what a step saved before it acted, so that it can be undone. They lie sealed beside the record.
 
-use pipe_core::{
-    digest::Digest,
-    id::{RunId, StepId},
-};
+use pipe_core::{digest::Digest, id::RunId};
 use rusqlite::{Connection, params};
 use serde::Deserialize;
 
 use crate::{
-    JournalError,
     error::Fault,
     events::{number, odd},
+    seal::{Label, Sealer},
 };
 
 /// A receipt as it was saved last under its key.
@@ -24,7 +21,7 @@ pub struct Receipt {
     pub summary: String,
 }
 
-/// A receipt on its way into the database.
+/// A receipt on its way into the database: sealed.
 #[derive(Debug)]
 pub(crate) struct NewReceipt {
     pub(crate) step: String,
@@ -39,9 +36,9 @@ struct Saved {
     summary: String,
 }
 
-/// A step as the `step` column names it: JSON, since `a[b]` may be an instance or a name.
-pub(crate) fn column(step: &StepId) -> Result<String, JournalError> {
-    serde_json::to_string(step).map_err(|error| JournalError::Encoding(error.to_string()))
+/// How a receipt is labelled when it is sealed.
+pub(crate) const fn label<'l>(run: &'l RunId, step: &'l str, key: &'l str) -> Label<'l> {
+    Label { what: "receipt", run, step, key }
 }
 
 /// Saves a receipt beside its event, instead of an earlier one with its key.
@@ -59,27 +56,41 @@ pub(crate) fn save(
     Ok(())
 }
 
-/// The receipts of a step, in the order in which their keys were saved first. Each is checked against its event.
-pub(crate) fn of_step(connection: &Connection, run: &RunId, step: &str) -> Result<Vec<Receipt>, Fault> {
+/// The receipts of a step: oldest first, the latest data under each key. The key is asked for where there is one, and not before.
+pub(crate) fn of_step(
+    connection: &Connection,
+    run: &RunId,
+    step: &str,
+    sealer: impl FnOnce() -> Result<Sealer, Fault>,
+) -> Result<Vec<Receipt>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT r.seq, r.key, r.data, e.body FROM receipts r JOIN events e ON e.seq = r.seq
          WHERE r.run = ?1 AND r.step = ?2 ORDER BY r.first",
     )?;
     let mut rows = statement.query([run.as_str(), step])?;
-    let mut receipts = Vec::new();
+    let mut sealed = Vec::new();
     while let Some(row) = rows.next()? {
         let seq = number(row, 0)?;
-        let (data, body): (Vec<u8>, String) = (row.get(2)?, row.get(3)?);
+        let (key, data, body): (String, Vec<u8>, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
         let saved: Saved = serde_json::from_str(&body).map_err(|error| odd(seq, &error.to_string()))?;
         if Digest::of(&data) != saved.digest {
             return Err(odd(seq, "the receipt is not the one that was saved"));
         }
-        receipts.push(Receipt { key: row.get(1)?, data, summary: saved.summary });
+        sealed.push((seq, key, data, saved.summary));
     }
-    Ok(receipts)
+    if sealed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sealer = sealer()?;
+    let open = |(seq, key, data, summary): (u64, String, Vec<u8>, String)| {
+        let opened = sealer.open(label(run, step, &key), &data);
+        let data = opened.ok_or_else(|| odd(seq, "its receipt was sealed with another key"))?;
+        Ok(Receipt { key, data, summary })
+    };
+    sealed.into_iter().map(open).collect()
 }
 
-/// Checks every receipt against its event.
+/// Checks every receipt against its event, and that the latest under each key is there. Needs no key.
 pub(crate) fn verify(connection: &Connection) -> Result<(), Fault> {
     let mut statement = connection
         .prepare("SELECT r.seq, r.data, e.body ->> '$.digest' FROM receipts r LEFT JOIN events e ON e.seq = r.seq")?;
@@ -92,5 +103,13 @@ pub(crate) fn verify(connection: &Connection) -> Result<(), Fault> {
             return Err(odd(seq, "the receipt is not the one that was saved"));
         }
     }
-    Ok(())
+    let mut latest = connection.prepare(
+        "SELECT max(seq) AS latest FROM events WHERE kind = 'checkpoint-saved'
+         GROUP BY run, body ->> '$.step', body ->> '$.key' HAVING latest NOT IN (SELECT seq FROM receipts)",
+    )?;
+    let mut missing = latest.query([])?;
+    match missing.next()? {
+        Some(row) => Err(odd(number(row, 0)?, "its receipt is missing")),
+        None => Ok(()),
+    }
 }

@@ -8,16 +8,19 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use crate::{JournalError, error::Fault};
+use crate::{JournalError, error::Fault, reserve};
 
-/// The format that this version writes, in SQLite's `user_version`. 0 is a database without tables.
-const VERSION: i64 = 1;
+/// The format that this version reads and writes, in SQLite's `user_version`. 0 is a database without tables. Format 1, of versions
+/// before there was a release, held receipts and outputs in clear text: it is refused.
+const VERSION: i64 = 2;
 
 /// How long to wait for another process.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Only `events` is the record: `kind` and the indexes are computed from it by SQLite, so that they cannot say anything else.
-/// `receipts` holds what undoing needs; the digest of each is in the event that it names.
+/// `receipts` holds what undoing needs and `outputs` what later steps need, both sealed; the digest of each is in the event that it
+/// names. `seal` tells the key that they are sealed with. `ownership` says which process drives the runs of a pipeline in an
+/// environment, as the lock beside the database cannot.
 const TABLES: &str = "
 CREATE TABLE events (
     seq     INTEGER PRIMARY KEY,
@@ -32,6 +35,7 @@ CREATE TABLE events (
 CREATE INDEX events_by_run ON events (run);
 CREATE INDEX starts ON events (body ->> '$.pipeline', body ->> '$.environment') WHERE body ->> '$.event' = 'run-started';
 CREATE INDEX ends ON events (run) WHERE body ->> '$.event' = 'run-finished';
+CREATE INDEX resumes ON events (run) WHERE body ->> '$.event' = 'run-resumed';
 CREATE TRIGGER events_never_change BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
 CREATE TRIGGER events_never_go BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
 CREATE TABLE receipts (
@@ -43,11 +47,39 @@ CREATE TABLE receipts (
     data  BLOB NOT NULL,
     PRIMARY KEY (run, step, key)
 ) STRICT;
+CREATE TABLE outputs (
+    seq   INTEGER NOT NULL REFERENCES events (seq),
+    key   TEXT NOT NULL,
+    data  BLOB NOT NULL,
+    PRIMARY KEY (seq, key)
+) STRICT;
+CREATE TABLE seal (
+    one   INTEGER PRIMARY KEY CHECK (one = 1),
+    key   BLOB NOT NULL CHECK (length(key) = 32)
+) STRICT;
+CREATE TABLE ownership (
+    pipeline    TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    epoch       INTEGER NOT NULL,
+    run         TEXT NOT NULL,
+    pid         INTEGER,
+    ticks       INTEGER,
+    boot        TEXT,
+    actor       TEXT NOT NULL,
+    since       TEXT NOT NULL,
+    PRIMARY KEY (pipeline, environment)
+) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens an existing file for reading and writing, and makes the tables in an empty one.
+/// Opens an existing file for reading and writing, and makes the tables in an empty one. Where the disk is full, the reserve beside
+/// the file is given back: a run that is to be undone must be able to say so.
 pub(crate) fn open(path: &Path) -> Result<Connection, JournalError> {
-    connect(path).map_err(|fault| fault.at(path))
+    loop {
+        match connect(path) {
+            Err(fault) if fault.is_full_disk() && path.parent().is_some_and(reserve::give_back) => {}
+            done => return done.map_err(|fault| fault.at(path)),
+        }
+    }
 }
 
 fn connect(path: &Path) -> Result<Connection, Fault> {
@@ -76,7 +108,8 @@ fn connect(path: &Path) -> Result<Connection, Fault> {
 pub(crate) fn version(connection: &Connection, path: &Path) -> Result<i64, Fault> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {
-        0..=VERSION => Ok(found),
+        0 | VERSION => Ok(found),
+        1..VERSION => Err(JournalError::Older { path: path.to_owned(), found, known: VERSION }.into()),
         _ => Err(JournalError::Newer { path: path.to_owned(), found, known: VERSION }.into()),
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use pipe_core::digest::Digest;
@@ -12,8 +15,10 @@ use crate::{
     JournalError, chain,
     error::Fault,
     events::{digest, last_of_run, number},
+    outputs,
+    ownership::Epoch,
     queue::{Append, Queue, Task},
-    receipt,
+    receipt, reserve, seal,
 };
 
 /// Where the events of one call are.
@@ -54,8 +59,12 @@ pub(crate) fn head(connection: &Connection) -> Result<Head, Fault> {
 pub(crate) struct Writer {
     connection: Connection,
     path: PathBuf,
+    state_dir: PathBuf,
     queue: Arc<Queue>,
-    /// Set when it is unknown what is on the disk. Nothing is written after that.
+    /// The epoch of this process, where it drives a run.
+    epoch: Option<Epoch>,
+    short_of_room: Arc<AtomicBool>,
+    /// Set when it is unknown what is on the disk, or another process drives. Nothing is written after that.
     lost: Option<JournalError>,
 }
 
@@ -69,8 +78,16 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(connection: Connection, path: &Path, queue: Arc<Queue>) -> Self {
-        Self { connection, path: path.to_owned(), queue, lost: None }
+    pub(crate) fn new(
+        connection: Connection,
+        path: &Path,
+        state_dir: &Path,
+        queue: Arc<Queue>,
+        epoch: Option<Epoch>,
+        short_of_room: Arc<AtomicBool>,
+    ) -> Self {
+        let (path, state_dir) = (path.to_owned(), state_dir.to_owned());
+        Self { connection, path, state_dir, queue, epoch, short_of_room, lost: None }
     }
 
     /// Until the queue is closed and empty.
@@ -87,17 +104,11 @@ impl Writer {
                     }
                 }
             }
-            match self.write(&mut group) {
-                Ok(()) => self.queue.written(),
-                Err(error) => {
-                    tracing::warn!(%error, "events could not be written yet");
-                    let lost = self.queue.put_back(group, error);
-                    if lost > 0 {
-                        tracing::error!(
-                            events = lost,
-                            "events are lost: the journal was closed and could not be written"
-                        );
-                    }
+            if let Err(error) = self.write(&mut group) {
+                tracing::warn!(%error, "events could not be written yet");
+                let lost = self.queue.put_back(group, error);
+                if lost > 0 {
+                    tracing::error!(events = lost, "events are lost: the journal was closed and could not be written");
                 }
             }
         }
@@ -106,20 +117,27 @@ impl Writer {
     /// Writes a group of calls in one transaction, and tells those who wait. Calls that nobody waits for stay in the group
     /// when it fails.
     fn write(&mut self, group: &mut Vec<Append>) -> Result<(), JournalError> {
+        if let (Some(lost), true) = (&self.lost, group.is_empty()) {
+            return Err(lost.clone());
+        }
         if group.is_empty() {
             return Ok(());
         }
         let outcome = match &self.lost {
             Some(lost) => Err(lost.clone()),
-            None => commit(&mut self.connection, group).map_err(|fault| {
-                let is_failed_sync = fault.is_failed_sync();
+            None => self.commit(group).map_err(|fault| {
+                let is_for_good = fault.is_failed_sync();
                 let error = fault.at(&self.path);
-                self.lost = is_failed_sync.then(|| error.clone());
+                if is_for_good || matches!(error, JournalError::Superseded { .. }) {
+                    self.lost = Some(error.clone());
+                }
                 error
             }),
         };
         match outcome {
             Ok(placed) => {
+                // Before anybody hears of it and asks for more.
+                self.queue.written();
                 for (append, placed) in group.drain(..).zip(placed) {
                     append.answer(placed);
                 }
@@ -129,7 +147,27 @@ impl Writer {
                 for append in group.extract_if(.., |append| append.reply.is_some()) {
                     append.answer(Err(error.clone()));
                 }
+                if matches!(error, JournalError::Superseded { .. }) {
+                    // Another process writes what follows. This will never be a part of it.
+                    tracing::error!(%error, calls = group.len(), "what waited to be written is dropped");
+                    group.clear();
+                    return Err(error);
+                }
                 if group.is_empty() { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Writes a group. Where the disk is full, the reserve is given back, part by part.
+    fn commit(&mut self, group: &[Append]) -> Result<Vec<Result<Placed, JournalError>>, Fault> {
+        loop {
+            match commit(&mut self.connection, &self.state_dir, self.epoch.as_ref(), group) {
+                Err(fault) if fault.is_full_disk() && reserve::give_back(&self.state_dir) => {
+                    if !self.short_of_room.swap(true, Ordering::SeqCst) {
+                        tracing::warn!("the disk is full: the journal lives from its reserve");
+                    }
+                }
+                done => return done,
             }
         }
     }
@@ -145,8 +183,17 @@ impl Append {
 }
 
 /// One transaction for all calls of the group. A call that expected something else adds nothing, and the others still count.
-fn commit(connection: &mut Connection, group: &[Append]) -> Result<Vec<Result<Placed, JournalError>>, Fault> {
+fn commit(
+    connection: &mut Connection,
+    state_dir: &Path,
+    epoch: Option<&Epoch>,
+    group: &[Append],
+) -> Result<Vec<Result<Placed, JournalError>>, Fault> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    epoch.map_or(Ok(()), |epoch| epoch.check(&transaction))?;
+    if let Some(id) = group.iter().find_map(|append| append.sealed_with) {
+        seal::note(&transaction, state_dir, id)?;
+    }
     let mut end = head(&transaction)?;
     let mut placed = Vec::with_capacity(group.len());
     for append in group {
@@ -168,13 +215,13 @@ impl Append {
 }
 
 /// Adds the events of one call behind `end`, and moves it.
-fn insert(connection: &Connection, append: &Append, end: &mut Head) -> Result<Option<Appended>, Fault> {
-    let Append { run, moment, bodies, receipt, .. } = append;
+pub(crate) fn insert(connection: &Connection, append: &Append, end: &mut Head) -> Result<Option<Appended>, Fault> {
+    let Append { run, moment, bodies, receipt, outputs, .. } = append;
     let mut statement = connection.prepare_cached(
         "INSERT INTO events (seq, run, at, boot_ms, body, prev, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     let first_seq = end.seq + 1;
-    for body in bodies {
+    for (event, body) in bodies.iter().enumerate() {
         let (seq, prev) = (end.seq + 1, end.hash);
         let hash = chain::hash(seq, run.as_str(), &moment.at, moment.boot_ms, body, &prev);
         statement.execute(params![
@@ -187,6 +234,9 @@ fn insert(connection: &Connection, append: &Append, end: &mut Head) -> Result<Op
             hash.as_bytes()
         ])?;
         *end = Head { seq, hash };
+        for output in outputs.iter().filter(|output| output.event == event) {
+            outputs::save(connection, output, seq)?;
+        }
     }
     if let Some(receipt) = receipt {
         receipt::save(connection, run, receipt, end.seq)?;

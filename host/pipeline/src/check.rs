@@ -42,6 +42,14 @@ pub struct RunFacts {
     pub started: jiff::Timestamp,
 }
 
+impl RunFacts {
+    /// What `${run.started}` stands for: RFC 3339, UTC, to the second.
+    #[must_use]
+    pub fn started_text(&self) -> String {
+        self.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
 /// A pipeline that can run, and what is worth a look all the same.
 #[derive(Clone, Debug)]
 pub struct Checked {
@@ -103,7 +111,7 @@ fn assemble(
     let inputs = inputs::values(report, &sections.inputs, &selection.inputs);
     let run = RunValues {
         id: selection.run.id.to_string(),
-        started: selection.run.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        started: selection.run.started_text(),
         environment: environment.to_owned(),
         pipeline: document.name.clone(),
     };

@@ -3,6 +3,7 @@
 mod allow;
 mod name;
 mod overlay;
+mod retention;
 mod sections;
 mod step;
 mod wave;
@@ -12,6 +13,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use pipe_core::diagnostic::{Diagnostic, SourceFile};
 
+pub use self::retention::Retention;
 pub(crate) use self::{
     allow::{AllowSpec, ExecSpec, HostSpec, MailSpec, SlotSpec, port},
     name::shortened,
@@ -46,6 +48,7 @@ pub struct Document {
     pub(crate) defaults: Defaults,
     pub(crate) limits: LimitSpec,
     pub(crate) on_interrupt: OnInterrupt,
+    pub(crate) retention: Option<Retention>,
     pub(crate) steps: Vec<StepSpec>,
     pub(crate) checks: Vec<StepSpec>,
     pub(crate) rollback: Option<Vec<RollbackSpec>>,
@@ -69,6 +72,12 @@ impl Document {
     #[must_use]
     pub fn state(&self) -> Option<std::path::PathBuf> {
         self.state.as_ref().map(|state| crate::place::resolve(&self.base(), &state.value))
+    }
+
+    /// `[retention]` of the file.
+    #[must_use]
+    pub const fn retention(&self) -> Option<Retention> {
+        self.retention
     }
 
     /// The directory that relative paths begin in: the one that holds the file. Absolute.
@@ -165,9 +174,10 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let defaults = step::defaults(report, &fields);
     let limits = step::limits(report, &fields);
     let on_interrupt = on_interrupt(report, &fields);
+    let retention = retention::read(report, &fields);
     let steps = step::steps(report, fields.array("step"));
     let checks = step::checks(report, fields.array("check"));
-    let rollback = fields.get("rollback").map(|entry| step::rollback(report, fields::array(report, &entry.node)));
+    let rollback = fields.get("rollback").map(|_| step::rollback(report, fields.array("rollback")));
     let notifications = step::notifications(report, fields.array("notify"));
     let watch = wave::watch(report, &fields);
     name::no_duplicates(report, &steps, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
@@ -185,6 +195,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         defaults,
         limits,
         on_interrupt,
+        retention,
         steps,
         checks,
         rollback,

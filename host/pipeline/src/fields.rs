@@ -10,8 +10,8 @@ use pipe_core::{
 
 use crate::{
     closest::closest,
-    keys::comes_later,
-    node::{Entry, Node, Table, Value},
+    keys::{self, comes_later},
+    node::{self, Entry, Node, Table, Value},
     report::Report,
 };
 
@@ -176,7 +176,13 @@ impl<'n> Fields<'n> {
 
     /// The elements of an array, none where the key is absent.
     pub(crate) fn array(&self, key: &str) -> &'n [Node] {
-        self.get(key).map_or(&[], |entry| array(self.report, &entry.node))
+        let Some(entry) = self.get(key) else { return &[] };
+        if matches!(entry.node.value, Value::Table(_)) && keys::LISTED.contains(&key) {
+            let message = format!("`[{key}]` is a single table");
+            self.report.advise("wrong-type", message, entry.node.span.clone(), node::two_brackets(key));
+            return &[];
+        }
+        array(self.report, &entry.node)
     }
 
     /// A key that makes no sense without another.

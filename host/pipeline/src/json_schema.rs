@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     keys,
-    pipeline::{NotifyEvent, OnInterrupt},
+    pipeline::{NotifyEvent, OnFailure, OnInterrupt},
 };
 
 /// JSON Schema 2020-12 of the pipeline file.
@@ -40,6 +40,13 @@ pub fn json_schema() -> Value {
                 "enum": OnInterrupt::ALL.map(OnInterrupt::word),
                 "description": "What an interrupt leads to, once the step in hand is stopped. Default: rollback.",
             },
+            "retention": table("How long `pipe prune` keeps what runs stored.", &["artifacts"], json!({
+                "artifacts": { "$ref": "#/$defs/duration" },
+                "keep_min": {
+                    "type": "integer", "minimum": 1,
+                    "description": "Of every step, the verified artifacts of so many newest runs stay, whatever their age. Default: 1.",
+                },
+            })),
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
@@ -107,8 +114,19 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "check": text("Runs one of the [[check]] entries."),
         "timeout": { "$ref": "#/$defs/duration" },
         "retry": { "$ref": "#/$defs/retry" },
-        "for_each": table("Repeats the step.", &["in"], json!({ "in": text("A name of [sets].") })),
+        "for_each": table("Repeats the step.", &["in"], json!({
+            "in": text("A name of [sets]."),
+            "at_once": { "type": "integer", "minimum": 1, "maximum": 32, "description": "Instances at the same time. Default: 1." },
+            "on_failure": {
+                "enum": OnFailure::ALL.map(OnFailure::word),
+                "description": "Where one fails: no other begins (stop, the default), or all others run first (continue).",
+            },
+        })),
         "irreversible": { "type": "boolean", "description": "The step cannot be undone, and that is accepted." },
+        "without_backup": table("Who accepts that the migration has no verified backup before it.", &["role", "reason"], json!({
+            "role": text("In which role."),
+            "reason": text("Why there is nothing to lose."),
+        })),
         "in_flight": {
             "enum": InFlight::ALL.map(InFlight::word),
             "description": "What becomes of an attempt that had touched something and did not end: retry it, undo, or ask. \
@@ -233,12 +251,18 @@ fn allow() -> Value {
                     "description": "TCP ports that the program may connect to, at any address. 53 to look names up.",
                 },
                 "sockets": rules("UNIX sockets that the program may connect to."),
-                "memory": text("What each of its processes may allocate: 2GiB."),
-                "cpu": text("Time on the processor of each of its processes: 10m."),
+                "memory": text("What all of its processes may hold together: 8GiB. 4GiB where it is not said."),
+                "processes": {
+                    "type": "integer", "minimum": 1, "maximum": 1_048_576,
+                    "description": "Processes and threads that there may be at once. 1024 where it is not said.",
+                },
+                "scratch": text("What its temporary folder may hold: 2GiB. 512MiB where it is not said."),
+                "file_size": text("How large a file it may write: 100GiB. 16GiB where it is not said."),
                 "open_files": {
                     "type": "integer", "minimum": 16, "maximum": 1_048_576,
-                    "description": "Descriptors that each of its processes may have open.",
+                    "description": "Descriptors that each of its processes may have open. 1024 where it is not said.",
                 },
+                "cpu": text("Time on the processor of each of its processes: 10m."),
                 "sha256": text("Digest of the program."),
             })) },
             "artifacts": rules("write, or read STEP."),

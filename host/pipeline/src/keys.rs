@@ -2,6 +2,8 @@
 
 use pipe_core::limits::Limit;
 
+/// Sections of which there are as many as somebody writes, in a pipeline or a policy: `[[step]]`.
+pub(crate) const LISTED: [&str; 5] = ["step", "check", "rollback", "notify", "allow"];
 pub(crate) const FILE: &[&str] = &[
     "name",
     "environments",
@@ -14,6 +16,7 @@ pub(crate) const FILE: &[&str] = &[
     "defaults",
     "limits",
     "on_interrupt",
+    "retention",
     "step",
     "check",
     "rollback",
@@ -30,6 +33,8 @@ pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
+/// How long artifacts are kept.
+pub(crate) const RETENTION: &[&str] = &["artifacts", "keep_min"];
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
 pub(crate) const STEP: &[&str] = &[
     "name",
@@ -43,10 +48,12 @@ pub(crate) const STEP: &[&str] = &[
     "irreversible",
     "waves",
     "guard",
+    "without_backup",
     "limits",
     "allow",
     "with",
 ];
+pub(crate) const WITHOUT_BACKUP: &[&str] = &["role", "reason"];
 pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
 pub(crate) const ROLLBACK: &[&str] = &[
     "undo",
@@ -70,7 +77,7 @@ pub(crate) const GUARD: &[&str] = &["checks", "every", "breach"];
 pub(crate) const WATCH: &[&str] = &["for", "every", "checks", "breach"];
 /// A check of a guard with consequences of its own.
 pub(crate) const GUARDED: &[&str] = &["check", "breach"];
-pub(crate) const FOR_EACH: &[&str] = &["in"];
+pub(crate) const FOR_EACH: &[&str] = &["in", "at_once", "on_failure"];
 pub(crate) const ALLOW: &[&str] =
     &["http", "tcp", "tls", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
 /// A rule about a host whose addresses are not public, whatever the word.
@@ -90,8 +97,11 @@ pub(crate) const EXEC: &[&str] = &[
     "ports",
     "sockets",
     "memory",
-    "cpu",
+    "processes",
+    "scratch",
+    "file_size",
     "open_files",
+    "cpu",
     "sha256",
 ];
 
@@ -131,8 +141,7 @@ pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
         FILE => &["window", "roles", "phase", "gate"],
         ENVIRONMENT => &["roles"],
-        STEP | CHECK | ROLLBACK | NOTIFY => &["gate", "window", "phase", "checklist", "at_once"],
-        FOR_EACH => &["at_once"],
+        STEP | CHECK | ROLLBACK | NOTIFY => &["gate", "window", "phase", "checklist"],
         EXEC => &["user"],
         _ => &[],
     };

@@ -31,17 +31,18 @@ mod suggestion;
 
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
-    document::{Document, parse},
+    document::{Document, Retention, parse},
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
-        ClientIdentity, Guard, GuardCheck, NO_ENVIRONMENT, Notification, NotifyEvent, OnInterrupt, PeerKind, PeerSpec,
-        Pipeline, PluginSource, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Watch, Wave,
+        ClientIdentity, Guard, GuardCheck, NO_ENVIRONMENT, Notification, NotifyEvent, OnFailure, OnInterrupt, PeerKind,
+        PeerSpec, Pipeline, PluginSource, Repetition, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Waiver,
+        Watch, Wave,
     },
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_of, policy_schema},
     read::{MAXIMUM_FILE_BYTES, read},
-    schema::{SchemaRefused, compile_schema, read_schema, validate_resolved},
+    schema::{ENCRYPTS, Encryption, EncryptionReader, SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},
     suggestion::{Activity, Advice, Ended, EntryAdvice, RuleAdvice, Suggestion, activity, suggest},
 };

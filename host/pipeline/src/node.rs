@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use pipe_core::diagnostic::{Diagnostic, SourceFile};
 use toml::de::{DeTable, DeValue};
 
-use crate::report::Report;
+use crate::{keys, report::Report};
 
 /// Tables and arrays within each other, over the whole file.
 const MAXIMUM_DEPTH: usize = 64;
@@ -68,18 +68,40 @@ impl Value {
 pub(crate) fn tree(report: &Report) -> Option<Table> {
     let file = report.file();
     let (root, errors) = DeTable::parse_recoverable(&file.text);
-    for error in &errors {
+    let single = errors.iter().find_map(|error| single_bracket(file, error));
+    for error in errors.iter().filter(|error| single.is_none() || !is_duplicate(error)) {
         report.push(syntax_error(file, error));
     }
+    single.into_iter().for_each(|diagnostic| report.push(diagnostic));
     if !errors.is_empty() {
         return None;
     }
     table(report, root.get_ref(), 0)
 }
 
+fn is_duplicate(error: &toml::de::Error) -> bool {
+    error.message().contains("duplicate key")
+}
+
+/// The one error for all that follow from `[step]` in place of `[[step]]`: every key of it stands there twice.
+fn single_bracket(file: &Arc<SourceFile>, error: &toml::de::Error) -> Option<Diagnostic> {
+    let span = error.span().filter(|_| is_duplicate(error))?;
+    let start = file.text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+    let line = file.text.get(start..)?.lines().next()?;
+    let name = line.trim_start().strip_prefix('[')?.split_once(']')?.0.trim();
+    let name = keys::LISTED.into_iter().find(|listed| *listed == name)?;
+    let diagnostic = Diagnostic::error("syntax", format!("`[{name}]` is a single table, and this is another one"));
+    Some(diagnostic.at(file, start..start + line.trim_end().len(), "").hint(two_brackets(name)))
+}
+
+/// Advice for a section that stands in the file as often as it is needed.
+pub(crate) fn two_brackets(name: &str) -> String {
+    format!("write `[[{name}]]`, with two brackets, at the head of each")
+}
+
 fn syntax_error(file: &Arc<SourceFile>, error: &toml::de::Error) -> Diagnostic {
     let diagnostic = Diagnostic::error("syntax", format!("not TOML: {}", error.message()));
-    let diagnostic = diagnostic.hint(if error.message().contains("duplicate key") {
+    let diagnostic = diagnostic.hint(if is_duplicate(error) {
         "a key stands once in its table"
     } else {
         "one `key = value` a line; texts stand in quotes, lists in `[ ]`, tables in `{ }`"

@@ -206,8 +206,12 @@ pub struct Step {
     pub timeout: Duration,
     /// What to do when an attempt fails.
     pub retry: Retry,
+    /// How the instances of a repeated step run.
+    pub repetition: Repetition,
     /// Declared as not to be undone.
     pub irreversible: bool,
+    /// Who accepts that a migration has no backup before it.
+    pub without_backup: Option<Waiver>,
     /// What becomes of an attempt that had touched something and did not end, where the file says.
     pub in_flight: Option<InFlight>,
     /// Its parts, where it releases gradually: shares that grow, the last of them everything.
@@ -294,6 +298,54 @@ impl RuleSpans {
             Some(rule)
         };
         specs.iter().filter_map(kept).collect()
+    }
+}
+
+/// Who accepts that a rule is not kept, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// The role in which somebody does.
+    pub role: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// How the instances of a repeated step run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repetition {
+    /// How many at the same time, at least 1.
+    pub at_once: usize,
+    /// What becomes of the others where one fails.
+    pub on_failure: OnFailure,
+}
+
+impl Default for Repetition {
+    fn default() -> Self {
+        Self { at_once: 1, on_failure: OnFailure::default() }
+    }
+}
+
+/// What becomes of the other instances of a repeated step where one fails. Those that run are not stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// No other begins.
+    #[default]
+    Stop,
+    /// All others run before the step counts as failed.
+    Continue,
+}
+
+impl OnFailure {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stop, Self::Continue];
+
+    /// The word in pipeline files: `stop`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Continue => "continue",
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_core::{diagnostic::Diagnostic, stage::Stage};
+use pipe_core::{diagnostic::Diagnostic, stage::Stage, text::in_shell};
 use serde_json::Value;
 
 use crate::{
@@ -59,6 +59,7 @@ pub fn check_against_plugins(pipeline: &Pipeline, facts: &BTreeMap<String, Plugi
         }
     }
     undo(&report, pipeline, facts);
+    backup_first(&report, pipeline);
     report.into_diagnostics()
 }
 
@@ -112,7 +113,25 @@ fn look_up(pipeline: &Pipeline, step: &Step) -> String {
         Some(PluginSource::File { path, .. }) => path.display().to_string(),
         _ => step.plugin.clone(),
     };
+    let plugin = in_shell(&plugin);
     format!("`pipe inspect {plugin} --schema` prints what the plugin takes")
+}
+
+/// The order rule: a migration has a backup of the same run before it, or somebody who accepts that there is none.
+fn backup_first(report: &Report, pipeline: &Pipeline) {
+    let mut backed_up = false;
+    for step in &pipeline.steps {
+        backed_up |= step.stage == Stage::Backup;
+        if step.stage == Stage::Migrate && !backed_up && step.without_backup.is_none() {
+            report.advise(
+                "order-rule",
+                format!("the migration `{}` has no backup before it", step.id.name),
+                step.span.clone(),
+                "a `[[step]]` with `stage = \"backup\"` above it, or `without_backup = { role = \"…\", reason = \"…\" }`: who \
+                 accepts that there is none, and why",
+            );
+        }
+    }
 }
 
 /// Steps that change things can be undone, and are, unless the file says otherwise.

@@ -94,7 +94,8 @@ impl Sources {
         self.refuse(report, revealed, span, shows)
     }
 
-    /// Reports a directory that holds the file of a secret, by its name or by where it leads on this machine.
+    /// Reports a directory that holds the file of a secret, by its name, by where it leads on this machine, or
+    /// under another name of the same file.
     pub(crate) fn refuse_path(
         &self,
         report: &Report,
@@ -108,7 +109,8 @@ impl Sources {
         let holder = place::real(&rule.resolved);
         let shows = |declared: &Declared| {
             let named = matches!(&declared.source, Some(SecretSource::File(file)) if file.starts_with(&rule.resolved));
-            named || declared.real.as_ref().is_some_and(|file| file.starts_with(&holder))
+            let real = declared.real.as_ref();
+            named || real.is_some_and(|file| file.starts_with(&holder) || place::holds_another_name(&holder, file))
         };
         self.refuse(report, revealed, span, shows)
     }

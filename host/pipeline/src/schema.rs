@@ -1,12 +1,14 @@
 //! The schemas that plugins bring for their settings. They are untrusted: bounded before they are compiled, and before they
 //! are let loose on settings.
 
+mod encryption;
 mod explain;
 mod graph;
 
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
+pub use self::encryption::{ENCRYPTS, Encryption, EncryptionReader};
 pub(crate) use self::explain::{Openness, Problem};
 use self::graph::Graph;
 use crate::pipeline::Step;
@@ -108,6 +110,22 @@ impl<'s> Compiled<'s> {
             }
         }
         problems
+    }
+
+    /// Where in `settings` a subschema applies that says `keyword: true`, as JSON pointers.
+    fn marked(&self, settings: &Value, keyword: &str) -> Vec<Vec<String>> {
+        if !self.graph.affordable(settings) {
+            return Vec::new();
+        }
+        let mut found: Vec<Vec<String>> = Vec::new();
+        for entry in self.validator.evaluate(settings).iter_annotations() {
+            let pointer = explain::words(entry.instance_location.as_str());
+            if entry.annotations.value().get(keyword) == Some(&Value::Bool(true)) && !found.contains(&pointer) {
+                found.push(pointer);
+            }
+        }
+        found.sort();
+        found
     }
 }
 

@@ -20,7 +20,7 @@ use pipe_capability::{
 use pipe_core::{
     diagnostic::{Diagnostic, SourceFile},
     event::Use,
-    id::StepId,
+    id::{RunId, StepId},
 };
 
 pub use self::activity::{Activity, Ended, activity};
@@ -32,6 +32,12 @@ use crate::{
     place,
     reference::{Piece, Template},
 };
+
+/// What is said of a step that is there to change something, and changed nothing.
+const NOTHING_TO_DO: &str = "had nothing to do in this run, and may need more when it has";
+
+/// The beginning of the comment above a grant that is kept for that reason.
+const NOT_JUDGED: &str = "# Not judged by `pipe suggest`: the step had nothing to do";
 
 /// The shortest value that is looked for in paths: a shorter one is found everywhere.
 const SHORTEST_VALUE: usize = 3;
@@ -111,7 +117,7 @@ pub fn suggest(
     let mut found: Vec<(EntryAdvice, Vec<Suggested>)> =
         owners.iter().map(|owner| advise(document, &pipeline, owner, activity, &made)).collect();
     loop {
-        let text = edited(document, &owners, &found);
+        let text = edited(document, &owners, &found, &selection.run.id);
         let bad = unproved(document, selection, &pipeline, activity, &owners, &found, &text);
         if bad.is_empty() {
             let entries = found.into_iter().map(|(entry, _)| entry).filter(|entry| !entry.rules.is_empty()).collect();
@@ -221,7 +227,11 @@ fn unknown(calls: &[&Step], known: &[&Activity]) -> Option<String> {
         Ended::Succeeded => None,
         other => Some((&step.id, other)),
     })?;
-    let what = if ended == Ended::Failed { "failed, and may have needed more" } else { "did not run" };
+    let what = match ended {
+        Ended::Failed => "failed, and may have needed more",
+        Ended::Idle => NOTHING_TO_DO,
+        Ended::Never | Ended::Succeeded => "did not run",
+    };
     Some(if calls.len() == 1 { format!("it {what}") } else { format!("\"{step}\" {what}") })
 }
 
@@ -277,8 +287,9 @@ pub(crate) fn unresolved(template: &Template) -> String {
     template.pieces.iter().map(text).collect()
 }
 
-/// The file with everything that is suggested.
-fn edited(document: &Document, owners: &[Owner<'_>], found: &[(EntryAdvice, Vec<Suggested>)]) -> String {
+/// The file with everything that is suggested. Whoever reads it later should not take for needed what only could not be
+/// judged: where something is changed, that is said above the grants of steps that had nothing to do in `run`.
+fn edited(document: &Document, owners: &[Owner<'_>], found: &[(EntryAdvice, Vec<Suggested>)], run: &RunId) -> String {
     let mut changes = Vec::new();
     for (owner, (entry, suggested)) in owners.iter().zip(found) {
         for (rule, advice) in suggested.iter().zip(&entry.rules) {
@@ -290,7 +301,13 @@ fn edited(document: &Document, owners: &[Owner<'_>], found: &[(EntryAdvice, Vec<
             changes.push(Change { place: owner.place, word: rule.word, index: rule.index, to });
         }
     }
-    edit::apply(document, &changes)
+    if changes.is_empty() {
+        return document.file.text.clone();
+    }
+    let idle = |entry: &EntryAdvice| entry.unknown.as_ref().is_some_and(|why| why.ends_with(NOTHING_TO_DO));
+    let idle = owners.iter().zip(found).filter(|(_, (entry, _))| idle(entry)).map(|(owner, _)| owner.place);
+    let note = format!("{NOT_JUDGED} in run {run}, and may need all of this when it has");
+    edit::apply(document, &changes, &idle.collect::<Vec<_>>(), &note)
 }
 
 /// The entries for which the changed file does not suffice, or grants what was not granted.

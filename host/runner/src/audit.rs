@@ -36,6 +36,8 @@ pub struct AuditSources<'a> {
     pub policies: &'a [Policy],
     /// What its journal says, if there is one.
     pub seen: Option<&'a RunsSeen>,
+    /// Why what its journal says is not known, where there is one: lower-case fragment and advice.
+    pub untrusted: Option<(&'a str, Option<&'a str>)>,
     /// Now.
     pub made: Timestamp,
     /// Version of `pipe`.
@@ -55,8 +57,16 @@ pub async fn audit(
 ) -> Result<Audit, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let mut findings = verdict::Findings::new(pipeline);
+    if let Some((why, hint)) = sources.untrusted {
+        findings.about_record(why, hint);
+    }
     let mut calls = Vec::new();
-    let auditor = call::Auditor { pipeline, plugins: &plugins, sources, holding: Holding::of_now(pipeline, &plugins) };
+    let auditor = call::Auditor {
+        pipeline,
+        plugins: &plugins,
+        sources,
+        holding: Holding::of_now(sources.policies, pipeline, &plugins),
+    };
     for (row, (role, step)) in calls_of(pipeline).enumerate() {
         calls.extend(auditor.row(row, role, step, &mut findings));
     }
@@ -77,6 +87,7 @@ pub async fn audit(
         peers,
         policies: sources.policies.iter().map(AuditedPolicy::of).collect(),
         record: sources.seen.map(RunsSeen::summary),
+        record_problem: sources.untrusted.map(|(why, _)| why.to_owned()),
         findings: Vec::new(),
         checks: audit_checks(),
     };

@@ -38,6 +38,8 @@ pub struct Begun {
     pub started: jiff::Timestamp,
     /// Inputs of the deployment before, as they were then.
     pub previous: BTreeMap<String, String>,
+    /// Manifest of the copies that were made of what its migrations and releases read.
+    pub copies: Option<Digest>,
     /// How far it has come.
     pub state: RunState,
     inputs: BTreeMap<String, String>,
@@ -85,6 +87,7 @@ impl Begun {
             previous,
             policies,
             policy_files,
+            copies,
             ..
         } = event
         else {
@@ -101,6 +104,7 @@ impl Begun {
             actor: actor.clone(),
             started: started.unwrap_or(at),
             previous: previous.clone(),
+            copies: *copies,
             state: RunState::default(),
             inputs: inputs.clone(),
             text: *pipeline_digest,

@@ -10,12 +10,12 @@ use pipe_capability::{
     ceiling::{Excess, Outside, PeerSeen, Place, PluginSeen, SecretOrigin, StepSeen},
     grant::Grant,
 };
-use pipe_core::{diagnostic::Diagnostic, stage::Stage};
+use pipe_core::diagnostic::Diagnostic;
 use pipe_effects::path::resolve;
 use pipe_pipeline::{PeerSpec, Pipeline, PluginSource, Policy, SecretSource, Step, check_against_policy};
 use pipe_sandbox::Plugin;
 
-use crate::prepare::all_steps;
+use crate::{backups::Backups, prepare::all_steps};
 
 /// Everything of a pipeline that one of the policies does not allow, each with both lines. Plugins count by the content that
 /// was loaded, paths by where they lead now.
@@ -37,7 +37,7 @@ pub(crate) fn hold<'g>(
     if policies.is_empty() {
         return Vec::new();
     }
-    let holding = Holding::new(pipeline, plugins, outside(pipeline, database));
+    let holding = Holding::new(policies, pipeline, plugins, outside(pipeline, database));
     let mut found = Vec::new();
     // One step at a time: a pipeline may have a hundred thousand, each with a grant of its own.
     for (place, step) in all_steps(pipeline).enumerate() {
@@ -60,28 +60,34 @@ pub(crate) struct Holding<'p> {
     pipeline: &'p Pipeline,
     plugins: &'p BTreeMap<String, Plugin>,
     outside: Outside,
-    first_backup: Option<usize>,
+    backups: Backups,
 }
 
 impl<'p> Holding<'p> {
-    fn new(pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>, outside: Outside) -> Self {
-        let first_backup = pipeline.steps.iter().position(|step| step.stage == Stage::Backup);
-        Self { pipeline, plugins, outside, first_backup }
+    fn new(
+        policies: &[Policy],
+        pipeline: &'p Pipeline,
+        plugins: &'p BTreeMap<String, Plugin>,
+        outside: Outside,
+    ) -> Self {
+        let asked = policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
+        let backups = if asked { Backups::of(pipeline, plugins) } else { Backups::default() };
+        Self { pipeline, plugins, outside, backups }
     }
 
     /// With everything where it leads now.
-    pub(crate) fn of_now(pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>) -> Self {
+    pub(crate) fn of_now(policies: &[Policy], pipeline: &'p Pipeline, plugins: &'p BTreeMap<String, Plugin>) -> Self {
         let database = |_: &str, file: &Path| resolve(&pipeline.base, file);
-        Self::new(pipeline, plugins, outside(pipeline, database))
+        Self::new(policies, pipeline, plugins, outside(pipeline, database))
     }
 
     /// A step as a policy looks at it. `place` is its place among all that call a plugin.
-    fn seen<'g>(&self, place: usize, step: &Step, grant: &'g Grant) -> StepSeen<'g> {
+    fn seen<'g>(&'g self, place: usize, step: &Step, grant: &'g Grant) -> StepSeen<'g> {
         StepSeen {
             stage: step.stage,
             plugin: plugin(self.pipeline, self.plugins, step),
             grant,
-            after_backup: self.first_backup.is_some_and(|first| first < place),
+            backups: self.backups.before(place),
         }
     }
 

@@ -8,6 +8,8 @@ use pipe_core::{
     stage::Stage,
 };
 
+use pipe_pipeline::{OnFailure, Repetition};
+
 use crate::state::{RunState, StepStanding, StepState};
 
 /// What of a pipeline decides the order.
@@ -34,6 +36,8 @@ pub struct Leg {
     pub attempts: u32,
     /// How many waves it is released in; 0 where it is released at once.
     pub waves: u32,
+    /// How it runs beside the other instances of the same step.
+    pub repetition: Repetition,
 }
 
 /// An entry of the rollback.
@@ -68,6 +72,15 @@ pub enum Next {
     Finish(StepId),
     /// The guard was not met, and a person has to say whether the run goes on.
     Breached(StepId),
+    /// Instances of one step, each until it has ended, so many at the same time. Where one fails, no other begins unless `all`.
+    SideBySide {
+        /// Those that have not ended.
+        steps: Vec<StepId>,
+        /// How many at the same time.
+        at_once: usize,
+        /// Whether those that have not begun run although one has failed.
+        all: bool,
+    },
     /// The step has failed for good: that is to be written down.
     Fail(StepId, Box<Failure>),
     /// An attempt was cut off after it had touched something, and a person has to say what becomes of it.
@@ -137,7 +150,7 @@ impl Leg {
     }
 
     /// The next turn of a step that has begun and not ended.
-    fn go_on(&self, known: &StepState, resumed: u32) -> Next {
+    pub(crate) fn go_on(&self, known: &StepState, resumed: u32) -> Next {
         if let Some(next) = self.wave_in_hand(known, resumed) {
             return next;
         }
@@ -174,21 +187,44 @@ impl Course {
         if let Some(reason) = &state.rollback_requested {
             return self.turn_back(state, reason.clone(), Outcome::RolledBack);
         }
-        for leg in &self.steps {
-            let Some(known) = state.step(&leg.step) else { return Next::Attempt(leg.step.clone()) };
-            match known.standing {
-                StepStanding::Succeeded => {}
-                StepStanding::Started => return leg.go_on(known, state.resumed),
-                StepStanding::Failed | StepStanding::Undone | StepStanding::UndoFailed => {
-                    let failure = known.failure.as_ref();
-                    let reason = failure.map_or_else(|| "it did not succeed".into(), |failure| failure.message.clone());
-                    let interrupted = failure.is_some_and(|failure| failure.kind == FailureKind::Interrupted);
-                    let outcome = if interrupted { Outcome::Interrupted } else { Outcome::Failed };
-                    return self.turn_back(state, format!("step \"{}\": {reason}", leg.step), outcome);
-                }
+        let groups = self.steps.chunk_by(|one, other| one.step.name == other.step.name);
+        groups.into_iter().find_map(|group| self.next_of(group, state)).unwrap_or(Next::End(Outcome::Succeeded, None))
+    }
+
+    /// What comes next among the instances of one step. Nothing once all of them have succeeded.
+    fn next_of(&self, group: &[Leg], state: &RunState) -> Option<Next> {
+        let repetition = group.first()?.repetition;
+        let (mut failed, mut attempts, mut asked) = (None, Vec::new(), None);
+        for leg in group {
+            match state.step(&leg.step).map(|known| (known.standing, known)) {
+                None => attempts.push(leg.step.clone()),
+                Some((StepStanding::Succeeded, _)) => {}
+                Some((StepStanding::Started, known)) => match leg.go_on(known, state.resumed) {
+                    Next::Attempt(step) => attempts.push(step),
+                    asks @ (Next::Ask(_) | Next::Breached(_)) => asked = asked.or(Some(asks)),
+                    other => return Some(other),
+                },
+                Some((_, known)) => failed = failed.or(Some(known)),
             }
         }
-        Next::End(Outcome::Succeeded, None)
+        let all = repetition.on_failure == OnFailure::Continue;
+        match (attempts.as_slice(), failed) {
+            ([one, ..], None) if repetition.at_once == 1 => Some(Next::Attempt(one.clone())),
+            ([one], None) => Some(Next::Attempt(one.clone())),
+            ([_, ..], None) => Some(Next::SideBySide { steps: attempts, at_once: repetition.at_once, all }),
+            ([_, ..], Some(_)) if all => Some(Next::SideBySide { steps: attempts, at_once: repetition.at_once, all }),
+            (_, Some(failed)) => Some(self.failed(state, failed)),
+            ([], None) => asked,
+        }
+    }
+
+    /// A step has failed for good.
+    fn failed(&self, state: &RunState, known: &StepState) -> Next {
+        let failure = known.failure.as_ref();
+        let reason = failure.map_or_else(|| "it did not succeed".into(), |failure| failure.message.clone());
+        let interrupted = failure.is_some_and(|failure| failure.kind == FailureKind::Interrupted);
+        let outcome = if interrupted { Outcome::Interrupted } else { Outcome::Failed };
+        self.turn_back(state, format!("step \"{}\": {reason}", known.step), outcome)
     }
 
     /// Goes back, or ends as `otherwise` where nothing was started that an undo could take back.

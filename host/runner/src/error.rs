@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use pipe_core::{diagnostic::Diagnostic, id::StepId};
+use pipe_effects::remains::RemainsError;
 use pipe_journal::JournalError;
 
-use crate::pins::PinError;
+use crate::{copies::CopyError, pins::PinError};
 
 /// Why a run does not start. Nothing has been touched.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +28,15 @@ pub enum PrepareError {
     /// A copy that the run needs cannot be kept or read.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// A copy of what a step reads cannot be made or used.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The run cannot be gone on with.
     #[error("{0}")]
     NotResumable(String),
 }
 
-/// Why a run cannot go on: the one thing that it cannot do without is its journal.
+/// Why a run cannot go on: what it cannot do without is its journal, and to be alone.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The journal cannot be written. What had been started is recorded up to then.
@@ -41,4 +45,7 @@ pub enum RunError {
     /// The journal speaks of a step that the pipeline does not have.
     #[error("the journal of this run speaks of step \"{0}\", and its pipeline has none of that name")]
     Unknown(StepId),
+    /// What a dead process of the run had started may still be there.
+    #[error("what a process of this run left behind has not ended: {0}")]
+    Remains(#[from] RemainsError),
 }

@@ -28,8 +28,9 @@ pub(crate) fn canonical(
         let to_come = to_come(&mut grant, &pipeline.base, &written);
         match canonical_grant(grant, &pipeline.base, OwnPlaces { unwritable, unreadable }) {
             Ok(mut grant) => {
-                written.extend(grant.write.iter().map(|rule| rule.resolved.clone()));
-                grant.read.extend(to_come);
+                let of_programs = grant.exec.iter().flat_map(|rule| &rule.write);
+                written.extend(grant.write.iter().chain(of_programs).map(|rule| rule.resolved.clone()));
+                to_come.put_back(&mut grant);
                 grants.insert(step.id.clone(), Arc::new(grant));
             }
             Err(error) => {
@@ -44,9 +45,28 @@ pub(crate) fn canonical(
     if problems.is_empty() { Ok(grants) } else { Err(problems) }
 }
 
-/// Takes out of a grant what it may read and what an earlier step is yet to make: nothing is there, and it lies in what that
-/// step may write, which is nothing of pipe's own.
-fn to_come(grant: &mut Grant, base: &Path, written: &[PathBuf]) -> Vec<PathRule> {
+/// What of a grant an earlier step is yet to make.
+struct ToCome {
+    /// What the step may read.
+    read: Vec<PathRule>,
+    /// What each of its programs may read, and write.
+    programs: Vec<(Vec<PathRule>, Vec<PathRule>)>,
+}
+
+impl ToCome {
+    fn put_back(self, grant: &mut Grant) {
+        grant.read.extend(self.read);
+        for (rule, (read, write)) in grant.exec.iter_mut().zip(self.programs) {
+            rule.read.extend(read);
+            rule.write.extend(write);
+        }
+    }
+}
+
+/// Takes out of a grant what it, or a program of it, may touch and what an earlier step is yet to make: nothing is there, and it
+/// lies in what that step or a program of it may write, which is nothing of pipe's own. It is opened without following a link,
+/// so that it is made there or nowhere.
+fn to_come(grant: &mut Grant, base: &Path, written: &[PathBuf]) -> ToCome {
     let is_to_come = |rule: &mut PathRule| {
         let resolved = resolve(base, &rule.resolved);
         let found = !resolved.exists() && written.iter().any(|written| resolved.starts_with(written));
@@ -55,7 +75,11 @@ fn to_come(grant: &mut Grant, base: &Path, written: &[PathBuf]) -> Vec<PathRule>
         }
         found
     };
-    grant.read.extract_if(.., is_to_come).collect()
+    let programs = grant
+        .exec
+        .iter_mut()
+        .map(|rule| (rule.read.extract_if(.., is_to_come).collect(), rule.write.extract_if(.., is_to_come).collect()));
+    ToCome { programs: programs.collect(), read: grant.read.extract_if(.., is_to_come).collect() }
 }
 
 /// Where a rule stands in a step: its text in quotes, before the next part of the file begins. The step itself, where a reference

@@ -13,14 +13,14 @@ use std::{
 use async_trait::async_trait;
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, LogLevel, Refusal, Use, Verification},
+    event::{Artifact, EventKind, LogLevel, Refusal, Started, Use, Verification},
     id::StepId,
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 use pipe_journal::{Durability, JournalError};
 use tokio::sync::OnceCell;
 
-use crate::record::Recorder;
+use crate::record::{MayNotAct, Recorder};
 
 /// How often progress is passed on at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -83,6 +83,10 @@ impl StepLedger {
     }
 }
 
+fn may_not_act(error: MayNotAct) -> LedgerError {
+    LedgerError(error.to_string())
+}
+
 fn ledger_error(error: JournalError) -> LedgerError {
     LedgerError(error.to_string())
 }
@@ -91,7 +95,9 @@ fn ledger_error(error: JournalError) -> LedgerError {
 impl Ledger for StepLedger {
     async fn used(&self, used: Use) -> Result<(), LedgerError> {
         self.check()?;
-        if used.effect {
+        let effect = used.effect;
+        if effect {
+            self.recorder.may_act().map_err(may_not_act)?;
             self.touch().await.map_err(ledger_error)?;
         }
         // Files are written by the thousand. The attempt is known to write before the first of them; the others follow.
@@ -99,22 +105,29 @@ impl Ledger for StepLedger {
         let durable = used.effect && !repeated;
         let kind = self.event(used);
         let written = if durable { self.recorder.durable(kind).await } else { self.recorder.soon(kind).await };
-        written.map_err(ledger_error)
+        written.map_err(ledger_error)?;
+        // Once more, as close to the effect as can be: this process may have been stopped while it wrote, and replaced.
+        if effect { self.recorder.may_act().map_err(may_not_act) } else { Ok(()) }
     }
 
     async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
         self.check()?;
         let effect = uses.iter().any(|used| used.effect);
         if effect {
+            self.recorder.may_act().map_err(may_not_act)?;
             self.touch().await.map_err(ledger_error)?;
         }
         let kinds = uses.into_iter().map(|used| self.event(used)).collect();
         let durability = if effect { Durability::Durable } else { Durability::Soon };
-        self.recorder.all(kinds, durability).await.map_err(ledger_error)
+        self.recorder.all(kinds, durability).await.map_err(ledger_error)?;
+        if effect { self.recorder.may_act().map_err(may_not_act) } else { Ok(()) }
     }
 
     fn used_at_once(&self, used: Use) -> Result<(), LedgerError> {
         self.check()?;
+        if used.effect {
+            self.recorder.may_act().map_err(may_not_act)?;
+        }
         self.recorder.at_once(self.event(used)).map_err(ledger_error)
     }
 
@@ -154,5 +167,19 @@ impl Ledger for StepLedger {
         let state = self.recorder.state();
         let known = state.artifact(digest)?;
         Some(KnownArtifact { step: known.step.name.clone(), artifact: known.artifact.clone() })
+    }
+
+    async fn started(&self, started: Started) -> Result<(), LedgerError> {
+        let step = self.step.clone();
+        let kind = match started {
+            Started::Program(program) => EventKind::ProgramStarted { step, program },
+            Started::DatabaseSession(session) => EventKind::SessionOpened { step, session },
+        };
+        self.recorder.soon(kind).await.map_err(ledger_error)
+    }
+
+    async fn unmarked(&self, peer: &str, statement: &str) -> Result<(), LedgerError> {
+        let (step, peer, statement) = (self.step.clone(), peer.to_owned(), statement.to_owned());
+        self.recorder.durable(EventKind::SqlUnmarked { step, peer, statement }).await.map_err(ledger_error)
     }
 }

@@ -3,26 +3,34 @@
 //! Emits events and knows no terminal. What happened is in the journal before the next thing happens.
 
 mod audit;
+mod backups;
 mod begun;
 mod ceiling;
+mod copies;
 pub mod course;
 mod difference;
 mod error;
 mod grants;
 mod guard;
 mod hold;
+mod kept;
 mod ledger;
 mod load;
 mod notify;
+mod opening;
 mod pins;
 mod plan;
 mod prepare;
 mod record;
+mod remains;
+pub mod report;
+pub mod retention;
 mod rollback;
 mod run;
 mod secrets;
 mod state;
 mod step;
+mod watch;
 
 pub use audit::{
     AUDIT_SCHEMA, Asked, Audit, AuditSources, AuditedCall, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule,
@@ -31,12 +39,14 @@ pub use audit::{
 };
 pub use begun::Begun;
 pub use ceiling::check_policies;
+pub use copies::{CopyError, remove as remove_copies};
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};
 pub use pins::{PinError, Pins};
-pub use plan::{Plan, PlanEntry, PlannedCheck, PlannedGuard, PlannedWatch, PlannedWave, Role};
+pub use plan::{Plan, PlanEntry, PlannedCheck, PlannedGuard, PlannedWatch, PlannedWave, Role, usual_bounds};
 pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};
 pub use state::{Breached, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding};
+pub use watch::{Seen, look};

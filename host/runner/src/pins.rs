@@ -2,13 +2,21 @@
 //! originals in between.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder, File},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use pipe_core::digest::Digest;
+
+/// How the name of a copy ends that is being removed.
+const LEAVING: &str = "leaving";
+
+/// How long a copy that was asked for stays, whoever needs it.
+const WANTED_FOR: Duration = Duration::from_secs(86_400);
 
 /// The largest copy that is read back, in bytes.
 const LARGEST: u64 = 1 << 30;
@@ -67,8 +75,7 @@ impl Pins {
     pub fn keep(&self, what: &str, bytes: &[u8]) -> Result<Digest, PinError> {
         let digest = Digest::of(bytes);
         let path = self.path(&digest);
-        // It was kept under this name once it was whole; that it still is what it was is checked when it is read.
-        if fs::metadata(&path).is_ok_and(|known| known.is_file() && known.len() == bytes.len() as u64) {
+        if Self::is_kept(&path, bytes.len() as u64) {
             return Ok(digest);
         }
         self.write(&path, bytes).map_err(|source| PinError::Unwritable { what: what.to_owned(), path, source })?;
@@ -91,6 +98,69 @@ impl Pins {
         }
     }
 
+    /// It was kept under this name once it was whole; that it still is what it was is checked when it is read. Its time says
+    /// that it is wanted, so that nobody removes it before the run is in the record.
+    fn is_kept(path: &Path, bytes: u64) -> bool {
+        let Ok(file) = File::open(path) else { return false };
+        file.metadata().is_ok_and(|known| known.is_file() && known.len() == bytes)
+            && file.set_modified(SystemTime::now()).is_ok()
+            // Whoever was about to remove it moved it away before, or sees its time.
+            && path.exists()
+    }
+
+    /// Whether a copy, or what a removal left of it, is there, and was not wanted within the last day.
+    #[must_use]
+    pub fn may_go(&self, digest: &Digest) -> bool {
+        let path = self.path(digest);
+        [path.with_extension(LEAVING), path].iter().any(|path| path.is_file() && !is_wanted(path))
+    }
+
+    /// Removes a copy that no run needs. Leaves one that was wanted within the last day: a run that is being prepared may name it.
+    /// Says whether it is gone.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be removed.
+    pub fn remove(&self, what: &str, digest: &Digest) -> Result<bool, PinError> {
+        let path = self.path(digest);
+        let leaving = path.with_extension(LEAVING);
+        let removed = || -> io::Result<bool> {
+            if path.is_file() {
+                if is_wanted(&path) {
+                    return Ok(false);
+                }
+                fs::rename(&path, &leaving)?;
+            }
+            if leaving.exists() && is_wanted(&leaving) {
+                fs::rename(&leaving, &path)?;
+                return Ok(false);
+            }
+            fs::remove_file(&leaving)?;
+            File::open(&self.folder)?.sync_all()?;
+            Ok(true)
+        };
+        removed().map_err(|source| PinError::Unwritable { what: what.to_owned(), path: path.clone(), source })
+    }
+
+    /// Names in the folder that are no copy of these contents, nor what a removal left of one.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn strangers(&self, known: &BTreeSet<Digest>) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        let is_known = |path: &PathBuf| {
+            let named = path.extension().is_none_or(|end| end == LEAVING);
+            let digest = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+            named && digest.is_some_and(|digest| known.contains(&digest))
+        };
+        Ok(paths.into_iter().filter(|path| !is_known(path)).collect())
+    }
+
     fn path(&self, digest: &Digest) -> PathBuf {
         self.folder.join(digest.to_string())
     }
@@ -110,6 +180,13 @@ impl Pins {
     }
 }
 
+/// Whether a copy was asked for within the last day.
+fn is_wanted(path: &Path) -> bool {
+    let age = fs::metadata(path).and_then(|file| file.modified()).map(|time| time.elapsed());
+    // A time to come is one that a clock said which was wrong.
+    !matches!(age, Ok(Ok(age)) if age >= WANTED_FOR)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +204,36 @@ mod tests {
         fs::remove_file(pins.path(&digest)).unwrap();
         let missing = pins.read("the pipeline file", &digest).unwrap_err().to_string();
         assert!(missing.contains("the pipeline file") && missing.contains("No such file"), "{missing}");
+        fs::remove_dir_all(state).unwrap();
+    }
+
+    #[test]
+    fn a_copy_that_was_wanted_today_stays() {
+        let state = std::env::temp_dir().join(format!("pipe-pins-removed-{}", std::process::id()));
+        fs::create_dir_all(&state).unwrap();
+        let pins = Pins::of(&state);
+        let aged = |path: &Path| {
+            let long_ago = SystemTime::now() - 2 * WANTED_FOR;
+            File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+        };
+        let digest = pins.keep("a plugin", b"plugin").unwrap();
+        assert!(!pins.remove("a plugin", &digest).unwrap(), "a run may be about to name it");
+        aged(&pins.path(&digest));
+        assert_eq!(pins.keep("a plugin", b"plugin").unwrap(), digest);
+        assert!(!pins.remove("a plugin", &digest).unwrap(), "it was asked for again");
+        aged(&pins.path(&digest));
+        assert!(pins.may_go(&digest) && pins.remove("a plugin", &digest).unwrap() && !pins.may_go(&digest));
+        // Cut off between the two steps of a removal.
+        let digest = pins.keep("a plugin", b"plugin").unwrap();
+        let leaving = pins.path(&digest).with_extension(LEAVING);
+        fs::rename(pins.path(&digest), &leaving).unwrap();
+        assert!(!pins.may_go(&digest) && !pins.remove("a plugin", &digest).unwrap());
+        assert!(pins.path(&digest).is_file(), "what was wanted is put back");
+        fs::rename(pins.path(&digest), &leaving).unwrap();
+        aged(&leaving);
+        assert!(pins.remove("a plugin", &digest).unwrap() && !leaving.exists());
+        fs::write(state.join("pins/notes.txt"), "mine").unwrap();
+        assert_eq!(pins.strangers(&BTreeSet::from([digest])).unwrap(), [state.join("pins/notes.txt")]);
         fs::remove_dir_all(state).unwrap();
     }
 }

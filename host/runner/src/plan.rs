@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use pipe_capability::exec::Bound;
 use pipe_core::{
     digest::Digest,
-    event::{Breach, PlannedStep},
+    event::{Breach, Part, PlannedStep},
     id::StepId,
     limits::Limits,
 };
-use pipe_pipeline::{Guard, Pipeline, Policy, RollbackEntry, Step, Wave};
+use pipe_pipeline::{Guard, Pipeline, Policy, RollbackEntry, RunFacts, Step, Wave};
 use serde::Serialize;
 
 /// What a planned call is for.
@@ -23,6 +24,18 @@ pub enum Role {
     Notification,
     /// A check that guards and the watch make.
     Check,
+}
+
+impl Role {
+    /// The same in the record of a run.
+    pub(crate) const fn part(self) -> Part {
+        match self {
+            Self::Step => Part::Deployment,
+            Self::Rollback => Part::Rollback,
+            Self::Notification => Part::Notification,
+            Self::Check => Part::Check,
+        }
+    }
 }
 
 /// One planned call.
@@ -116,15 +129,27 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a checked pipeline. `planned` says which plugin serves a step.
-    pub(crate) fn new(pipeline: &Pipeline, policies: &[Policy], planned: impl Fn(&Step) -> PlannedStep) -> Self {
+    /// Plans a checked pipeline. `planned` says which plugin serves a step. What is different in every run, its name and the time
+    /// at which it is asked for, stands in the plan as the reference to it: so that a plan holds for a run that is yet to come.
+    pub(crate) fn new(
+        pipeline: &Pipeline,
+        policies: &[Policy],
+        run: &RunFacts,
+        planned: impl Fn(&Step) -> PlannedStep,
+    ) -> Self {
+        let started = run.started_text();
+        let any_run = |text: &str| text.replace(run.id.as_str(), "${run.id}").replace(&started, "${run.started}");
+        let planned = |step: &Step| {
+            let planned = planned(step);
+            PlannedStep { grant: planned.grant.iter().map(|line| any_run(line)).collect(), ..planned }
+        };
         let entry = |role: Role, step: &Step| PlanEntry {
             role,
             planned: planned(step),
             timeout_ms: milliseconds(step.timeout),
             attempts: step.retry.attempts,
             limits: step.limits,
-            settings_digest: settings_digest(step),
+            settings_digest: settings_digest(step, any_run),
             waves: step.waves.iter().map(wave).collect(),
             guard: step.guard.as_ref().map(guard),
         };
@@ -161,7 +186,7 @@ impl Plan {
             environment: pipeline.environment.clone(),
             pipeline_digest: Digest::of(pipeline.file.text.as_bytes()),
             inputs: pipeline.inputs.clone(),
-            peers: pipeline.peers.iter().map(|(name, peer)| (name.clone(), peer.url.to_string())).collect(),
+            peers: pipeline.peers.iter().map(|(name, peer)| (name.clone(), any_run(peer.url.as_str()))).collect(),
             policies: policies.iter().map(|policy| policy.digest).collect(),
             secrets: pipeline.secrets.keys().cloned().collect(),
             entries,
@@ -196,10 +221,17 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What a program may use up whose rule does not say, in words: `memory 4.0 GiB`.
+#[must_use]
+pub fn usual_bounds() -> Vec<String> {
+    let usual = Bound::ALL.into_iter().filter_map(|bound| Some((bound, bound.usual()?)));
+    usual.map(|(bound, most)| format!("{} {}", bound.key(), bound.shown(most))).collect()
+}
+
 /// sha256 of a step's settings, with what is only known later standing under its name.
-fn settings_digest(step: &Step) -> Digest {
+fn settings_digest(step: &Step, any_run: impl Fn(&str) -> String) -> Digest {
     let late = BTreeMap::from(["run.outcome", "run.reason"].map(|name| (name.to_owned(), format!("${{{name}}}"))));
     let named = |step: &str, key: &str| Some(format!("${{steps.{step}.outputs.{key}}}"));
     let settings = step.settings.resolve(&named, &late).unwrap_or_default();
-    Digest::of(settings.to_string().as_bytes())
+    Digest::of(any_run(&settings.to_string()).as_bytes())
 }

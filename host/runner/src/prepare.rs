@@ -14,7 +14,7 @@ use pipe_capability::grant::Grant;
 use pipe_core::{
     diagnostic::{Diagnostic, Severity},
     digest::Digest,
-    event::{EventKind, PlannedStep, PluginIdentity},
+    event::{Part, PlannedStep, PluginIdentity},
     id::{RunId, StepId},
     redact::Redactor,
 };
@@ -25,7 +25,7 @@ use pipe_effects::{
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, Step, Tls, check_against_plugins, read_schema,
+    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, Tls, check_against_plugins, read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
@@ -34,9 +34,8 @@ use crate::{
     ceiling,
     course::{Back, Course, Leg},
     error::PrepareError,
-    grants,
+    grants, kept,
     load::{self, PluginBytes, StandardPlugins},
-    pins::Pins,
     plan::Plan,
     secrets,
 };
@@ -65,6 +64,8 @@ pub struct Settings {
     pub policies: Vec<Policy>,
     /// Inputs of the deployment before, as the pipeline was checked with them.
     pub previous: BTreeMap<String, String>,
+    /// Of a run that was begun before: the manifest of its copies.
+    pub copies: Option<Digest>,
 }
 
 /// A run that may start.
@@ -83,10 +84,12 @@ pub struct Prepared {
     plugins: BTreeMap<String, Plugin>,
     facts: BTreeMap<String, PluginFacts>,
     grants: BTreeMap<StepId, Arc<Grant>>,
-    actor: String,
-    version: String,
-    previous: BTreeMap<String, String>,
-    policy_files: Vec<String>,
+    pub(crate) actor: String,
+    pub(crate) version: String,
+    pub(crate) previous: BTreeMap<String, String>,
+    pub(crate) copies: Option<Digest>,
+    not_copied: Vec<PathBuf>,
+    pub(crate) policy_files: Vec<String>,
     pub(crate) encrypted_backup: bool,
 }
 
@@ -135,13 +138,14 @@ pub async fn plan(
     sandbox: &Sandbox,
     standard: StandardPlugins,
     policies: &[Policy],
+    run: &RunFacts,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let above = ceiling::check_policies(policies, pipeline, &plugins);
     if !above.is_empty() {
         return Err(above);
     }
-    Ok(Plan::new(pipeline, policies, |step| planned(&plugins, step)))
+    Ok(Plan::new(pipeline, policies, run, |step| planned(&plugins, step)))
 }
 
 /// Checks everything and sets up everything, up to but not including the first step. What is not a copy already is copied: the
@@ -180,14 +184,7 @@ pub async fn prepare(
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
     }
-    if let PluginBytes::Fresh(standard) = bytes {
-        let pins = Pins::of(&settings.state);
-        pins.keep("the pipeline file", pipeline.file.text.as_bytes())?;
-        for policy in &settings.policies {
-            pins.keep("a policy", policy.file.text.as_bytes())?;
-        }
-        load::keep(&pins, standard, &pipeline, &plugins)?;
-    }
+    let copies = kept::keep(&bytes, &pipeline, &plugins, &grants, &settings)?;
     let artifacts = settings.state.join("artifacts").join(settings.run.as_str());
     DirBuilder::new()
         .recursive(true)
@@ -208,8 +205,10 @@ pub async fn prepare(
         supervisor: settings.supervisor,
         protected,
         unconfined: ceiling::unconfined(&settings.policies),
+        copies: copies.manifest.places(&copies.folder),
     };
-    let plan = Plan::new(&pipeline, &settings.policies, |step| planned(&plugins, step));
+    let facts_of_run = RunFacts { id: settings.run.clone(), started: settings.started };
+    let plan = Plan::new(&pipeline, &settings.policies, &facts_of_run, |step| planned(&plugins, step));
     Ok(Prepared {
         pipeline,
         plan,
@@ -224,12 +223,20 @@ pub async fn prepare(
         actor: settings.actor,
         version: settings.version,
         previous: settings.previous,
+        copies: copies.digest,
+        not_copied: copies.manifest.too_large().map(Path::to_owned).collect(),
         policy_files,
         encrypted_backup,
     })
 }
 
 impl Prepared {
+    /// What migrations and releases read and was too large to be copied when the run began: they read what is there now.
+    #[must_use]
+    pub fn not_copied(&self) -> &[PathBuf] {
+        &self.not_copied
+    }
+
     pub(crate) fn plugin(&self, step: &Step) -> Option<&Plugin> {
         self.plugins.get(&step.plugin)
     }
@@ -259,6 +266,7 @@ impl Prepared {
             in_flight: step.in_flight,
             attempts: step.retry.attempts,
             waves: u32::try_from(step.waves.len()).unwrap_or(u32::MAX),
+            repetition: step.repetition,
         };
         let back = |entry: &RollbackEntry| match entry {
             RollbackEntry::Undo { step, continue_on_failure, .. } => {
@@ -269,65 +277,10 @@ impl Prepared {
         let rollback = self.pipeline.rollback.as_ref().map(|list| list.iter().map(back).collect());
         Course { steps: self.pipeline.steps.iter().map(leg).collect(), rollback }
     }
-
-    /// Says that this process goes on with the run.
-    pub(crate) fn resumed_event(&self) -> EventKind {
-        EventKind::RunResumed {
-            actor: self.actor.clone(),
-            pipe_version: self.version.clone(),
-            boot: pipe_journal::boot_id(),
-        }
-    }
-
-    /// The first events of the run: one, unless it has more steps than one can hold.
-    pub(crate) fn started_events(&self) -> Vec<EventKind> {
-        let mut portions = portions(self.plan.entries.iter().map(|entry| entry.planned.clone()));
-        let steps = if portions.is_empty() { Vec::new() } else { portions.remove(0) };
-        let started = EventKind::RunStarted {
-            pipeline: self.pipeline.name.clone(),
-            environment: self.pipeline.environment.clone(),
-            file: Some(absolute(self.pipeline.path())),
-            pipeline_digest: self.plan.pipeline_digest,
-            plan_digest: self.plan.digest(),
-            pipe_version: self.version.clone(),
-            actor: self.actor.clone(),
-            boot: pipe_journal::boot_id(),
-            started: Some(self.started),
-            inputs: self.pipeline.inputs.clone(),
-            previous: self.previous.clone(),
-            policy_files: self.policy_files.clone(),
-            policies: self.plan.policies.clone(),
-            further: portions.iter().map(|steps| steps.len() as u64).sum(),
-            steps,
-        };
-        std::iter::once(started).chain(portions.into_iter().map(|steps| EventKind::Planned { steps })).collect()
-    }
 }
 
-fn absolute(path: &Path) -> String {
+pub(crate) fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
-}
-
-/// The most bytes of planned steps in one event, which has 1 MiB for everything.
-const LARGEST_PORTION: usize = 256 << 10;
-
-/// The steps in portions that one event can hold. A step that is larger by itself is a portion of its own.
-fn portions(steps: impl Iterator<Item = PlannedStep>) -> Vec<Vec<PlannedStep>> {
-    let (mut portions, mut left) = (Vec::<Vec<PlannedStep>>::new(), 0);
-    for step in steps {
-        let bytes = serde_json::to_vec(&step).map_or(LARGEST_PORTION, |text| text.len() + 1);
-        match portions.last_mut() {
-            Some(portion) if bytes <= left => {
-                left -= bytes;
-                portion.push(step);
-            }
-            _ => {
-                left = LARGEST_PORTION.saturating_sub(bytes);
-                portions.push(vec![step]);
-            }
-        }
-    }
-    portions
 }
 
 /// What is known of a plugin that is accepted, or why it is not.
@@ -378,6 +331,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
     let plugin = plugins.get(&step.plugin);
     PlannedStep {
         step: step.id.clone(),
+        part: Part::default(),
         stage: step.stage,
         plugin: PluginIdentity {
             name: step.plugin.clone(),
@@ -408,38 +362,4 @@ fn at_plugin(pipeline: &Pipeline, name: &str, code: &'static str, message: Strin
     }
     problem.hints.extend(hint);
     problem
-}
-
-#[cfg(test)]
-mod tests {
-    use pipe_core::stage::Stage;
-
-    use super::*;
-
-    fn step(number: usize, grant: usize) -> PlannedStep {
-        PlannedStep {
-            step: StepId::new(format!("step {number}")),
-            stage: Stage::Verify,
-            plugin: PluginIdentity { name: "std:verify".into(), version: "1".into(), digest: Digest::of(b"x") },
-            reversible: false,
-            grant: vec!["x".repeat(grant)],
-            reveals: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn steps_come_in_portions_that_fit_and_in_order() {
-        assert!(portions(std::iter::empty()).is_empty());
-        assert_eq!(portions((0..5).map(|number| step(number, 10))).len(), 1, "a pipeline as people write it");
-        let all: Vec<PlannedStep> = (0..2_000).map(|number| step(number, 1_000)).collect();
-        let made = portions(all.iter().cloned());
-        assert!(made.len() > 4, "{}", made.len());
-        for portion in &made {
-            assert!(serde_json::to_vec(portion).unwrap().len() <= LARGEST_PORTION + 2);
-        }
-        assert_eq!(made.concat(), all);
-        let sizes: Vec<usize> =
-            portions([step(0, 1), step(1, LARGEST_PORTION), step(2, 1)].into_iter()).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [1, 1, 1], "one that is too large is too large by itself");
-    }
 }

@@ -10,6 +10,17 @@ use pipe_journal::{Durability, Journal, JournalError};
 
 use crate::state::RunState;
 
+/// Why nothing outside may be changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MayNotAct {
+    /// Another process drives the run.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What is left of the disk is kept for undoing.
+    #[error("the disk of the state directory is full: nothing new is begun, and its reserve is kept for undoing")]
+    DiskFull,
+}
+
 /// Looks on. Called for every event, in order, after it has been journaled. Must return soon.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -62,14 +73,25 @@ impl Recorder {
         data: &[u8],
         summary: &str,
     ) -> Result<(), JournalError> {
-        self.journal.save_receipt(&self.run, step, key, data, summary).await?;
+        let saved = self.journal.save_receipt(&self.run, step, key, data, summary).await?;
         self.tell(EventKind::CheckpointSaved {
             step: step.clone(),
             key: key.to_owned(),
-            digest: pipe_core::digest::Digest::of(data),
+            digest: saved.digest,
             bytes: data.len() as u64,
             summary: summary.to_owned(),
         });
+        Ok(())
+    }
+
+    /// Whether something outside may be changed now: this process still drives the run, and there is room to write down what
+    /// becomes of it. The reserve of a full disk is for undoing.
+    pub(crate) fn may_act(&self) -> Result<(), MayNotAct> {
+        self.journal.check_ownership()?;
+        let full = self.journal.is_short_of_room();
+        if full && self.state.lock().unwrap_or_else(PoisonError::into_inner).rollback.is_none() {
+            return Err(MayNotAct::DiskFull);
+        }
         Ok(())
     }
 

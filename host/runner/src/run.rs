@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use pipe_core::{
     event::{EventKind, Outcome},
     id::StepId,
@@ -19,7 +20,8 @@ use crate::{
     error::RunError,
     prepare::{Prepared, all_steps},
     record::{Observer, Recorder},
-    state::RunState,
+    remains,
+    state::{RunState, StepStanding},
     step::{Stepper, Stopped, milliseconds},
 };
 
@@ -93,6 +95,7 @@ pub async fn resume(
     let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state);
     let events = std::iter::once(prepared.resumed_event()).chain(decisions).collect();
     recorder.all(events, Durability::Durable).await?;
+    remains::end(prepared, &recorder).await?;
     drive(prepared, &recorder, interrupt).await
 }
 
@@ -130,7 +133,12 @@ impl Driver<'_> {
         loop {
             let state = self.stepper.recorder.state();
             let mut next = self.course.next(&state);
-            if let (Next::Attempt(step), None, true) = (&next, &state.rollback, self.stepper.interrupt.is_cancelled()) {
+            let next_step = match &next {
+                Next::Attempt(step) => Some(step),
+                Next::SideBySide { steps, .. } => steps.first(),
+                _ => None,
+            };
+            if let (Some(step), None, true) = (next_step, &state.rollback, self.stepper.interrupt.is_cancelled()) {
                 if self.stops() {
                     return self.stopped().await;
                 }
@@ -139,15 +147,13 @@ impl Driver<'_> {
             }
             let stopped = match next {
                 Next::Attempt(step) => self.attempt(&step, state.rollback.is_some()).await?,
+                Next::SideBySide { steps, at_once, all } => self.side_by_side(steps, at_once, all).await?,
                 Next::Fail(step, failure) => match self.steps.get(&step) {
                     Some(step) => self.stepper.finish(step, Err(*failure)).await?,
                     None => return Err(RunError::Unknown(step)),
                 },
                 Next::Hold { step, wave, guard_first } => self.hold(&step, wave, guard_first).await?,
-                Next::Finish(step) => match self.steps.get(&step) {
-                    Some(step) => self.stepper.finish_waves(step).await?,
-                    None => return Err(RunError::Unknown(step)),
-                },
+                Next::Finish(step) => self.finish_waves(&step).await?,
                 Next::Breached(step) => {
                     let breach = state.step(&step).and_then(|known| known.waves.breach.as_ref());
                     let why = breach.map(|breach| breach.failure.message.clone()).unwrap_or_default();
@@ -172,9 +178,59 @@ impl Driver<'_> {
         Ok(Stepper { interrupt, ..*self.stepper }.attempt_next(step, leg).await?)
     }
 
+    async fn finish_waves(&self, step: &StepId) -> Result<Stopped, RunError> {
+        let Some(step) = self.steps.get(step) else { return Err(RunError::Unknown(step.clone())) };
+        Ok(self.stepper.finish_waves(step).await?)
+    }
+
     async fn hold(&self, step: &StepId, wave: u32, guard_first: bool) -> Result<Stopped, RunError> {
         let Some(step) = self.steps.get(step) else { return Err(RunError::Unknown(step.clone())) };
         Ok(self.stepper.hold(step, wave, guard_first).await?)
+    }
+
+    /// Runs instances of one step, so many at the same time, each until it has ended. Those that run are not stopped where one
+    /// fails.
+    async fn side_by_side(&self, steps: Vec<StepId>, at_once: usize, all: bool) -> Result<Stopped, RunError> {
+        let mut waiting = steps.into_iter();
+        let mut running = FuturesUnordered::new();
+        let (mut going, mut stopped) = (true, Stopped::No);
+        loop {
+            while going && running.len() < at_once && !self.stepper.interrupt.is_cancelled() {
+                let Some(step) = waiting.next() else { break };
+                running.push(self.to_its_end(step));
+            }
+            let Some(ended) = running.next().await else { return Ok(stopped) };
+            let (how, succeeded) = ended?;
+            going = going && how == Stopped::No && (succeeded || all);
+            stopped = if how == Stopped::Here { how } else { stopped };
+        }
+    }
+
+    /// Makes attempts of a step until it has ended, and says whether it succeeded.
+    async fn to_its_end(&self, step: StepId) -> Result<(Stopped, bool), RunError> {
+        let mut next = Next::Attempt(step.clone());
+        loop {
+            let stopped = match &next {
+                Next::Hold { wave, guard_first, .. } => self.hold(&step, *wave, *guard_first).await?,
+                Next::Finish(_) => self.finish_waves(&step).await?,
+                _ => self.attempt(&step, false).await?,
+            };
+            let (state, leg) = (self.stepper.recorder.state(), self.course.leg(&step));
+            let known = state.step(&step).zip(leg);
+            let started = known.filter(|(known, _)| known.standing == StepStanding::Started);
+            let then = started.map(|(known, leg)| leg.go_on(known, state.resumed));
+            match then {
+                Some(then @ (Next::Attempt(_) | Next::Hold { .. } | Next::Finish(_)))
+                    if stopped == Stopped::No && !self.stepper.interrupt.is_cancelled() =>
+                {
+                    next = then;
+                }
+                _ => {
+                    let succeeded = known.is_some_and(|(known, _)| known.standing == StepStanding::Succeeded);
+                    return Ok((stopped, succeeded));
+                }
+            }
+        }
     }
 
     async fn undo(&self, step: &StepId) -> Result<Stopped, RunError> {
@@ -207,7 +263,11 @@ impl Driver<'_> {
         self.stepper.announce(event, outcome.word(), why).await?;
         let duration_ms = milliseconds(self.began);
         let finished = EventKind::RunFinished { outcome, reason: reason.clone(), duration_ms };
-        self.stepper.recorder.durable(finished).await?;
+        let mut events = vec![finished];
+        if outcome == Outcome::Succeeded {
+            events.extend(self.stepper.prepared.watch_opened());
+        }
+        self.stepper.recorder.all(events, Durability::Durable).await?;
         Ok(self.result(Ending::Finished(outcome), reason))
     }
 

@@ -58,8 +58,11 @@ pub struct StepState {
     pub open: bool,
     /// Whether its last attempt may have changed something outside.
     pub attempt_touched: bool,
-    /// Words of the capabilities with which its attempts may have changed something.
+    /// Words of the capabilities with which its attempts may have changed something; `sql-unmarked` for SQL whose effect no
+    /// marker tells of.
     pub effects: BTreeSet<String>,
+    /// How often it was undone, by its plugin or by hand.
+    pub undone: u32,
     /// Why its last attempt failed.
     pub last_failure: Option<Failure>,
     /// What a person said becomes of its last attempt.
@@ -142,6 +145,9 @@ impl RunState {
             EventKind::Used { step, used } if used.effect => self.with(step, |state| {
                 state.effects.insert(used.word.clone());
             }),
+            EventKind::SqlUnmarked { step, .. } => self.with(step, |state| {
+                state.effects.insert(event.word().to_owned());
+            }),
             EventKind::AttemptFailed { step, failure, .. } => self.with(step, |state| {
                 state.open = false;
                 state.failures += 1;
@@ -183,6 +189,7 @@ impl RunState {
                 let resumed = self.resumed;
                 self.with(step, |state| {
                     state.standing = if failure.is_none() { StepStanding::Undone } else { StepStanding::UndoFailed };
+                    state.undone += u32::from(failure.is_none());
                     state.undo_failure.clone_from(failure);
                     state.failed_in = resumed;
                 });
@@ -210,7 +217,9 @@ impl RunState {
             EventKind::InFlightDecided { step, decision, .. } => {
                 self.with(step, |state| state.decision = Some(*decision));
             }
-            EventKind::RollbackRequested { reason, .. } => self.rollback_requested = Some(reason.clone()),
+            EventKind::RollbackRequested { reason, .. } => {
+                (self.rollback_requested, self.watch) = (Some(reason.clone()), None);
+            }
             EventKind::Resolved { step, resolution, .. } => self.resolved(step, *resolution),
             _ => self.apply_of_waves(event),
         }
@@ -221,6 +230,7 @@ impl RunState {
         let rolling_back = self.rollback.is_some();
         self.with(step, |state| {
             state.open = false;
+            state.undone += u32::from(resolution == Resolution::Undone);
             match (resolution, rolling_back) {
                 (Resolution::Done, _) => {
                     state.standing = StepStanding::Succeeded;
@@ -280,6 +290,7 @@ impl RunState {
             open: false,
             attempt_touched: false,
             effects: BTreeSet::new(),
+            undone: 0,
             last_failure: None,
             decision: None,
             undo_failure: None,

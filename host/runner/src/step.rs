@@ -19,7 +19,13 @@ use pipe_pipeline::{OnInterrupt, Step, validate_resolved};
 use pipe_sandbox::{BackupArtifact, Call, CallContext};
 use tokio_util::sync::CancellationToken;
 
-use crate::{course::Leg, ledger::StepLedger, prepare::Prepared, record::Recorder, state::StepState};
+use crate::{
+    course::Leg,
+    ledger::StepLedger,
+    prepare::Prepared,
+    record::Recorder,
+    state::{ArtifactState, StepState},
+};
 
 /// Whether an interrupt has stopped the run where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +70,9 @@ impl Stepper<'_> {
         };
         if let Some(failure) = self.unready(step) {
             return self.finish(step, Err(failure)).await;
+        }
+        if known.is_none() {
+            self.waive(step).await?;
         }
         let failures = known.as_ref().map_or(0, |known| known.failures);
         if failures > 0 && known.as_ref().is_some_and(|known| known.last_failure.is_some()) {
@@ -156,7 +165,7 @@ impl Stepper<'_> {
             Arc::clone(&self.prepared.world),
             Arc::<StepLedger>::clone(&ledger),
         );
-        let session = Arc::new(session.limited(step.limits));
+        let session = Arc::new(self.marked(session.limited(step.limits), step, &call));
         let wave = if let Call::Release { wave } = &call { *wave } else { None };
         let context = self.context(step, attempt, settings, self.key(step, wave));
         let made = self.prepared.sandbox.call(plugin, call, context, Arc::clone(&session), step.timeout);
@@ -209,23 +218,39 @@ impl Stepper<'_> {
         }
     }
 
-    /// Why a migration may not begin, where a policy requires an encrypted backup of this run before it.
+    /// The order rule: why a migration may not begin. A verified backup of the same run comes first, encrypted where a policy
+    /// requires that; or somebody accepts that there is none, which no policy of that kind does.
     fn unready(&self, step: &Step) -> Option<Failure> {
-        if !self.prepared.encrypted_backup || step.stage != Stage::Migrate {
+        let encrypted = self.prepared.encrypted_backup;
+        if step.stage != Stage::Migrate || (step.without_backup.is_some() && !encrypted) {
             return None;
         }
         let state = self.recorder.state();
-        let of_backup =
-            |step: &pipe_core::id::StepId| state.step(step).is_some_and(|known| known.stage == Stage::Backup);
-        let safe = |known: &crate::state::ArtifactState| {
-            known.artifact.encrypted && known.verification.is_some() && of_backup(&known.step)
+        let of_backup = |step: &StepId| state.step(step).is_some_and(|known| known.stage == Stage::Backup);
+        let safe = |known: &ArtifactState| {
+            (known.artifact.encrypted || !encrypted) && known.verification.is_some() && of_backup(&known.step)
         };
         if state.artifacts.iter().any(safe) {
             return None;
         }
-        let message = "the policy requires a backup of this run that is encrypted and verified, and there is none";
-        let hint = "let the backup step encrypt and verify what it stores".to_owned();
-        Some(Failure { kind: FailureKind::Denied, hint: Some(hint), ..refused(message.to_owned()) })
+        let (message, hint) = match encrypted {
+            true => (
+                "the policy requires a backup of this run that is encrypted and verified, and there is none",
+                "let the backup step encrypt and verify what it stores",
+            ),
+            false => ("no backup of this run has been verified", "let the backup step verify what it stores"),
+        };
+        let hint = Some(hint.to_owned());
+        Some(Failure { kind: FailureKind::Denied, hint, ..refused(message.to_owned()) })
+    }
+
+    /// Writes down who accepts that there is no backup.
+    async fn waive(&self, step: &Step) -> Result<(), JournalError> {
+        let Some(waiver) = &step.without_backup else { return Ok(()) };
+        let (role, reason) = (waiver.role.clone(), waiver.reason.clone());
+        let actor = self.prepared.actor.clone();
+        let rule = "backup".to_owned();
+        self.recorder.durable(EventKind::Waived { step: step.id.clone(), rule, role, reason, actor }).await
     }
 
     fn backups(&self) -> Vec<BackupArtifact> {

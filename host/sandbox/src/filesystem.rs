@@ -17,9 +17,9 @@ use std::{
     sync::Arc,
 };
 
-use pipe_capability::path::PathRequest;
+use pipe_capability::{denial::Denial, path::PathRequest, word::Word};
 use pipe_effects::{
-    path::{resolve, resolve_to_name},
+    path::{grantable, resolve, resolve_to_name},
     session::Session,
 };
 use wasmtime::component::{HasData, Resource};
@@ -113,7 +113,8 @@ impl Fence {
         let rules = session.grant.write.iter().map(|rule| (rule, true));
         for (rule, writable) in rules.chain(session.grant.read.iter().map(|rule| (rule, false))) {
             if !doors.iter().any(|door| door.host == rule.resolved) {
-                let door = Door::open(rule, writable).map_err(|error| format!("`{rule}`: {error}"))?;
+                let copy = session.world.copies.get(&rule.resolved).filter(|_| !writable).cloned();
+                let door = Door::open(rule, writable, copy).map_err(|error| format!("`{rule}`: {error}"))?;
                 doors.push(door);
             }
         }
@@ -211,7 +212,7 @@ impl FenceView<'_> {
         let rule = match decision {
             Ok(rule) => rule,
             Err(denial) => {
-                session.refuse(denial).await;
+                session.refuse(reachable(&session, denial, resolved, access)).await;
                 return Err(ErrorCode::NotPermitted.into());
             }
         };
@@ -254,6 +255,24 @@ impl FenceView<'_> {
             _ => Err(ErrorCode::NotPermitted.into()),
         }
     }
+}
+
+/// The denial with a hint that can be pasted: a rule that names what is missing would be refused when the run begins.
+fn reachable(session: &Session, denial: Denial, resolved: &Path, access: Access) -> Denial {
+    let base = &session.world.base;
+    let parent = resolved.parent().unwrap_or(resolved);
+    let (word, wanted, named) = match access {
+        Access::Read => (Word::Read, resolved, grantable::for_reading(resolved)),
+        Access::Link => (Word::Read, parent, grantable::for_reading(parent)),
+        Access::Write => (Word::Write, resolved, grantable::for_writing(resolved)),
+        Access::Name => (Word::Write, parent, grantable::for_writing(parent)),
+    };
+    if named == wanted {
+        return denial;
+    }
+    let path = if named == base { String::new() } else { shown(base, named) };
+    let line = session.grant.path_line(word, &PathRequest { shown: &path, resolved: named });
+    denial.with_hint(line)
 }
 
 /// A path as the operator would write it: relative to the pipeline file where it lies beside it.

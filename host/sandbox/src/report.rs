@@ -63,6 +63,7 @@ pub(crate) fn checked_failure(failure: Failure, redactor: &Redactor) -> Failure 
 fn redacted(report: StageReport, redactor: &Redactor) -> StageReport {
     let line = |text: String| clean(redactor, &text);
     StageReport {
+        sealed: BTreeMap::new(),
         findings: report.findings.into_iter().map(|finding| cleaned(finding, redactor)).collect(),
         // An output may have several lines: it is never printed as it is.
         outputs: report.outputs.into_iter().map(|(key, value)| (key, redactor.redact(&value).into_owned())).collect(),

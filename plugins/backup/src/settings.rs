@@ -150,7 +150,11 @@ impl JsonSchema for Encrypt {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         // Two keywords rather than `anyOf`, whose errors say less: `minLength` and `const` each look at their own type.
-        json_schema!({ "type": ["string", "boolean"], "minLength": 1, "not": { "const": true } })
+        json_schema!({
+            "type": ["string", "boolean"], "minLength": 1, "not": { "const": true },
+            // For policies that ask for encrypted backups: see `settings-schema` in the contract.
+            "x-pipe-encrypts": true,
+        })
     }
 }
 

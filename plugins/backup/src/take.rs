@@ -8,7 +8,7 @@ use pipe_sdk::{
     backup::Report,
     files, log, output,
     process::Command,
-    units::Bytes,
+    units::{Bytes, count},
 };
 
 use crate::{
@@ -173,7 +173,8 @@ impl Planned<'_> {
     fn verified(&self, read: &Verification) -> Finding {
         let message = match &self.source {
             Source::Directory(_) => {
-                format!("listed to the end: {} entries, {}", read.entries, Bytes(read.content_bytes))
+                let entries = count(read.entries, "entry", "entries");
+                format!("listed to the end: {entries}, {}", Bytes(read.content_bytes))
             }
             Source::Dump { dump, verifier, .. } => match &dump.verify {
                 VerifyDump::Read => format!(

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pipe_sdk::{Context, Failure, FailureKind, Finding, log, sql::Access};
+use pipe_sdk::{Context, Failure, FailureKind, Finding, log, sql::Access, units::count};
 
 use crate::{
     database::{Database, Host},
@@ -99,8 +99,8 @@ impl<'s> SqlStep<'s> {
         let receipts = self.receipts(&table, &*database, &plan.pending)?;
         drop(database);
 
-        let counts =
-            format!("{} files, {} applied, {} to apply", self.migrations.len(), rows.len(), plan.pending.len());
+        let files = count(self.migrations.len(), "file", "files");
+        let counts = format!("{files}, {} applied, {} to apply", rows.len(), plan.pending.len());
         changed.findings.push(Finding::pass(counts).named(format!("migrations in {}", self.settings.directory)));
         changed.findings.extend(plan.notes.iter().map(|note| Finding::warn(note).named("migration file")));
         changed.before.clone_from(&plan.before);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use pipe_sdk::{Context, Failure, Finding, checkpoint, files, log, output, release::Report};
+use pipe_sdk::{Context, Failure, Finding, checkpoint, files, log, output, release::Report, units::count};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -136,7 +136,8 @@ impl Publishing<'_> {
         let version = &self.settings.version;
         if !disk::exists(&release)? {
             self.create(source)?;
-            let message = format!("{} files copied and read back, {} bytes", source.files.len(), source.bytes());
+            let files = count(source.files.len(), "file", "files");
+            let message = format!("{files} copied and read back, {}", count(source.bytes(), "byte", "bytes"));
             self.findings.push(Finding::pass(message).named(format!("release {version}")));
             return Ok(());
         }
@@ -159,7 +160,7 @@ impl Publishing<'_> {
     fn create(&self, source: &Tree) -> Result<(), Failure> {
         let (release, staging) = (self.layout.release(), self.layout.staging());
         let version = &self.settings.version;
-        let summary = format!("rm -r {}", release.display());
+        let summary = format!("rm -r {}", in_shell(&release));
         self.host.save(&format!("create {version}"), &Receipt::Create { version: version.clone() }, &summary)?;
 
         let releases = self.layout.releases();
@@ -195,8 +196,8 @@ impl Publishing<'_> {
         }
         let current = self.layout.current();
         let summary = match &before {
-            Some(before) => format!("ln -sfn {before} {}", current.display()),
-            None => format!("rm {}", current.display()),
+            Some(before) => format!("ln -sfn {} {}", in_shell(Path::new(before)), in_shell(&current)),
+            None => format!("rm {}", in_shell(&current)),
         };
         let receipt = Receipt::Switch { from: before.clone(), to: target.clone() };
         self.host.save(&format!("switch to {version}"), &receipt, &summary)?;
@@ -231,6 +232,17 @@ impl Publishing<'_> {
             switch.run == self.context.run_id && switch.step == self.context.step && switch.to == self.layout.target()
         };
         Ok(switch.filter(ours).map(|switch| switch.from))
+    }
+}
+
+/// A path as one word of a POSIX shell: summaries of receipts are commands for the person who must go on by hand.
+fn in_shell(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -38,6 +38,13 @@ pub fn stat(path: &str) -> Result<Attributes, Error> {
     Ok(Attributes { mode: metadata.mode() & 0o7777, owner: metadata.uid() })
 }
 
+/// `EILSEQ`: names are text in WASI, and this one is none.
+#[cfg(target_family = "wasm")]
+const NO_TEXT: i32 = 25;
+/// The same on Linux, for native tests.
+#[cfg(not(target_family = "wasm"))]
+const NO_TEXT: i32 = 84;
+
 /// Turns the error of a `std::fs` call into a failure that says whether the path is missing or not granted.
 #[must_use]
 pub fn explain(path: &str, error: &io::Error) -> Failure {
@@ -47,6 +54,9 @@ pub fn explain(path: &str, error: &io::Error) -> Failure {
         return refusal.into();
     }
     match error.kind() {
+        _ if error.raw_os_error() == Some(NO_TEXT) => {
+            Failure::settings(format!("{path}: a name there is not UTF-8, and no plugin can name it"))
+        }
         io::ErrorKind::NotFound => Failure::unavailable(format!("{path} does not exist")).retryable(false),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Failure::denied(format!("{path}: permission denied"))

@@ -21,6 +21,16 @@ pub struct Bytes(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Percentage(pub f64);
 
+/// A number of things: `1 file`, `3 files`.
+#[must_use]
+pub fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    match number.try_into() {
+        Ok(1) => format!("1 {one}"),
+        Ok(number) => format!("{number} {many}"),
+        Err(_) => many.to_owned(),
+    }
+}
+
 /// Splits `300s` into `300` and `s`.
 fn split(text: &str) -> Result<(&str, &str), String> {
     let trimmed = text.trim();

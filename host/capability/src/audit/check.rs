@@ -6,6 +6,8 @@ use super::Severity;
 /// changed, only added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Check {
+    /// A record of earlier runs that cannot be read, or is not what was written.
+    UntrustedRecord,
     /// What a policy does not allow.
     AbovePolicy,
     /// A secret that the plugin is shown.
@@ -50,7 +52,8 @@ pub enum Check {
 
 impl Check {
     /// All of them, in the order in which they are explained.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
+        Self::UntrustedRecord,
         Self::AbovePolicy,
         Self::RevealsSecret,
         Self::UnpinnedPlugin,
@@ -95,7 +98,7 @@ impl Check {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::AbovePolicy | Self::RevealsSecret | Self::UnpinnedPlugin => Severity::Error,
+            Self::UntrustedRecord | Self::AbovePolicy | Self::RevealsSecret | Self::UnpinnedPlugin => Severity::Error,
             Self::Write | Self::PrivateAddress | Self::NotGranted | Self::PluginChanged => Severity::Note,
             _ => Severity::Warning,
         }
@@ -118,6 +121,12 @@ impl Check {
 
     const fn texts(self) -> (&'static str, &'static str, &'static str) {
         match self {
+            Self::UntrustedRecord => (
+                "untrusted-record",
+                "record not to be trusted",
+                "The record of earlier runs cannot be read, or is not what was written: nothing here is told from it. That a rule \
+                 was used, or never was, is not known until somebody has found out why; `pipe log verify` names the place.",
+            ),
             Self::AbovePolicy => (
                 "above-policy",
                 "above the policy",

@@ -2,7 +2,7 @@
 
 use pipe_core::stage::Stage;
 
-use super::{Against, Excess, Outside, Part, Place, PluginSeen, StepSeen};
+use super::{Against, BackupsBefore, Excess, Outside, Part, Place, PluginSeen, StepSeen};
 use crate::{
     http::{HttpTarget, Scheme},
     word::Word,
@@ -19,7 +19,8 @@ pub struct Requirements {
     pub programs: Option<Vec<String>>,
     /// Every plugin that is no standard one is pinned by `sha256`.
     pub pinned_plugins: bool,
-    /// A migrate step has a backup before it. That it was encrypted and verified is known when the run comes to it.
+    /// A migrate step has a backup before it that its grant lets encrypt and its settings, where they tell, do encrypt. That it
+    /// was encrypted and verified is known when the run comes to the migration, and is asked once more then.
     pub encrypted_backup_before_migrate: bool,
     /// Programs run even where the kernel cannot confine them, and the record says so. Else they do not run there.
     pub unconfined_programs: bool,
@@ -88,9 +89,16 @@ impl Requirements {
         if self.pinned_plugins && matches!(step.plugin, PluginSeen::File { pinned: false, .. }) {
             breach(Part::Plugin, Self::PINNED_PLUGINS, "not pinned by `sha256`".to_owned(), "every plugin is pinned");
         }
-        if self.encrypted_backup_before_migrate && step.stage == Stage::Migrate && !step.after_backup {
-            let means = "no backup step stands before this one".to_owned();
-            breach(Part::Whole, Self::ENCRYPTED_BACKUP, means, "a migration needs an encrypted backup before it");
+        if self.encrypted_backup_before_migrate && step.stage == Stage::Migrate {
+            let means = match step.backups {
+                BackupsBefore::None => Some("no backup step stands before this one"),
+                BackupsBefore::InTheClear(why) => Some(why),
+                BackupsBefore::MayBeEncrypted => None,
+            };
+            if let Some(means) = means {
+                let why = "a migration needs an encrypted backup before it";
+                breach(Part::Whole, Self::ENCRYPTED_BACKUP, means.to_owned(), why);
+            }
         }
         found
     }

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use pipe_core::units::ByteSize;
+
 use super::*;
 
 fn rule(program: &str, argv: &[&str]) -> ExecRule {
@@ -78,6 +82,10 @@ fn what_is_wrong_is_named() {
         (limited(ExecLimits { memory: Some((32 << 20) - 1), ..ExecLimits::default() }), "memory"),
         (limited(ExecLimits { cpu: Some(Duration::from_millis(500)), ..ExecLimits::default() }), "cpu"),
         (limited(ExecLimits { cpu: Some(Duration::from_millis(1500)), ..ExecLimits::default() }), "cpu"),
+        (limited(ExecLimits { processes: Some(0), ..ExecLimits::default() }), "processes"),
+        (limited(ExecLimits { processes: Some((1 << 20) + 1), ..ExecLimits::default() }), "processes"),
+        (limited(ExecLimits { scratch: Some(0), ..ExecLimits::default() }), "scratch"),
+        (limited(ExecLimits { file_size: Some(0), ..ExecLimits::default() }), "file_size"),
         (limited(ExecLimits { open_files: Some(15), ..ExecLimits::default() }), "open_files"),
         (limited(ExecLimits { open_files: Some((1 << 20) + 1), ..ExecLimits::default() }), "open_files"),
     ] {
@@ -97,7 +105,14 @@ fn a_rule_prints_every_field() {
         write: vec![PathRule::new("out", "/srv/out")],
         ports: vec![443, 53],
         sockets: vec![PathRule::new("/run/docker.sock", "/run/docker.sock")],
-        limits: ExecLimits { memory: Some(1536 << 20), cpu: Some(Duration::from_secs(90)), open_files: Some(256) },
+        limits: ExecLimits {
+            memory: Some(1536 << 20),
+            processes: Some(8),
+            scratch: Some(100 << 10),
+            file_size: Some(5000),
+            open_files: Some(256),
+            cpu: Some(Duration::from_secs(90)),
+        },
         sha256: Some(Digest::from_bytes([0xab; 32])),
         ..rule("npm", &["run", r"\*", "**"])
     };
@@ -106,7 +121,7 @@ fn a_rule_prints_every_field() {
     assert_eq!(
         full.to_string(),
         format!(
-            r#"{{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = {{ A = "1", B = '"' }}, peer = "main", secret_env = {{ TOKEN = "t" }}, secret_file = {{ KEY = "k" }}, read = ["conf", "/opt/x"], write = ["out"], ports = [443, 53], sockets = ["/run/docker.sock"], memory = "1536MiB", cpu = "90s", open_files = 256, sha256 = "{}" }}"#,
+            r#"{{ program = "npm", argv = ["run", '\*', "**"], cwd = "app", env = {{ A = "1", B = '"' }}, peer = "main", secret_env = {{ TOKEN = "t" }}, secret_file = {{ KEY = "k" }}, read = ["conf", "/opt/x"], write = ["out"], ports = [443, 53], sockets = ["/run/docker.sock"], memory = "1536MiB", processes = 8, scratch = "100KiB", file_size = "5000B", open_files = 256, cpu = "90s", sha256 = "{}" }}"#,
             "ab".repeat(32)
         )
     );
@@ -163,4 +178,28 @@ fn a_login_is_not_led_to_another_server() {
     ] {
         assert!(covers(argv, Some("main"), asked), "{asked:?}");
     }
+}
+
+#[test]
+fn a_limit_is_raised_by_a_line_that_gives_twice_as_much() {
+    for (limits, bound, raised) in [
+        (ExecLimits::default(), Bound::Memory, r#"memory = "8GiB""#),
+        (ExecLimits::default(), Bound::Processes, "processes = 2048"),
+        (ExecLimits::default(), Bound::Scratch, r#"scratch = "1GiB""#),
+        (ExecLimits { file_size: Some(3 << 20), ..ExecLimits::default() }, Bound::FileSize, r#"file_size = "6MiB""#),
+        (ExecLimits { cpu: Some(Duration::from_secs(45)), ..ExecLimits::default() }, Bound::Cpu, r#"cpu = "90s""#),
+        (ExecLimits { open_files: Some(1 << 20), ..ExecLimits::default() }, Bound::OpenFiles, "open_files = 1048576"),
+    ] {
+        let rule = ExecRule { limits, ..rule("npm", &["ci"]) };
+        let line = format!(r#"allow.exec = [{{ program = "npm", argv = ["ci"], {raised} }}]"#);
+        assert_eq!(rule.raised(bound), line);
+    }
+}
+
+#[test]
+fn every_bound_is_found_by_its_key() {
+    for bound in Bound::ALL {
+        assert_eq!(Bound::of_key(bound.key()), Some(bound));
+    }
+    assert_eq!(Bound::of_key("peer"), None);
 }

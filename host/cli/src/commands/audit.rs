@@ -1,24 +1,23 @@
 //! `pipe audit`.
 
 mod html;
-mod markdown;
+pub(super) mod markdown;
 mod sarif;
-mod text;
+pub(super) mod text;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use pipe_core::text::is_unprintable;
 use pipe_journal::{JournalError, Reader};
 use pipe_pipeline::Document;
-use pipe_runner::{Audit, AuditSources, AuditedPlugin, CheckText, Reach, Reached, RunsSeen, Severity};
+use pipe_runner::{Audit, AuditSources, AuditedPlugin, CheckText, Finding, Reach, Reached, RunsSeen, Severity};
 
 use super::{loading, lock::Locking, output_file};
 use crate::{
     arguments::Selection,
     exit::Exit,
     failure::Failure,
-    printer::{Printer, harmless_json},
+    printer::{Printer, count, harmless_json, visible},
 };
 
 /// Say what every plugin of a pipeline may do, can do and did do, and what of it wants a look
@@ -83,11 +82,13 @@ pub(crate) async fn audit(arguments: &AuditArguments, state: Option<&Path>, prin
     let loaded = loading::load(&arguments.selection, arguments.locking, state, printer)?;
     let document = loading::document(&arguments.selection.file)?;
     let (pipeline, state) = (&loaded.checked.pipeline, &loaded.state);
-    let seen = look_back(state, &document, &pipeline.environment, printer);
+    let seen = look_back(state, &document, &pipeline.environment);
+    let untrusted = seen.as_ref().err().map(|error| (error.to_string(), error.hint()));
     let sandbox = loading::sandbox(printer)?;
     let sources = AuditSources {
         policies: &policies,
-        seen: seen.as_ref(),
+        seen: seen.as_ref().ok().and_then(Option::as_ref),
+        untrusted: untrusted.as_ref().map(|(why, hint)| (why.as_str(), hint.as_deref())),
         made: loaded.started,
         pipe_version: env!("CARGO_PKG_VERSION"),
     };
@@ -117,16 +118,12 @@ impl FailOn {
     }
 }
 
-/// What earlier runs say. An audit goes on without a record, but never in silence where there is one that cannot be read.
-fn look_back(state: &Path, document: &Document, environment: &str, printer: Printer) -> Option<RunsSeen> {
-    let seen = Reader::open(state).and_then(|reader| pipe_runner::look_back(&reader, document, environment));
-    match seen {
-        Ok(seen) => seen,
-        Err(JournalError::Missing { .. }) => None,
-        Err(error) => {
-            printer.warning(&format!("what earlier runs used is not known: {error}"));
-            None
-        }
+/// What earlier runs say. An audit goes on where there is no record. One that cannot be read, or is not what was written, is a
+/// finding of its own, and nothing is told from it.
+fn look_back(state: &Path, document: &Document, environment: &str) -> Result<Option<RunsSeen>, JournalError> {
+    match Reader::open(state).and_then(|reader| pipe_runner::look_back(&reader, document, environment)) {
+        Err(JournalError::Missing { .. }) => Ok(None),
+        seen => seen,
     }
 }
 
@@ -146,23 +143,27 @@ fn report(audit: &Audit, format: ReportFormat, lines: bool) -> Result<String, Fa
     }
 }
 
-/// Vendor text, and everything else that did not come from us, as one line that no reader acts upon.
-fn visible(text: &str) -> String {
-    if !text.contains(is_unprintable) {
-        return text.to_owned();
-    }
-    text.chars().flat_map(|c| if is_unprintable(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
-}
-
 /// The policies above a pipeline: `no policy`, or their files.
 fn policies(audit: &Audit) -> String {
     let files: Vec<String> = audit.policies.iter().map(|policy| visible(&policy.file.display().to_string())).collect();
     if files.is_empty() { "no policy".to_owned() } else { format!("policy {}", files.join(" and ")) }
 }
 
-/// `1 error`, `3 errors`.
-fn count(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+/// Why no run is told of.
+fn no_runs(audit: &Audit) -> &'static str {
+    match audit.record_problem {
+        Some(_) => "the record of earlier runs is not to be trusted",
+        None => "no finished run to look at",
+    }
+}
+
+/// Whom a finding is about: `step "backup"`, with names as `name` writes them.
+fn whom(finding: &Finding, name: impl Fn(&str) -> String) -> String {
+    match &finding.peer {
+        Some(peer) => format!("peer {}", name(peer)),
+        None if finding.steps.is_empty() => "the record".to_owned(),
+        None => format!("step {}", name(&some_steps(&finding.steps))),
+    }
 }
 
 /// The names of `steps`, but not without end.

@@ -1,14 +1,13 @@
 //! A run that another process left, on its way to being gone on with.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use clap::Args;
 use pipe_core::{event::EventKind, id::StepId, redact::Redactor};
-use pipe_journal::{Durability, Journal, Reader};
+use pipe_journal::{Durability, Journal, JournalError, Ownership, Reader};
 use pipe_runner::{Begun, Pins, Prepared, RunState};
 
 use super::{
@@ -33,7 +32,9 @@ pub(crate) struct LeftRun {
 pub(crate) struct Left {
     pub(crate) state: PathBuf,
     pub(crate) begun: Begun,
-    _lock: File,
+    ownership: Arc<Ownership>,
+    /// Why the outputs of its steps cannot be opened: without them it cannot be gone on with, but it can be given up.
+    sealed: Option<JournalError>,
 }
 
 /// Takes a run over: no other process may be running it.
@@ -44,11 +45,15 @@ pub(crate) struct Left {
 pub(crate) fn take(which: &LeftRun, state: Option<&Path>) -> Result<Left, Failure> {
     let state = loading::reading_state(state, which.file.as_deref())?;
     let found = loading::find_run(&Reader::open(&state)?, &which.run)?;
-    let lock = ownership::take(&state, &found.pipeline, &found.environment)?;
+    let ownership = ownership::take(&state, &found.pipeline, &found.environment, &found.run)?;
     // With the lock: nothing is added to it by anybody else from here on.
-    let events = Reader::open(&state)?.events(&found.run)?;
+    let reader = Reader::open(&state)?;
+    let (events, sealed) = match reader.events_with_outputs(&found.run) {
+        Err(error @ JournalError::Sealed { .. }) => (reader.events(&found.run)?, Some(error)),
+        read => (read?, None),
+    };
     let begun = Begun::of(&found.run, &events)?;
-    Ok(Left { state, begun, _lock: lock })
+    Ok(Left { state, begun, ownership, sealed })
 }
 
 impl Left {
@@ -77,6 +82,9 @@ impl Left {
         printer: Printer,
         redactor: Redactor,
     ) -> Result<(Prepared, Arc<Journal>), Failure> {
+        if let Some(error) = &self.sealed {
+            return Err(error.clone().into());
+        }
         let pins = Pins::of(&self.state);
         let begun = &self.begun;
         let loaded = Loaded {
@@ -85,6 +93,7 @@ impl Left {
             started: begun.started,
             state: self.state.clone(),
             previous: begun.previous.clone(),
+            copies: begun.copies,
             bytes: begun.plugins(&pins),
         };
         // With the lock nobody is writing them any more.
@@ -92,9 +101,24 @@ impl Left {
         if let Err(error) = pipe_effects::artifact::remove_partial(&artifacts) {
             printer.warning(&format!("what run {} left half written stays: {error}", begun.run));
         }
-        let (prepared, journal) = loading::prepare(loaded, begun.policies(&pins)?, printer, redactor).await?;
+        let (prepared, journal) =
+            loading::prepare(loaded, Arc::clone(&self.ownership), begun.policies(&pins)?, printer, redactor).await?;
         self.held_against(&prepared, printer)?;
+        for path in prepared.not_copied() {
+            printer.warning(&format!("{} was too large to be copied: what is there now is used", path.display()));
+        }
         Ok((prepared, journal))
+    }
+
+    /// How often its watch looks.
+    ///
+    /// # Errors
+    ///
+    /// Its pipeline cannot be read, or has no watch.
+    pub(crate) fn every(&self) -> Result<std::time::Duration, Failure> {
+        let watch = self.begun.pipeline(&Pins::of(&self.state))?.pipeline.watch;
+        let message = format!("the pipeline of run {} has no watch", self.begun.run);
+        watch.map(|watch| watch.guard.every).ok_or_else(|| Failure::new(Exit::Internal, message))
     }
 
     /// Holds the plan that was made again against the one that the run began with.
@@ -120,7 +144,7 @@ impl Left {
     pub(crate) async fn record(&self, events: Vec<EventKind>, redactor: Redactor) -> Result<RunState, Failure> {
         let mut state = self.begun.state.clone();
         events.iter().for_each(|event| state.apply(event));
-        let journal = Journal::open(&self.state, redactor)?;
+        let journal = Journal::open_owned(Arc::clone(&self.ownership), redactor)?;
         journal.append(&self.begun.run, events, Durability::Durable).await?;
         journal.close().await?;
         Ok(state)

@@ -8,8 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use pipe_core::{diagnostic::Diagnostic, id::RunId, redact::Redactor};
-use pipe_journal::{Journal, Reader};
+use pipe_core::{diagnostic::Diagnostic, digest::Digest, id::RunId, redact::Redactor};
+use pipe_journal::{Journal, Ownership, Reader};
 use pipe_pipeline::{Checked, Document, Policy, RunFacts};
 use pipe_runner::{PluginBytes, Prepared, Settings};
 use pipe_sandbox::Sandbox;
@@ -25,6 +25,8 @@ pub(crate) struct Loaded {
     pub(crate) state: PathBuf,
     /// Inputs of the deployment before.
     pub(crate) previous: BTreeMap<String, String>,
+    /// Of a run that was begun before: the manifest of its copies.
+    pub(crate) copies: Option<Digest>,
     /// Where its plugins come from.
     pub(crate) bytes: PluginBytes,
 }
@@ -58,7 +60,7 @@ pub(crate) fn load(
     printer.diagnostics(&checked.warnings);
     lock::hold(locking, &document, &mut checked.pipeline)?;
     let bytes = PluginBytes::Fresh(standard::component);
-    Ok(Loaded { checked, run, started, state, previous, bytes })
+    Ok(Loaded { checked, run, started, state, previous, copies: None, bytes })
 }
 
 /// Inputs of the last run that succeeded here, else what the operator says they were.
@@ -67,9 +69,8 @@ fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMa
     if !document.file().text.contains("previous") {
         return BTreeMap::new();
     }
-    let known = selection
-        .env
-        .as_deref()
+    let none = (document.environments().next().is_none()).then_some(pipe_pipeline::NO_ENVIRONMENT);
+    let known = (selection.env.as_deref().or(none))
         .and_then(|environment| Reader::open(state).ok()?.last_succeeded(document.name(), environment).ok().flatten())
         .map(|run| run.inputs)
         .unwrap_or_default();
@@ -106,11 +107,13 @@ pub(crate) fn sandbox(printer: Printer) -> Result<Arc<Sandbox>, Failure> {
 /// Checks everything, and sets everything up to run. The state directory is there.
 pub(crate) async fn prepare(
     loaded: Loaded,
+    ownership: Arc<Ownership>,
     policies: Vec<Policy>,
     printer: Printer,
     redactor: Redactor,
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
-    let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
+    let journal = Arc::new(Journal::open_owned(ownership, redactor.clone())?);
+    journal.ready_to_seal()?;
     let executable = std::env::current_exe()?;
     let settings = Settings {
         run: loaded.run,
@@ -124,6 +127,7 @@ pub(crate) async fn prepare(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         policies,
         previous: loaded.previous,
+        copies: loaded.copies,
     };
     let sandbox = sandbox(printer)?;
     let prepared =

@@ -17,6 +17,7 @@ use super::{loading, output_file};
 use crate::{
     exit::Exit,
     failure::Failure,
+    places,
     printer::{Printer, STRONG, styled},
     standard,
 };
@@ -103,7 +104,7 @@ pub(crate) fn hold(locking: Locking, document: &Document, pipeline: &mut Pipelin
             false => format!("there is no {}", path.display()),
         };
         return Err(Failure::new(Exit::Invalid, message)
-            .hint(format!("`pipe lock {}` accepts the file as it is", file.display())));
+            .hint(format!("`pipe lock {}` accepts the file as it is", places::in_shell(file))));
     };
     let mut now = BTreeMap::new();
     for (name, source) in document.plugins() {
@@ -133,7 +134,7 @@ pub(crate) fn hold(locking: Locking, document: &Document, pipeline: &mut Pipelin
 /// What has changed, and how it is accepted.
 fn refused(document: &Document, drift: &[Drift]) -> Vec<Diagnostic> {
     let mut diagnostics: Vec<Diagnostic> = drift.iter().map(|drift| drift.diagnostic(document)).collect();
-    let file = document.file().path.display();
+    let file = places::in_shell(&document.file().path);
     if let Some(last) = diagnostics.pop() {
         let last = last
             .hint(format!("`pipe diff OLD {file}` says what was gained since OLD, the file as it was locked"))

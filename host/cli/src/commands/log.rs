@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, ErrorKind, Read as _},
+    io::{BufReader, ErrorKind, Read as _, Write},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +26,9 @@ pub(crate) struct LogArguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Write the audit log as JSON lines to stdout or a file
+    ///
+    /// The journal is checked too: where it is not what was written, what is there is exported all the same, and the command ends
+    /// with exit code 3.
     Export {
         /// Only this run: its name or the beginning of it, or `last`
         #[arg(long, value_name = "RUN")]
@@ -84,24 +87,43 @@ fn export(run: Option<&str>, out: Option<&Path>, state: Option<&Path>) -> Result
         Some(text) => Some(loading::find_run(&reader, text)?.run),
         None => None,
     };
-    match out {
-        Some(path) => {
-            output_file::write(path, &[&state], |file| Ok(reader.export(file, run.as_ref())?))?;
+    let mut damage = None;
+    // What is there is evidence, the more so where something is wrong with it: it is written as it is, and then that is said.
+    let mut entries = |target: &mut dyn Write| match reader.export(target, run.as_ref()) {
+        Err(error @ JournalError::Damaged { .. }) => {
+            damage = Some(error);
+            Ok(())
         }
-        None => match reader.export(std::io::stdout().lock(), run.as_ref()) {
+        exported => exported,
+    };
+    match out {
+        Some(path) => output_file::write(path, &[&state], |file| Ok(entries(file)?))?,
+        None => match entries(&mut std::io::stdout().lock()) {
             // `pipe log export | head`: a reader that has gone away is no error.
             Err(JournalError::Export(error)) if error.kind() == ErrorKind::BrokenPipe => {}
             exported => exported?,
         },
     }
+    let checked = match damage {
+        Some(error) => Err((error, "what was exported ends before an entry that cannot be read")),
+        None => reader.verify(None).map_err(|error| (error, "what was exported is not to be trusted")),
+    };
+    checked.map_err(|(error, what)| match not_as_written(error) {
+        Failure::Message { exit, message, hint } => {
+            Failure::Message { exit, message: format!("{what}: {message}"), hint }
+        }
+        other => other,
+    })?;
     Ok(Exit::Succeeded)
 }
 
 fn verify(file: Option<&Path>, head: Option<Digest>, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
     let verified = match file {
         Some(path) => {
-            let open = File::open(path)
-                .map_err(|error| Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display())))?;
+            let open = File::open(path).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => Failure::new(Exit::Invalid, format!("there is no file `{}`", path.display())),
+                _ => Failure::new(Exit::Invalid, format!("cannot read `{}`: {error}", path.display())),
+            })?;
             pipe_journal::verify_lines(BufReader::new(open), head)
                 .map_err(|broken| Failure::new(Exit::Invalid, format!("{}: {broken}", path.display())))?
         }
@@ -122,8 +144,8 @@ fn verify(file: Option<&Path>, head: Option<Digest>, state: Option<&Path>, print
     Ok(Exit::Succeeded)
 }
 
-/// A record that is not what was written is what this command looks for, however it came to be so.
-fn not_as_written(error: JournalError) -> Failure {
+/// A record that is not what was written is the record's fault and not the journal's, however it came to be so.
+pub(super) fn not_as_written(error: JournalError) -> Failure {
     match Failure::from(error.clone()) {
         Failure::Message { message, hint, .. } if matches!(error, JournalError::Damaged { .. }) => {
             Failure::Message { exit: Exit::Invalid, message, hint }

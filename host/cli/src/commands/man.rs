@@ -18,8 +18,13 @@ pub(crate) struct ManArguments {
 pub(crate) fn man(arguments: &ManArguments, printer: Printer) -> Result<Exit, Failure> {
     match &arguments.out {
         Some(directory) => {
-            std::fs::create_dir_all(directory)?;
-            clap_mangen::generate_to(Arguments::command(), directory)?;
+            let written = std::fs::create_dir_all(directory)
+                .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory));
+            written.map_err(|error| {
+                let message = format!("cannot write the pages into {}: {error}", directory.display());
+                Failure::new(Exit::Internal, message)
+                    .hint("`--out` names a directory, which is made where it is missing")
+            })?;
         }
         None => {
             let mut page = Vec::new();

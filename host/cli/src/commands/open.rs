@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use pipe_core::event::Outcome;
-use pipe_journal::{JournalError, Reader, RunFilter, RunSummary};
+use pipe_journal::{Ownership, RunSummary};
 use pipe_pipeline::Pipeline;
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, places};
 
 /// Whether somebody still has to do something about a run.
 pub(crate) fn is_open(run: &RunSummary) -> bool {
@@ -18,25 +18,14 @@ pub(crate) fn is_open(run: &RunSummary) -> bool {
 /// # Errors
 ///
 /// There is one.
-pub(crate) fn refuse(state: &Path, pipeline: &Pipeline) -> Result<(), Failure> {
-    let filter = RunFilter {
-        pipeline: Some(pipeline.name.clone()),
-        environment: Some(pipeline.environment.clone()),
-        limit: Some(1),
-    };
-    let last = match Reader::open(state) {
-        Ok(reader) => reader.runs(&filter)?,
-        // Nothing has been run here yet.
-        Err(JournalError::Missing { .. }) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let Some(open) = last.iter().find(|run| is_open(run)) else { return Ok(()) };
+pub(crate) fn refuse(ownership: &Ownership, state: &Path, pipeline: &Pipeline) -> Result<(), Failure> {
+    let Some(open) = ownership.last_run()?.filter(|run| is_open(run)) else { return Ok(()) };
     let (what, first) = match open.outcome {
         None => ("has not ended", "goes on with it"),
         Some(_) => ("could not be undone", "tries again"),
     };
     let message = format!("run {} of {} in {} {what}", open.run, pipeline.name, pipeline.environment);
-    let (run, state) = (&open.run, state.display());
+    let (run, state) = (&open.run, places::in_shell(state));
     Err(Failure::new(Exit::Locked, message).hint(format!(
         "`pipe resume {run} --state {state}` {first}, `pipe status --state {state}` says how it stands and what else can be done"
     )))

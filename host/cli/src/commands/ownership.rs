@@ -1,47 +1,24 @@
-//! One run at a time for a pipeline and environment on this machine, by a lock that the kernel frees with the process.
+//! One run at a time for a pipeline and environment.
 
-use std::{
-    fs::{DirBuilder, File},
-    io::ErrorKind,
-    os::unix::fs::DirBuilderExt as _,
-    path::Path,
-};
+use std::{path::Path, sync::Arc};
 
-use crate::{exit::Exit, failure::Failure};
+use pipe_core::id::RunId;
+use pipe_journal::{Claim, Ownership};
 
-/// Takes the lock, before anything is set up. Held until the returned file is dropped.
+use super::loading;
+use crate::failure::Failure;
+
+/// Takes it for a run, before anything is set up. Held until the last handle is dropped.
 ///
 /// # Errors
 ///
-/// Another process holds it, or the lock file cannot be made.
-pub(crate) fn take(state: &Path, pipeline: &str, environment: &str) -> Result<File, Failure> {
-    let folder = state.join("locks");
-    match DirBuilder::new().mode(0o700).create(&folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(unusable(state, &error)),
-        _ => {}
-    }
-    let file = File::create(folder.join(format!("{pipeline}@{environment}")));
-    let file = file.map_err(|error| unusable(state, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::Error(error)) => Err(unusable(state, &error)),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let message = format!("another run of {pipeline} in {environment} is going on");
-            Err(Failure::new(Exit::Locked, message).hint(format!(
-                "`pipe history --state {}` lists the runs; wait for the unfinished one",
-                state.display()
-            )))
-        }
-    }
+/// Another process has it, or the journal cannot be used.
+pub(crate) fn take(state: &Path, pipeline: &str, environment: &str, run: &RunId) -> Result<Arc<Ownership>, Failure> {
+    let actor = loading::actor();
+    Ok(Arc::new(Ownership::take(state, Claim { pipeline, environment, run, actor: &actor })?))
 }
 
-/// Whether a process holds the lock.
+/// Whether a process has it.
 pub(crate) fn is_held(state: &Path, pipeline: &str, environment: &str) -> bool {
-    let file = File::open(state.join("locks").join(format!("{pipeline}@{environment}")));
-    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
-}
-
-fn unusable(state: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Internal, format!("cannot write the state directory {}: {error}", state.display()))
-        .hint("`--state DIR` names another one")
+    Ownership::look(state, pipeline, environment).is_ok_and(|(_, held)| held)
 }

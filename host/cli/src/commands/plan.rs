@@ -7,6 +7,7 @@ use pipe_core::{
     event::{Breach, Share},
     limits::{Limit, Limits},
 };
+use pipe_pipeline::RunFacts;
 use pipe_runner::{Plan, PlanEntry, PlannedGuard, Role};
 
 use super::{loading, lock::Locking, output_file};
@@ -16,6 +17,9 @@ use crate::{
     failure::Failure,
     printer::{CAREFUL, Printer, QUIET, STRONG, styled},
 };
+
+/// How the lines of a grant begin that let programs run.
+const NATIVE: &str = "allow.exec = ";
 
 /// Say what a run would do: steps, plugins, grants and limits, and what is undone on failure
 ///
@@ -40,7 +44,11 @@ pub(crate) async fn plan(arguments: &PlanArguments, state: Option<&Path>, printe
     let state = loaded.state.clone();
     let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;
-    let plan = pipe_runner::plan(&loaded.checked.pipeline, &sandbox, crate::standard::component, &policies).await?;
+    let plan = {
+        let run = RunFacts { id: loaded.run.clone(), started: loaded.started };
+        let pipeline = &loaded.checked.pipeline;
+        pipe_runner::plan(pipeline, &sandbox, crate::standard::component, &policies, &run).await?
+    };
     if let Some(path) = &arguments.out {
         let json =
             serde_json::to_string_pretty(&plan).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
@@ -67,6 +75,12 @@ fn print(plan: &Plan, printer: Printer) {
     }
     let usual = limits(&Limits::default(), |_, _| true);
     printer.result(&format!("\nA call may take {}, unless its step says otherwise", usual.join(", ")));
+    if plan.entries.iter().any(|entry| entry.planned.grant.iter().any(|line| line.starts_with(NATIVE))) {
+        printer.result(&format!(
+            "A program may take {}, unless its rule says otherwise",
+            pipe_runner::usual_bounds().join(", ")
+        ));
+    }
     for (role, title) in [
         (Role::Step, "Steps"),
         (Role::Rollback, "After a rollback"),
@@ -150,11 +164,7 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
     }
     for line in &planned.grant {
         // The line can be copied as it stands.
-        let note = if line.starts_with("allow.exec = ") {
-            styled(QUIET, "  # native code").to_string()
-        } else {
-            String::new()
-        };
+        let note = if line.starts_with(NATIVE) { styled(QUIET, "  # native code").to_string() } else { String::new() };
         printer.result(&format!("    {line}{note}"));
     }
 }

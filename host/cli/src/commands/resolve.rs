@@ -13,7 +13,7 @@ use super::{
     left::{self, LeftRun},
     loading,
 };
-use crate::{exit::Exit, failure::Failure, printer::Printer};
+use crate::{exit::Exit, failure::Failure, places, printer::Printer};
 
 /// Say how a step stands after a repair by hand
 ///
@@ -69,7 +69,7 @@ pub(crate) async fn resolve(
     }
     let (actor, reason) = (loading::actor(), arguments.reason.clone());
     left.record(vec![EventKind::Resolved { step: step.clone(), resolution, actor, reason }], redactor).await?;
-    let state = left.state.display();
+    let state = places::in_shell(&left.state);
     printer.talk(&format!(
         "step \"{step}\" of run {run} counts as {resolution}; `pipe resume {run} --state {state}` goes on"
     ));

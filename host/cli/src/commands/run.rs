@@ -1,7 +1,7 @@
 //! `pipe run`.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -16,7 +16,7 @@ use pipe_pipeline::OnInterrupt;
 use pipe_runner::{Observer, Prepared, RunError, RunResult};
 use tokio_util::sync::CancellationToken;
 
-use super::{loading, lock::Locking, open, ownership};
+use super::{binding, loading, lock::Locking, open, ownership};
 use crate::{
     arguments::Selection,
     exit::Exit,
@@ -39,6 +39,10 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     locking: Locking,
+
+    /// Run what this plan says and nothing else: a file that `pipe plan --out` wrote. Environment and inputs are taken from it
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
 }
 
 /// Runs the deployment.
@@ -50,13 +54,20 @@ pub(crate) async fn run(
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
     let policies = loading::policies(&arguments.selection)?;
-    let loaded = loading::load(&arguments.selection, arguments.locking, state, printer)?;
+    let bound = arguments.plan.as_deref().map(binding::read).transpose()?;
+    let selection = bound.as_ref().map(|plan| plan.selection(&arguments.selection));
+    let selection = selection.as_ref().unwrap_or(&arguments.selection);
+    let loaded = loading::load(selection, arguments.locking, state, printer)?;
     let state = loaded.state.clone();
     loading::make_state(&state)?;
     let pipeline = &loaded.checked.pipeline;
-    let _lock = ownership::take(&state, &pipeline.name, &pipeline.environment)?;
-    open::refuse(&state, pipeline)?;
-    let (prepared, journal) = loading::prepare(loaded, policies, printer, redactor).await?;
+    let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, &loaded.run)?;
+    open::refuse(&ownership, &state, pipeline)?;
+    pipe_journal::set_aside(&state)?;
+    let (prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor).await?;
+    if let Some(bound) = &bound {
+        bound.hold(&prepared.plan, selection)?;
+    }
     let display = Display { state: &state, verbose, printer };
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::run(&prepared, observer, interrupt).await
@@ -82,7 +93,7 @@ pub(crate) async fn watched(
     let began = Instant::now();
     let Display { state, verbose, printer } = display;
     let interrupt = CancellationToken::new();
-    let (run, shown) = (&prepared.run, state.display());
+    let (run, shown) = (&prepared.run, places::in_shell(state));
     let resume = format!(
         "`pipe resume {run} --state {shown}` goes on, `pipe rollback {run} --reason '…' --state {shown}` undoes it"
     );

@@ -6,13 +6,15 @@ use std::{
 };
 
 use clap::Args;
+use pipe_core::{event::Outcome, id::StepId};
 use pipe_journal::{Reader, RunFilter, RunSummary};
-use pipe_runner::{Begun, RunState, StepStanding};
+use pipe_runner::{Begun, RunState, StepStanding, WatchStanding};
 
 use super::{loading, open, ownership};
 use crate::{
     exit::Exit,
     failure::Failure,
+    places,
     printer::{CAREFUL, Printer, STRONG, styled},
 };
 
@@ -38,8 +40,17 @@ pub(crate) fn status(arguments: &StatusArguments, state: Option<&Path>, printer:
     let mut seen = BTreeSet::new();
     let mut open = reader.runs(&RunFilter::default())?;
     // The newest of a pipeline and environment is the one that owns it.
-    open.retain(|run| seen.insert((run.pipeline.clone(), run.environment.clone())) && open::is_open(run));
-    if open.is_empty() && !printer.json() {
+    open.retain(|run| seen.insert((run.pipeline.clone(), run.environment.clone())));
+    let mut watched = Vec::new();
+    for run in open.iter().filter(|run| run.outcome == Some(Outcome::Succeeded)) {
+        let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
+        watched.extend(begun.state.watch.filter(WatchStanding::is_open).map(|watch| (run.clone(), watch)));
+    }
+    open.retain(open::is_open);
+    for (run, watch) in &watched {
+        print(run, &watching(run, watch, &state), printer);
+    }
+    if open.is_empty() && watched.is_empty() && !printer.json() {
         printer.talk(&format!("every run in {} has ended", state.display()));
     }
     for run in &open {
@@ -63,8 +74,25 @@ fn print(run: &RunSummary, standing: &Standing, printer: Printer) {
     standing.next.iter().for_each(|command| printer.result(&format!("    {command}")));
 }
 
+fn watching(run: &RunSummary, watch: &WatchStanding, state: &Path) -> Standing {
+    let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, places::in_shell(state));
+    let undo = command("rollback", " --reason '…'");
+    match &watch.breach {
+        Some(breached) => Standing {
+            word: "waiting",
+            what: format!("the watch was not met: {}", breached.failure.message),
+            next: vec![command("watch", " --go-on"), undo],
+        },
+        None => Standing {
+            word: "to be watched",
+            what: format!("until {}", watch.until.strftime("%Y-%m-%d %H:%M UTC")),
+            next: vec![command("watch", ""), undo],
+        },
+    }
+}
+
 fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
-    let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, state.display());
+    let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, places::in_shell(state));
     let undo = || command("rollback", " --reason '…'");
     let begun = known.steps.iter().rev().find(|step| step.standing == StepStanding::Started);
     let here = begun.map_or_else(|| "between two steps".to_owned(), |step| format!("in step \"{}\"", step.step));
@@ -73,7 +101,8 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     }
     if run.outcome.is_some() {
         let failed = known.steps.iter().filter(|step| step.standing == StepStanding::UndoFailed);
-        let by_hand = failed.map(|step| command("resolve", &format!(" '{}' --undone --reason '…'", step.step)));
+        let by_hand =
+            failed.map(|step| command("resolve", &format!(" {} --undone --reason '…'", step_in_shell(&step.step))));
         let next = std::iter::once(command("resume", "")).chain(by_hand).collect();
         return Standing { word: "rollback-failed", what: known.reason.clone().unwrap_or_default(), next };
     }
@@ -82,8 +111,15 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     };
     let asked = begun.filter(|step| step.open && step.attempt_touched || step.waves.asks().is_some());
     let next = match asked {
-        Some(step) => ["retry", "undo"].map(|answer| command("resume", &format!(" --{answer} '{}'", step.step))).into(),
+        Some(step) => ["retry", "undo"]
+            .map(|answer| command("resume", &format!(" --{answer} {}", step_in_shell(&step.step))))
+            .into(),
         None => vec![command("resume", ""), undo()],
     };
     Standing { word: "waiting", what: why, next }
+}
+
+/// A step as one word of a command: names may hold spaces.
+fn step_in_shell(step: &StepId) -> String {
+    format!("'{}'", step.to_string().replace('\'', r"'\''"))
 }

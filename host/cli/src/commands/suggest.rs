@@ -17,10 +17,11 @@ use pipe_pipeline::{
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::loading;
+use super::{loading, log::not_as_written};
 use crate::{
     exit::Exit,
     failure::Failure,
+    places,
     printer::{CAREFUL, GOOD, Printer, QUIET, STRONG, styled},
 };
 
@@ -55,6 +56,8 @@ struct Started {
 /// Suggests narrower grants.
 pub(crate) fn suggest(arguments: &SuggestArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
     let reader = Reader::open(&loading::reading_state(state, arguments.file.as_deref())?)?;
+    // A record that somebody has changed would suggest what that somebody wants to be granted.
+    reader.verify(None).map_err(not_as_written)?;
     let run = loading::find_run(&reader, &arguments.run)?;
     let events = reader.events(&run.run)?;
     let started = started(&run, &events)?;
@@ -67,7 +70,8 @@ pub(crate) fn suggest(arguments: &SuggestArguments, state: Option<&Path>, printe
     if changed {
         let message = format!("{} is no longer the file that ran", path.display());
         if arguments.file.is_none() {
-            let hint = format!("`--file {}` holds the run against the file as it is now", path.display());
+            let file = places::in_shell(&path);
+            let hint = format!("`--file {file}` holds the run against the file as it is now");
             return Err(Failure::new(Exit::Invalid, message).hint(hint));
         }
         printer.warning(&format!("{message}: uses count for the rules that still have the same text"));
@@ -85,7 +89,7 @@ pub(crate) fn suggest(arguments: &SuggestArguments, state: Option<&Path>, printe
         print(&run, &suggestion, &started.steps, printer);
         if !patch.is_empty() {
             let applied = match path.is_absolute() {
-                true => format!("patch {}", path.display()),
+                true => format!("patch {}", places::in_shell(&path)),
                 false => "patch -p0".to_owned(),
             };
             printer.talk(&format!("`pipe suggest {} --patch | {applied}` changes the file so", arguments.run));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipe_core::{
-    event::{Breach, Checked, EventKind, LogLevel, StepStatus},
+    event::{Breach, Checked, EventKind, LogLevel, Started, StepStatus},
     report::{Failure, Finding, FindingStatus, StageReport},
     units::ByteSize,
 };
@@ -15,7 +15,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
     match kind {
         EventKind::RunStarted { pipeline, environment, steps, further, actor, .. } => {
             let calls = steps.len() as u64 + further;
-            vec![format!("{} in {environment}, {calls} calls planned, by {actor}", styled(STRONG, pipeline))]
+            let planned = if calls == 1 { "1 call planned".to_owned() } else { format!("{calls} calls planned") };
+            vec![format!("{} in {environment}, {planned}, by {actor}", styled(STRONG, pipeline))]
         }
         EventKind::StepStarted { step, stage, plugin, .. } => {
             vec![format!(
@@ -87,6 +88,17 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         EventKind::UndoFinished { step, report, failure, summaries, duration_ms } => {
             undone(&step.to_string(), report.as_ref(), failure.as_ref(), summaries, *duration_ms)
         }
+        EventKind::ArtifactPruned { name, actor, reason, found, .. } => {
+            let gone = if *found { "" } else { ", whose file was gone already" };
+            vec![styled(QUIET, &format!("pruned {name}{gone} ({reason}), by {actor}"))]
+        }
+        EventKind::CopiesPruned { actor, reason, .. } => {
+            vec![styled(QUIET, &format!("pruned copies of what earlier runs were begun with ({reason}), by {actor}"))]
+        }
+        EventKind::Unlocked { actor, reason, epoch, holder, .. } => {
+            let from = if holder.is_empty() { String::new() } else { format!("; until then {holder}") };
+            vec![format!("{} unlocked by {actor}: {reason} (epoch {epoch}{from})", styled(CAREFUL, "!"))]
+        }
         EventKind::Notified { step, about, failure: Some(failure), .. } => vec![format!(
             "{} notification \"{step}\" about {about} was not sent: {}",
             styled(CAREFUL, "!"),
@@ -95,6 +107,36 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         EventKind::Notified { step, about, delivered, .. } => {
             vec![styled(QUIET, &format!("notification \"{step}\" about {about}: {}", delivered.join(", ")))]
         }
+        EventKind::RemainFound { step, started } => {
+            let what = match started {
+                Started::Program(program) => format!("{} (process {})", program.name, program.pid),
+                Started::DatabaseSession(session) => format!("session {} at {}", session.backend, session.peer),
+            };
+            vec![format!("{} ending what {step} left behind: {what}", styled(CAREFUL, "!"))]
+        }
+        EventKind::SqlUnmarked { peer, statement, .. } if verbose => {
+            vec![bar(&styled(QUIET, &format!("runs at {peer} without a marker: {statement}")))]
+        }
+        _ => of_people(kind),
+    }
+}
+
+/// What people did with the run, and processes that went on with it.
+fn of_people(kind: &EventKind) -> Vec<String> {
+    match kind {
+        EventKind::RunPaused { why } => vec![format!("{}: {why}", styled(CAREFUL, "paused"))],
+        EventKind::RunResumed { actor, .. } => vec![format!("{} by {actor}", styled(STRONG, "resumed"))],
+        EventKind::InFlightDecided { step, decision, actor } => {
+            vec![format!("{actor} decided about step \"{step}\", which was cut off: {}", decision.word())]
+        }
+        EventKind::RollbackRequested { reason, .. } => vec![format!("rollback asked for: {reason}")],
+        EventKind::Resolved { step, resolution, actor, reason } => {
+            vec![format!("{actor} says that step \"{step}\" is {resolution}: {reason}")]
+        }
+        EventKind::Waived { rule, role, reason, .. } => {
+            vec![bar(&format!("{} without {rule}, accepted by {role}: {reason}", styled(CAREFUL, "!")))]
+        }
+        EventKind::Abandoned { actor, reason } => vec![format!("{} by {actor}: {reason}", styled(BAD, "abandoned"))],
         _ => Vec::new(),
     }
 }
@@ -104,13 +146,15 @@ pub(crate) fn bar(text: &str) -> String {
     format!("{} {text}", styled(QUIET, "│"))
 }
 
-/// `12ms`, `3.4s`, `2m05s`.
+/// `12ms`, `3.4s`, `2m05s`, `4h07m`, `3d02h`.
 pub(crate) fn took(milliseconds: u64) -> String {
     let duration = Duration::from_millis(milliseconds);
     match duration.as_secs() {
         0 => format!("{milliseconds}ms"),
         1..60 => format!("{:.1}s", duration.as_secs_f64()),
-        seconds => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        seconds @ 60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        seconds @ 3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds % 3_600 / 60),
+        seconds => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
 }
 

@@ -6,6 +6,7 @@ use pipe_core::{event::Outcome, report::FindingStatus, stage::Stage, units::Byte
 use pipe_runner::{Ending, RunResult, StepStanding};
 
 use crate::{
+    places::in_shell,
     printer::{ADVICE, BAD, CAREFUL, GOOD, STRONG, styled},
     reporter::lines::finding,
 };
@@ -71,11 +72,12 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
     if !place.delivered.is_empty() {
         lines.push(row("told", &place.delivered.join(", ")));
     }
-    let state = if place.state_is_default { String::new() } else { format!(" --state {}", place.state.display()) };
+    let state = if place.state_is_default { String::new() } else { format!(" --state {}", in_shell(&place.state)) };
     lines.push(row("journal", &place.state.join("journal.db").display().to_string()));
     lines.push(row("audit", &format!("head {}", place.head)));
     let commands: &[&str] = match &result.ending {
         Ending::Finished(Outcome::RollbackFailed) => &["resume", "status"],
+        Ending::Finished(_) if result.state.watch.is_some() => &["watch"],
         Ending::Finished(_) => &[],
         Ending::Waiting(_) => &["status"],
         Ending::Stopped => &["resume", "rollback"],

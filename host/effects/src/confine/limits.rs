@@ -1,14 +1,14 @@
 //! What a program may use up, and the privileges that it does not get.
 
-use std::io;
+use std::{fs, io};
 
 use caps::{CapSet, Capability};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    utsname::uname,
+};
 
-use super::protocol::Reach;
-
-/// Open descriptors of a process, where its rule does not say.
-pub(crate) const OPEN_FILES: u64 = 1024;
+use super::protocol::Bounds;
 
 /// A memory dump of one byte: the one size at which the kernel gives none to a crash handler either.
 const NO_DUMP: u64 = 1;
@@ -17,24 +17,58 @@ const NO_DUMP: u64 = 1;
 const KEPT: [Capability; 4] =
     [Capability::CAP_DAC_OVERRIDE, Capability::CAP_CHOWN, Capability::CAP_FOWNER, Capability::CAP_FSETID];
 
-/// Sets the limits of this process and what it starts, for good. Never above those that it has.
-pub(super) fn set(reach: &Reach) -> io::Result<()> {
-    lower(Resource::RLIMIT_CORE, NO_DUMP)?;
-    lower(Resource::RLIMIT_NOFILE, reach.open_files)?;
-    if let Some(seconds) = reach.cpu {
-        lower(Resource::RLIMIT_CPU, seconds)?;
-    }
-    if let Some(bytes) = reach.memory {
-        // What it allocates. Programs reserve many times their memory in addresses.
-        lower(Resource::RLIMIT_DATA, bytes)?;
+/// How much of the time on the processor is left to a process that was told it is over, in seconds.
+const LAST_SECONDS: u64 = 1;
+
+/// How many times more processes the kernel lets there be than the supervisor. It is to be the one that says so.
+const BEYOND: u64 = 2;
+
+/// The processes and threads of a supervisor, and room for those that it is about to wait for.
+const OF_SUPERVISOR: u64 = 16;
+
+/// The version of Linux from which on a namespace of processes has a highest number of its own.
+const OWN_NUMBERS: (u32, u32) = (6, 14);
+
+/// Numbers that the kernel keeps from processes.
+const RESERVED_NUMBERS: u64 = 300;
+
+/// The highest number that the kernel gives to a process.
+const HIGHEST_NUMBER: u64 = 1 << 22;
+
+/// Sets the limits of this process and what it starts, for good. Never above those that it has. `others`: how many processes
+/// its user has beside those of this program, as the kernel counts them.
+pub(super) fn set(bounds: &Bounds, others: u64) -> io::Result<()> {
+    lower(Resource::RLIMIT_CORE, NO_DUMP, NO_DUMP)?;
+    lower(Resource::RLIMIT_NOFILE, bounds.open_files, bounds.open_files)?;
+    lower(Resource::RLIMIT_FSIZE, bounds.file_size, bounds.file_size)?;
+    let most = bounds.processes.saturating_mul(BEYOND).saturating_add(OF_SUPERVISOR).saturating_add(others);
+    lower(Resource::RLIMIT_NPROC, most, most)?;
+    if let Some(seconds) = bounds.cpu {
+        // The signal that comes first says what it was.
+        lower(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(LAST_SECONDS))?;
     }
     Ok(())
 }
 
-fn lower(resource: Resource, to: u64) -> io::Result<()> {
+/// Bounds the processes of this namespace of processes, where each has numbers of its own. Elsewhere the supervisor alone
+/// counts them: there the same file speaks of the whole machine.
+pub(super) fn bound_numbers(bounds: &Bounds) {
+    let release = uname().map(|names| names.release().to_string_lossy().into_owned()).unwrap_or_default();
+    if version(&release).is_some_and(|version| version >= OWN_NUMBERS) {
+        let most = bounds.processes.saturating_mul(BEYOND).saturating_add(RESERVED_NUMBERS).min(HIGHEST_NUMBER);
+        let _ = fs::write("/proc/sys/kernel/pid_max", most.to_string());
+    }
+}
+
+/// The first two numbers of a release of Linux: `6.14.0-rc1`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let (_, most) = getrlimit(resource)?;
-    let to = to.min(most);
-    Ok(setrlimit(resource, to, to)?)
+    Ok(setrlimit(resource, soft.min(most), hard.min(most))?)
 }
 
 /// Lets go of the privileges of an administrator, for this thread and what it starts from now on.
@@ -52,4 +86,26 @@ pub(super) fn drop_privileges() -> Result<(), caps::errors::CapsError> {
     caps::clear(None, CapSet::Inheritable)?;
     caps::set(None, CapSet::Effective, &kept)?;
     caps::set(None, CapSet::Permitted, &kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_told_from_an_older_one() {
+        for (release, own) in [
+            ("6.14.0", true),
+            ("6.18.44-fc-v657", true),
+            ("7.0.0-rc1", true),
+            ("6.14-rc7", true),
+            ("6.13.9", false),
+            ("5.15.0-1-amd64", false),
+            ("6", false),
+            ("", false),
+            ("of ours", false),
+        ] {
+            assert_eq!(version(release).is_some_and(|version| version >= OWN_NUMBERS), own, "{release}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs::{self, File},
     io::{self, Seek as _, Write as _},
     os::{
         fd::{AsRawFd as _, OwnedFd},
@@ -24,7 +24,8 @@ use nix::{
 };
 
 use super::{
-    Inherited, files,
+    Inherited, files, limits,
+    own::{self, Shown},
     protocol::{LIFELINE, Namespaces, PROGRAM, SPECIFICATION, STATUS, Specification},
     root,
 };
@@ -33,7 +34,7 @@ use super::{
 /// process of new ones. To be called in a thread that ends afterwards.
 pub(crate) fn leave(network: bool) -> nix::Result<Namespaces> {
     unshare(flags(network))?;
-    Ok(Namespaces { network })
+    Ok(Namespaces { network, users: false })
 }
 
 fn flags(network: bool) -> CloneFlags {
@@ -60,7 +61,7 @@ pub(super) fn run_inside(inherited: &mut Inherited) -> io::Result<Option<ExitSta
         caps::raise(None, caps::CapSet::Inheritable, capability).map_err(io::Error::other)?;
         caps::raise(None, caps::CapSet::Ambient, capability).map_err(io::Error::other)?;
     }
-    inherited.specification.namespaces = Some(Namespaces { network });
+    inherited.specification.namespaces = Some(Namespaces { network, users: true });
     specification.write_all(&serde_json::to_vec(&inherited.specification)?)?;
     specification.rewind()?;
     let map = |parent_fd: OwnedFd, child_fd| FdMapping { parent_fd, child_fd };
@@ -89,13 +90,17 @@ pub(super) struct View {
     pub(super) read_only: bool,
     /// Nothing is there but what it may see.
     pub(super) apart: bool,
+    /// Its own directory is a file system that holds no more than it may.
+    pub(super) bounded: bool,
+    /// The program, where its content was checked: in its place, and in this view alone.
+    pub(super) program: Option<File>,
     /// What could not be done, and why.
     pub(super) without: Vec<String>,
 }
 
 /// Sets up what the program sees: all of the machine, but read-only where it may not write; or, where it may use sockets of
-/// UNIX, nothing but what it may see.
-pub(super) fn set_up_view(specification: &Specification) -> io::Result<View> {
+/// UNIX, nothing but what it may see. `pinned`: the content of the program, where it was checked.
+pub(super) fn set_up_view(specification: &Specification, pinned: Option<&File>) -> io::Result<View> {
     // Nothing of this comes back to the host. Where that cannot be had, nothing is changed.
     if let Err(error) = mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE) {
         return Ok(View { without: vec![format!("mounts of its own ({error})")], ..View::default() });
@@ -106,22 +111,29 @@ pub(super) fn set_up_view(specification: &Specification) -> io::Result<View> {
         |what: &str, result: io::Result<()>| result.map_err(|error| without.push(format!("{what} ({error})"))).is_ok();
     let processes = mount(Some("proc"), "/proc", Some("proc"), nothing_special, NONE).map_err(io::Error::from);
     let processes = done("a /proc of its own", processes);
+    limits::bound_numbers(&specification.bounds);
+    let scratch = specification.scratch.as_path();
+    // Where this cannot be had, the content runs from where it is, and the program cannot tell where that was.
+    let program = pinned.and_then(|content| Shown::new(Path::new(&specification.program), content, scratch).ok());
+    let bounded = done("a bounded temporary folder", own::bound(scratch, specification.bounds.scratch));
     let apart = !specification.reach.sockets.is_empty();
     if apart {
         root::enter(specification)?;
     }
     let granted = specification.reach.write.iter().map(AsRef::as_ref);
-    let writable: Vec<&Path> = granted.chain([specification.scratch.as_path()]).collect();
-    let read_only = done("read-only mounts", make_read_only(&writable, apart));
-    Ok(View { processes, read_only, apart, without })
+    let writable: Vec<&Path> = granted.chain([scratch]).collect();
+    let mounted = |path: &Path| apart || bounded && path == scratch;
+    let read_only = done("read-only mounts", make_read_only(&writable, mounted));
+    let program = program.and_then(Shown::open);
+    Ok(View { processes, read_only, apart, bounded, program, without })
 }
 
 /// For a mount that needs no source, type or options.
 pub(super) const NONE: Option<&str> = None;
 
-/// Makes every mount read-only but those of `writable`, which get one of their own each, unless they have one.
-fn make_read_only(writable: &[&Path], mounted: bool) -> io::Result<()> {
-    for path in writable.iter().filter(|_| !mounted) {
+/// Makes every mount read-only but those of `writable`, which get one of their own each, unless they are `mounted`.
+fn make_read_only(writable: &[&Path], mounted: impl Fn(&Path) -> bool) -> io::Result<()> {
+    for path in writable.iter().filter(|path| !mounted(path)) {
         // By descriptor: what was a link a moment ago is not followed.
         let opened = files::open(path)?;
         let place = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));

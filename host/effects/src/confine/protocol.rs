@@ -19,7 +19,7 @@ pub(crate) const LIFELINE: RawFd = 3;
 pub(crate) const STATUS: RawFd = 4;
 /// A file without a name that holds a [`Specification`] in JSON.
 pub(crate) const SPECIFICATION: RawFd = 5;
-/// The program itself, where its content was checked.
+/// The content of the program, where it was checked: a file that lies nowhere, and that nobody can change any more.
 pub(crate) const PROGRAM: RawFd = 6;
 
 /// What to start. The environment, the working directory and the streams are the supervisor's own.
@@ -37,6 +37,8 @@ pub(crate) struct Specification {
     pub(crate) scratch: PathBuf,
     /// What the program may touch.
     pub(crate) reach: Reach,
+    /// What it may use up.
+    pub(crate) bounds: Bounds,
     /// Namespaces that the supervisor was started in. Nothing: those of the host.
     pub(crate) namespaces: Option<Namespaces>,
     /// Whether the program runs even where the kernel cannot keep it within its reach.
@@ -56,12 +58,23 @@ pub(crate) struct Reach {
     pub(crate) aliases: Vec<(PathBuf, PathBuf)>,
     /// TCP ports that it may connect to.
     pub(crate) ports: Vec<u16>,
-    /// What a process may allocate, in bytes.
-    pub(crate) memory: Option<u64>,
-    /// Time on the processor of a process, in seconds.
-    pub(crate) cpu: Option<u64>,
+}
+
+/// What a program may use up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bounds {
+    /// What it may hold in memory with everything that it has started, in bytes.
+    pub(crate) memory: u64,
+    /// Its processes and their threads.
+    pub(crate) processes: u64,
+    /// What its own directory may hold, in bytes.
+    pub(crate) scratch: u64,
+    /// How large a file it may write, in bytes.
+    pub(crate) file_size: u64,
     /// Open descriptors of a process.
     pub(crate) open_files: u64,
+    /// Time on the processor of a process, in seconds.
+    pub(crate) cpu: Option<u64>,
 }
 
 /// Which namespaces a supervisor has to itself, beside that of processes, in which it is the first.
@@ -69,6 +82,8 @@ pub(crate) struct Reach {
 pub(crate) struct Namespaces {
     /// A network in which there is nothing.
     pub(crate) network: bool,
+    /// Users, of whom the processes are counted by themselves.
+    pub(crate) users: bool,
 }
 
 /// How a program ended.
@@ -91,6 +106,8 @@ pub(crate) enum Report {
     Started,
     /// The program has ended, and nothing of its tree is left.
     Ended(End),
+    /// The program was ended with its tree, since it had more than it may of what this key of its rule bounds.
+    Exceeded(String),
     /// The program could not be started or watched.
     Failed {
         /// Why.

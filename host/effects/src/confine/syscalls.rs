@@ -183,8 +183,11 @@ const TYPE_BITS: u64 = 0xf;
 /// What is said not to be there, so that libraries fall back to what a filter understands.
 fn absent() -> Rules {
     // The flags of a clone lie in memory, where no filter sees them; and so does everything about io_uring.
-    // And so do the flags and the mode of `openat2`.
+    // And so do the flags and the mode of `openat2`. A file that lies nowhere is memory that nobody counts, and a program
+    // that nobody granted.
     let calls = [
+        libc::SYS_memfd_create,
+        libc::SYS_memfd_secret,
         libc::SYS_clone3,
         libc::SYS_openat2,
         libc::SYS_io_uring_setup,

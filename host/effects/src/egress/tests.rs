@@ -203,4 +203,12 @@ impl crate::ledger::Ledger for Blank {
     async fn artifact(&self, _: &pipe_core::digest::Digest) -> Option<crate::ledger::KnownArtifact> {
         None
     }
+
+    async fn started(&self, _: pipe_core::event::Started) -> Result<(), crate::ledger::LedgerError> {
+        Ok(())
+    }
+
+    async fn unmarked(&self, _: &str, _: &str) -> Result<(), crate::ledger::LedgerError> {
+        Ok(())
+    }
 }

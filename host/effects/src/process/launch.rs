@@ -9,6 +9,8 @@ use std::{
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::unistd::Pid;
+use pipe_capability::exec::{Bound, ExecRule};
+use pipe_core::event::StartedProgram;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
@@ -32,6 +34,7 @@ use crate::{
         tree,
     },
     error::{EffectError, ErrorKind},
+    remains,
 };
 
 /// How long a supervisor may take to end its tree once it was told to.
@@ -48,8 +51,8 @@ const MOST_STATUS_BYTES: u64 = 64 * 1024;
 
 /// What is said on the way to a running program.
 pub(super) struct Steps {
-    /// The fence stands.
-    pub(super) ready: oneshot::Sender<Fence>,
+    /// The fence stands around the program of this supervisor.
+    pub(super) ready: oneshot::Sender<(Fence, StartedProgram)>,
     /// It is written down, and the program may begin.
     pub(super) begin: oneshot::Receiver<()>,
     /// The program runs, or cannot.
@@ -69,6 +72,7 @@ pub(super) async fn run(
     if let Err(error) = stop.check() {
         return say(Err(error));
     }
+    let (name, rule) = (prepared.specification.name.clone(), prepared.rule.clone());
     let launched = in_thread(move || launch(&supervisor, prepared, streams)).await;
     let Launched { mut supervisor, lifeline, status, scratch } = match launched {
         Ok(launched) => launched,
@@ -78,10 +82,19 @@ pub(super) async fn run(
             return say(Err(error));
         }
     };
-    let heard = tokio::select! {
-        biased;
-        () = stop.stopped() => Heard::Nothing,
-        heard = listen(status, &lifeline, steps) => heard,
+    // From here: the thread that has launched it may share the supervisor's view of the processes.
+    let born = supervisor.id().ok_or_else(|| io::Error::other("it has ended at once"));
+    let heard = match born.and_then(|pid| remains::born(pid, &name, scratch.path())) {
+        Ok(born) => tokio::select! {
+            biased;
+            () = stop.stopped() => Heard::Nothing,
+            heard = listen(status, &lifeline, born, steps, &rule) => heard,
+        },
+        Err(error) => {
+            let error = EffectError::new(ErrorKind::Unavailable, format!("no supervisor that can be told: {error}"));
+            let _ = steps.started.send(Err(error.clone()));
+            Heard::Failed(error)
+        }
     };
     drop(lifeline);
     if let Heard::Ended(exit) = heard {
@@ -170,21 +183,27 @@ fn launch(supervisor: &[OsString], mut prepared: Prepared, streams: Streams) -> 
 enum Heard {
     /// How the program ended, and that nothing is left of it.
     Ended(Exit),
-    /// The program was not started.
+    /// The program was not started, or was ended at a limit.
     Failed(EffectError),
     /// Nothing: it was told to stop, or is gone.
     Nothing,
 }
 
-async fn listen(status: pipe::Receiver, mut lifeline: &PipeWriter, steps: Steps) -> Heard {
+async fn listen(
+    status: pipe::Receiver,
+    mut lifeline: &PipeWriter,
+    born: StartedProgram,
+    steps: Steps,
+    rule: &ExecRule,
+) -> Heard {
     let Steps { ready, begin, started } = steps;
-    let (mut ready, mut begin, mut started) = (Some(ready), Some(begin), Some(started));
+    let (mut ready, mut begin, mut started) = (Some((ready, born)), Some(begin), Some(started));
     let mut lines = BufReader::new(status.take(MOST_STATUS_BYTES)).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line) {
             Ok(Report::Ready(fence)) => {
-                let (Some(ready), Some(begin)) = (ready.take(), begin.take()) else { return Heard::Nothing };
-                let _ = ready.send(fence);
+                let (Some((ready, born)), Some(begin)) = (ready.take(), begin.take()) else { return Heard::Nothing };
+                let _ = ready.send((fence, born));
                 // Not a word where it could not be written down.
                 if begin.await.is_err() || lifeline.write_all(b"\n").is_err() {
                     return Heard::Nothing;
@@ -197,6 +216,9 @@ async fn listen(status: pipe::Receiver, mut lifeline: &PipeWriter, steps: Steps)
             }
             Ok(Report::Ended(End::Code(code))) => return Heard::Ended(Exit::Code(code)),
             Ok(Report::Ended(End::Signal(signal))) => return Heard::Ended(Exit::Signal(signal)),
+            Ok(Report::Exceeded(key)) => {
+                return Bound::of_key(&key).map_or(Heard::Nothing, |b| Heard::Failed(exceeded(rule, b)));
+            }
             Ok(Report::Failed { message, hint }) => {
                 let error = EffectError { hint, ..EffectError::new(ErrorKind::Unavailable, message) };
                 if let Some(started) = started.take() {
@@ -208,6 +230,13 @@ async fn listen(status: pipe::Receiver, mut lifeline: &PipeWriter, steps: Steps)
         }
     }
     Heard::Nothing
+}
+
+/// The error where a program had more than it may.
+fn exceeded(rule: &ExecRule, bound: Bound) -> EffectError {
+    let most = rule.limits.of(bound).map_or_else(String::new, |most| format!(": {}", bound.shown(most)));
+    let message = format!("{} was ended at its limit of {bound}{most} (`{}`)", rule.program, bound.key());
+    EffectError::new(ErrorKind::Limit, message).with_hint(rule.raised(bound))
 }
 
 /// Ends the tree of a supervisor that does not, and then the supervisor.

@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipe_capability::{exec::ExecRule, path::PathRule};
+use pipe_capability::{
+    exec::{Bound, ExecLimits, ExecRule},
+    path::PathRule,
+};
 use tempfile::TempDir;
 
 use super::{
@@ -18,10 +21,7 @@ use super::{
     program,
 };
 use crate::{
-    confine::{
-        limits,
-        protocol::{Reach, Specification},
-    },
+    confine::protocol::{Bounds, Reach, Specification},
     error::{EffectError, ErrorKind},
     path::resolve,
     session::Session,
@@ -32,7 +32,9 @@ use crate::{
 pub(super) struct Prepared {
     /// What the supervisor is told.
     pub(super) specification: Specification,
-    /// The program, where its content was checked.
+    /// The rule that it runs by.
+    pub(super) rule: ExecRule,
+    /// The content of the program, where it was checked.
     pub(super) pinned: Option<File>,
     /// Why the file is not the one that the rule pins.
     pub(super) refused: Option<String>,
@@ -97,11 +99,13 @@ pub(super) fn prepare(
         arguments: command.arguments.clone(),
         scratch: scratch.path().into(),
         reach: reach(&rule, world, &directory, addresses)?,
+        bounds: bounds(&rule.limits),
         namespaces: None,
         unconfined: world.unconfined,
     };
     Ok(Prepared {
         specification,
+        rule,
         pinned,
         refused,
         variables: variables.into_iter().collect(),
@@ -130,8 +134,19 @@ fn reach(rule: &ExecRule, world: &World, directory: &Path, addresses: &[SocketAd
         sockets: resolved(&rule.sockets),
         aliases: aliases.filter(|(name, path)| name != path).collect(),
         ports,
-        memory: rule.limits.memory,
-        cpu: rule.limits.cpu.map(|cpu| cpu.as_secs()),
-        open_files: rule.limits.open_files.unwrap_or(limits::OPEN_FILES),
     })
+}
+
+/// What the program may use up by its rule, or by default.
+fn bounds(limits: &ExecLimits) -> Bounds {
+    // All but one have a default.
+    let of = |bound| limits.of(bound).unwrap_or(u64::MAX);
+    Bounds {
+        memory: of(Bound::Memory),
+        processes: of(Bound::Processes),
+        scratch: of(Bound::Scratch),
+        file_size: of(Bound::FileSize),
+        open_files: of(Bound::OpenFiles),
+        cpu: limits.of(Bound::Cpu),
+    }
 }

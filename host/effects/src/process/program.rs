@@ -2,12 +2,18 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _},
-    os::unix::fs::PermissionsExt as _,
+    io::{self, Read as _, Write as _},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{AccessFlags, eaccess};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, SealFlag, fcntl},
+    libc,
+    sys::memfd::{MFdFlags, memfd_create},
+    unistd::{AccessFlags, eaccess},
+};
 use pipe_core::digest::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -51,9 +57,9 @@ fn is_program(path: &Path) -> bool {
         && eaccess(path, AccessFlags::X_OK).is_ok()
 }
 
-/// A program whose content was read: what is run is this very file, whatever the path leads to later.
+/// A program whose content was read. What is run is this very content, whatever becomes of the file.
 pub(super) struct Pinned {
-    /// The open file.
+    /// A copy that lies nowhere, and that nobody can change any more.
     pub(super) file: File,
     /// Its content.
     pub(super) digest: Digest,
@@ -64,15 +70,18 @@ pub(super) struct Pinned {
 /// The largest program whose content is read, in bytes.
 const LARGEST_PROGRAM: u64 = 1 << 30;
 
-/// Reads the content of the program at `path`, unless it is `stopped` before its end.
+/// Copies the content of the program at `path`, unless it is `stopped` before its end.
 pub(super) fn pin(path: &Path, stopped: impl Fn() -> bool) -> io::Result<Pinned> {
+    let too_large = || io::Error::other(format!("{} is larger than any program", path.display()));
     let mut file = File::open(path)?;
     if file.metadata()?.len() > LARGEST_PROGRAM {
-        return Err(io::Error::other(format!("{} is larger than any program", path.display())));
+        return Err(too_large());
     }
+    let mut copy = File::from(nowhere()?);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     let mut start = Vec::new();
+    let mut length = 0;
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
@@ -81,12 +90,30 @@ pub(super) fn pin(path: &Path, stopped: impl Fn() -> bool) -> io::Result<Pinned>
         if stopped() {
             return Err(io::Error::other(EffectError::cancelled()));
         }
+        // It may grow while it is read.
+        length += read as u64;
+        if length > LARGEST_PROGRAM {
+            return Err(too_large());
+        }
         if start.len() < 2 {
             start.extend_from_slice(&buffer[..read.min(2)]);
         }
         hash.update(&buffer[..read]);
+        copy.write_all(&buffer[..read])?;
     }
-    Ok(Pinned { file, digest: Digest::from_bytes(hash.finalize().into()), script: start.starts_with(b"#!") })
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(&copy, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(Pinned { file: copy, digest: Digest::from_bytes(hash.finalize().into()), script: start.starts_with(b"#!") })
+}
+
+/// A file in memory that can be sealed and run.
+fn nowhere() -> nix::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // Said since Linux 6.3, and understood before without a word.
+    match memfd_create(c"program", flags | MFdFlags::from_bits_retain(libc::MFD_EXEC)) {
+        Err(Errno::EINVAL) => memfd_create(c"program", flags),
+        made => made,
+    }
 }
 
 #[cfg(test)]
@@ -113,5 +140,18 @@ mod tests {
         assert!(pinned.script);
         assert_eq!(pinned.digest, Digest::of(b"#!/bin/sh\n"));
         assert!(!pin(&find("env", SEARCH_PATH).unwrap(), || false).unwrap().script);
+    }
+
+    #[test]
+    fn what_was_read_cannot_be_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("program");
+        fs::copy("/usr/bin/true", &program).unwrap();
+        let mut pinned = pin(&program, || false).unwrap();
+        fs::write(&program, "something else").unwrap();
+        assert_eq!(pinned.file.write_all(b"x").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(pinned.file.set_len(0).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let held = fs::read(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pinned.file))).unwrap();
+        assert_eq!((Digest::of(&held), held), (pinned.digest, fs::read("/usr/bin/true").unwrap()));
     }
 }

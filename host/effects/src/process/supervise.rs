@@ -3,7 +3,7 @@
 use std::{process::Stdio, sync::Arc};
 
 use pipe_capability::{denial::Denial, word::Word};
-use pipe_core::event::Use;
+use pipe_core::event::{Started, Use};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::DropGuard;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     blocking::effect_error,
     error::{EffectError, ErrorKind},
-    session::Session,
+    session::{Session, journal_failed},
 };
 
 /// The program's ends of its three streams.
@@ -102,7 +102,8 @@ impl Session {
         });
         let supervised = Supervised { stop, ended, _ends_when_dropped: token.drop_guard() };
         // Nothing where there will be no program: then the error comes below.
-        if let Ok(fence) = ready.await {
+        if let Ok((fence, program)) = ready.await {
+            self.ledger.started(Started::Program(program)).await.map_err(journal_failed)?;
             self.record(Use { fence: Some(fence.to_string()), ..used }).await?;
             for secret in secrets {
                 self.secret_used(&secret, &format!("of {}", command.program), &written).await?;

@@ -2,8 +2,10 @@
 
 mod failure;
 mod login;
+mod marks;
 mod number;
 mod parameter;
+mod remains;
 mod time;
 mod value;
 mod wire;
@@ -11,7 +13,7 @@ mod worker;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use pipe_core::event::LogLevel;
+use pipe_core::event::{LogLevel, Started};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     task::JoinHandle,
@@ -19,13 +21,18 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, Client, Connection};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::remains::sessions_at;
 use self::{
     login::Login,
     wire::{Metered, TlsSocket},
-    worker::Worker,
+    worker::{Marked, Worker},
 };
 use super::{Access, work::Request};
-use crate::{error::EffectError, session::Session, world::Peer};
+use crate::{
+    error::EffectError,
+    session::{Session, journal_failed},
+    world::Peer,
+};
 
 /// How long a connection may take, and then a login.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -56,8 +63,17 @@ pub(super) async fn open(
         let warning = format!("{}: `{}` is a superuser, and may run programs on the server", peer.name, login.user);
         session.ledger.logged(LogLevel::Warning, warning, BTreeMap::new());
     }
+    if access == Access::Write {
+        let opened = session.until_cancelled(server.identify(&login)).await?;
+        session.ledger.started(Started::DatabaseSession(opened)).await.map_err(journal_failed)?;
+    }
+    let mut marked = None;
+    if let (Access::Write, Some(book)) = (access, session.markers(&peer.name)) {
+        let table = session.until_cancelled(marks::learn(&server, &login, &book)).await?;
+        marked = Some(Marked { book, table, course: None });
+    }
     let (requests, receiver) = mpsc::channel(1);
-    let worker = Worker::new(Arc::clone(session), login, server);
+    let worker = Worker::new(Arc::clone(session), login, server, marked);
     session.operations().spawn(async move {
         let _permit = permit;
         worker.serve(receiver).await;

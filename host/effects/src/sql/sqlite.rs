@@ -2,6 +2,7 @@
 
 mod authorizer;
 mod functions;
+mod once;
 mod place;
 mod value;
 
@@ -15,14 +16,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{authorizer::Authorizer, place::Place};
+use self::{authorizer::Authorizer, once::Marked, place::Place};
 use super::{
     Access, Dialect, SqlRows, SqlValue,
+    marker::Course,
     statement::single,
     work::{Counted, Failure, Request, Work},
 };
 use crate::{
     error::{EffectError, ErrorKind},
+    ledger::Ledger,
     session::Session,
     world::Peer,
 };
@@ -59,10 +62,14 @@ pub(super) async fn open(
     let pinned = peer.pinned.clone();
     let (token, runtime) = (session.cancellation().clone(), Handle::current());
     let redactor = session.world.redactor.clone();
+    let book = if access == Access::Write { session.markers(&peer.name) } else { None };
+    let (marked, ledger) = (book.map(|book| Marked { book, course: None }), Arc::clone(&session.ledger));
     session.operations().spawn_blocking(move || {
         let _permit = permit;
         let worker = Place::find(&path, access, &protected).and_then(|place| place.still(pinned.as_deref()));
-        match worker.and_then(|place| Ok(Worker::open(&place, access, token, name, redactor)?)) {
+        let worker = worker.and_then(|place| Ok(Worker::open(&place, access, token, name, redactor, ledger)?));
+        let worker = worker.map(|worker| Worker { marked, ..worker });
+        match worker.and_then(|worker| worker.learn().map(|()| worker)) {
             Ok(worker) => {
                 if ready.send(Ok(())).is_ok() {
                     worker.serve(receiver, &runtime);
@@ -86,8 +93,11 @@ struct Worker {
     authorizer: Authorizer,
     token: CancellationToken,
     redactor: Redactor,
+    ledger: Arc<dyn Ledger>,
     /// Whether the guest has begun a transaction and not ended it.
     began: bool,
+    /// What was committed takes effect once.
+    marked: Option<Marked>,
 }
 
 impl Worker {
@@ -97,6 +107,7 @@ impl Worker {
         token: CancellationToken,
         peer: String,
         redactor: Redactor,
+        ledger: Arc<dyn Ledger>,
     ) -> Result<Self, EffectError> {
         let flags = match access {
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -119,7 +130,7 @@ impl Worker {
             failed.code = extended_code(&error).map(|code| code.to_string());
             failed
         })?;
-        Ok(Self { peer, access, connection, authorizer, token, redactor, began: false })
+        Ok(Self { peer, access, connection, authorizer, token, redactor, ledger, began: false, marked: None })
     }
 
     /// Works until nobody asks any more, or the session ends. Then SQLite rolls back what is open.
@@ -144,21 +155,27 @@ impl Worker {
         match work {
             Work::Query { statement, parameters } => {
                 self.check_transaction()?;
-                self.query(&statement, &parameters)
+                self.query_once(&statement, &parameters)
             }
             Work::Script { text, statements } => {
                 self.check_transaction()?;
-                self.script(&text, statements)
+                self.script_once(&text, statements)
             }
             Work::Begin if self.began => Err(invalid("a transaction is open already").into()),
             Work::Begin => {
                 self.control("BEGIN IMMEDIATE")?;
                 self.began = true;
+                if let Some(marked) = &mut self.marked {
+                    marked.course = Some(Course::default());
+                }
                 Ok(SqlRows::default())
             }
             Work::Commit | Work::Rollback if !self.began => Err(invalid("no transaction is open").into()),
             Work::Commit => {
                 self.check_transaction().inspect_err(|_| self.began = false)?;
+                if let Some(committed) = self.commit_once()? {
+                    return Ok(committed);
+                }
                 let committed = self.control("COMMIT");
                 // A commit that waited for a lock in vain leaves the transaction open.
                 self.began = !self.connection.is_autocommit();
@@ -166,6 +183,9 @@ impl Worker {
             }
             Work::Rollback => {
                 self.began = false;
+                if let Some(marked) = &mut self.marked {
+                    marked.course = None;
+                }
                 if !self.connection.is_autocommit() {
                     self.control("ROLLBACK")?;
                 }

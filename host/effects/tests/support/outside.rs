@@ -10,13 +10,14 @@ use async_trait::async_trait;
 use pipe_capability::{grant::Grant, http::HttpRule, secret::SecretSlot, sql::SqlRule, tcp::TcpRule, tls::TlsRule};
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, LogLevel, Refusal, Use, Verification},
+    event::{Artifact, LogLevel, Refusal, Started, Use, Verification},
     id::StepId,
     proof::ProofKey,
 };
 use pipe_effects::{
     ledger::{KnownArtifact, Ledger, LedgerError},
     session::Session,
+    sql::{Marking, Phase},
     world::{Peer, TlsMode, World},
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Recorded {
     pub(crate) denials: Mutex<Vec<Refusal>>,
     pub(crate) logs: Mutex<Vec<(LogLevel, String)>>,
     pub(crate) broken: Mutex<bool>,
+    pub(crate) started: Mutex<Vec<Started>>,
+    pub(crate) unmarked: Mutex<Vec<String>>,
 }
 
 impl Recorded {
@@ -84,6 +87,21 @@ impl Ledger for Recorded {
     async fn artifact(&self, _: &Digest) -> Option<KnownArtifact> {
         None
     }
+
+    async fn started(&self, started: Started) -> Result<(), LedgerError> {
+        self.started.lock().unwrap().push(started);
+        Ok(())
+    }
+
+    async fn unmarked(&self, peer: &str, statement: &str) -> Result<(), LedgerError> {
+        self.unmarked.lock().unwrap().push(format!("{peer}: {statement}"));
+        Ok(())
+    }
+}
+
+/// What is marked as the first try of the run with this number.
+pub(crate) fn marking(run: u32) -> Marking {
+    Marking { run: format!("20261127150000-{run:06x}").parse().unwrap(), phase: Phase::Apply, round: 0 }
 }
 
 pub(crate) fn peer(name: &str, url: &str) -> Peer {
@@ -161,13 +179,24 @@ impl Outside {
     }
 
     pub(crate) fn session(self) -> (Arc<Session>, Arc<Recorded>) {
+        let (session, ledger) = self.plain("test");
+        (Arc::new(session), ledger)
+    }
+
+    /// A session of an attempt at a step, whose SQL takes effect once.
+    pub(crate) fn attempt(self, step: &str, marking: Marking) -> (Arc<Session>, Arc<Recorded>) {
+        let (session, ledger) = self.plain(step);
+        (Arc::new(session.marked(marking)), ledger)
+    }
+
+    fn plain(self, step: &str) -> (Session, Arc<Recorded>) {
         let ledger = Arc::new(Recorded::default());
         let session = Session::new(
-            StepId::new("test"),
+            StepId::new(step),
             Arc::new(self.grant),
             Arc::new(self.world),
             Arc::clone(&ledger) as Arc<dyn Ledger>,
         );
-        (Arc::new(session), ledger)
+        (session, ledger)
     }
 }

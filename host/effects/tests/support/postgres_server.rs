@@ -1,4 +1,5 @@
 //! A real PostgreSQL, one for all tests of the file. Ends with the process.
+#![allow(dead_code, reason = "every test file uses its own part")]
 
 use std::{
     fs,

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, LogLevel, Refusal, Use, Verification},
+    event::{Artifact, LogLevel, Refusal, Started, Use, Verification},
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 
@@ -26,6 +26,7 @@ pub struct Records {
     pub verified: Vec<Verification>,
     /// What the run knows beside what was stored.
     pub known: Vec<KnownArtifact>,
+    pub started: Vec<Started>,
 }
 
 /// Remembers everything. Fails where it is told to.
@@ -35,11 +36,12 @@ pub struct RecordingLedger {
     /// Whether artifacts can be written down.
     pub full: bool,
     records: Mutex<Records>,
+    when_used: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl RecordingLedger {
     pub fn new(step: &str) -> Self {
-        Self { step: step.to_owned(), full: false, records: Mutex::default() }
+        Self { step: step.to_owned(), full: false, records: Mutex::default(), when_used: Mutex::default() }
     }
 
     /// One that cannot write artifacts down.
@@ -52,6 +54,11 @@ impl RecordingLedger {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does something whenever a use was written down.
+    pub fn when_used(&self, act: impl Fn() + Send + 'static) {
+        *self.when_used.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(act));
+    }
+
     /// The uses as lines: `exec pg_dump -F c`.
     pub fn used_lines(&self) -> Vec<String> {
         self.records().uses.iter().map(|used| format!("{} {}", used.word, used.subject)).collect()
@@ -62,6 +69,9 @@ impl RecordingLedger {
 impl Ledger for RecordingLedger {
     async fn used(&self, used: Use) -> Result<(), LedgerError> {
         self.records().uses.push(used);
+        if let Some(act) = &*self.when_used.lock().unwrap_or_else(PoisonError::into_inner) {
+            act();
+        }
         Ok(())
     }
 
@@ -110,5 +120,14 @@ impl Ledger for RecordingLedger {
         let own = records.stored.iter().find(|artifact| artifact.digest == *digest);
         let own = own.map(|artifact| KnownArtifact { step: self.step.clone(), artifact: artifact.clone() });
         own.or_else(|| records.known.iter().find(|known| known.artifact.digest == *digest).cloned())
+    }
+
+    async fn started(&self, started: Started) -> Result<(), LedgerError> {
+        self.records().started.push(started);
+        Ok(())
+    }
+
+    async fn unmarked(&self, _: &str, _: &str) -> Result<(), LedgerError> {
+        Ok(())
     }
 }

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::Journal;
 use crate::{
-    JournalError, Receipt, RunFilter, RunSummary, StoredEvent, Verified, error::Fault, events, history, queue::Task,
-    reader, receipt,
+    JournalError, Outputs, Receipt, RunFilter, RunSummary, StoredEvent, Verified, error::Fault, events, history,
+    outputs, queue::Task, reader, receipt, seal,
 };
 
 impl Journal {
@@ -33,7 +33,8 @@ impl Journal {
         self.read(move |connection| history::last_succeeded(connection, &pipeline, &environment)).await
     }
 
-    /// The events of a run, in order. None where there is no such run.
+    /// The events of a run, in order. None where there is no such run. Without the values of outputs, of which the record holds
+    /// names: see [`Journal::events_with_outputs`].
     ///
     /// # Errors
     ///
@@ -52,14 +53,40 @@ impl Journal {
         self.read(move |connection| events::of_run(connection, &run, from)).await
     }
 
+    /// The events of a run, in order, with the values of outputs as they were when the events were appended: what a run goes on
+    /// from.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read, an output is not the one that was saved, or the key that opens it is gone.
+    pub async fn events_with_outputs(&self, run: &RunId) -> Result<Vec<StoredEvent>, JournalError> {
+        let (run, state_dir) = (run.clone(), self.state_dir.clone());
+        self.read(move |connection| {
+            let mut events = events::of_run(connection, &run, 0)?;
+            outputs::put_back(connection, &mut events, || seal::opener(connection, &state_dir))?;
+            Ok(events)
+        })
+        .await
+    }
+
+    /// The outputs of a run's steps, by step and name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::events_with_outputs`].
+    pub async fn outputs(&self, run: &RunId) -> Result<Outputs, JournalError> {
+        Ok(outputs::of_events(&self.events_with_outputs(run).await?))
+    }
+
     /// The receipts of a step: oldest first, the latest data under each key.
     ///
     /// # Errors
     ///
-    /// The journal cannot be read, or a receipt is not the one that was saved.
+    /// The journal cannot be read, a receipt is not the one that was saved, or the key that opens it is gone.
     pub async fn receipts(&self, run: &RunId, step: &StepId) -> Result<Vec<Receipt>, JournalError> {
-        let (run, step) = (run.clone(), receipt::column(step)?);
-        self.read(move |connection| receipt::of_step(connection, &run, &step)).await
+        let (run, step, state_dir) = (run.clone(), seal::step_text(step)?, self.state_dir.clone());
+        self.read(move |connection| receipt::of_step(connection, &run, &step, || seal::opener(connection, &state_dir)))
+            .await
     }
 
     /// As [`Reader::verify`](crate::Reader::verify). Nothing is written meanwhile.

@@ -16,7 +16,20 @@ fn append(reply: Option<oneshot::Sender<Result<Placed, JournalError>>>, size: us
     };
     let bodies = vec![body::encode(&kind, &Redactor::default()).expect("encodes")];
     let run: RunId = "20261123021500-9f3c1a".parse().expect("is a run");
-    Append { run, moment: Moment::now(), bodies, expected: None, receipt: None, reply }
+    Append {
+        run,
+        moment: Moment::now(),
+        bodies,
+        expected: None,
+        receipt: None,
+        outputs: Vec::new(),
+        sealed_with: None,
+        reply,
+    }
+}
+
+fn new_writer(connection: Connection, path: &Path, queue: Arc<Queue>) -> Writer {
+    Writer::new(connection, path, path.parent().expect("a folder"), queue, None, Arc::default())
 }
 
 fn pages(connection: &Connection, most: i64) -> i64 {
@@ -41,7 +54,7 @@ fn ask(queue: &Queue, size: usize) -> Result<Placed, JournalError> {
 fn a_full_disk_is_told_and_what_may_wait_is_kept_in_order() {
     let (_directory, connection, path) = full_disk();
     let queue = Arc::new(Queue::default());
-    let writer = Writer::new(connection, &path, Arc::clone(&queue));
+    let writer = new_writer(connection, &path, Arc::clone(&queue));
     let thread = thread::spawn(move || writer.run());
     for _ in 0..20 {
         queue.push_soon(append(None, 40_000)).expect("nothing has failed yet");
@@ -66,7 +79,7 @@ fn a_full_disk_is_told_and_what_may_wait_is_kept_in_order() {
 fn closing_on_a_full_disk_ends() {
     let (_directory, connection, path) = full_disk();
     let queue = Arc::new(Queue::default());
-    let writer = Writer::new(connection, &path, Arc::clone(&queue));
+    let writer = new_writer(connection, &path, Arc::clone(&queue));
     let thread = thread::spawn(move || writer.run());
     queue.push_soon(append(None, 100_000)).expect("nothing has failed yet");
     thread::sleep(SOON + Duration::from_millis(100));
@@ -80,7 +93,7 @@ fn after_a_failed_sync_nothing_is_written() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = place::prepare(directory.path()).expect("prepares");
     let queue = Arc::new(Queue::default());
-    let mut writer = Writer::new(schema::open(&path).expect("opens"), &path, queue);
+    let mut writer = new_writer(schema::open(&path).expect("opens"), &path, queue);
     writer.lost = Some(JournalError::DiskFull { path });
     assert!(writer.write(&mut vec![append(None, 1)]).is_err());
     assert_eq!(head(&writer.connection).expect("reads").seq, 0);

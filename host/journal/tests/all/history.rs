@@ -1,6 +1,9 @@
 //! History, and events of a later version.
 
-use pipe_core::{event::Outcome, redact::Redactor};
+use pipe_core::{
+    event::{EventKind, Outcome},
+    redact::Redactor,
+};
 use pipe_journal::{Durability::*, Journal, Recorded, RunFilter, chain};
 
 use crate::sample::{finished, journal, run, started, used};
@@ -54,6 +57,25 @@ async fn a_run_that_was_resumed_has_the_end_that_came_last() {
     let runs = journal.runs(RunFilter::default()).await.unwrap();
     assert_eq!((runs.len(), runs[0].outcome), (1, Some(Outcome::Succeeded)));
     assert_eq!(journal.last_succeeded("hms", "production").await.unwrap().unwrap().run, run(1));
+}
+
+#[tokio::test]
+async fn a_run_that_is_gone_on_with_has_no_end_and_does_not_count_until_it_has_one() {
+    let (_directory, journal) = journal();
+    for number in [1, 2] {
+        journal.append(&run(number), vec![started("hms", "production")], Soon).await.unwrap();
+        journal.append(&run(number), vec![finished(Outcome::Succeeded, None)], Soon).await.unwrap();
+    }
+    let last = async || journal.last_succeeded("hms", "production").await.unwrap().map(|summary| summary.run);
+    assert_eq!(last().await, Some(run(2)));
+    let resumed = EventKind::RunResumed { actor: "ada@host".into(), pipe_version: "1".into(), boot: None };
+    journal.append(&run(2), vec![resumed], Soon).await.unwrap();
+    let newest = async || journal.runs(RunFilter::default()).await.unwrap().remove(0);
+    assert_eq!((newest().await.finished, newest().await.outcome), (None, None), "somebody is undoing it");
+    assert_eq!(last().await, Some(run(1)), "what is being undone is no deployment that stands");
+    journal.append(&run(2), vec![finished(Outcome::RolledBack, None)], Soon).await.unwrap();
+    assert_eq!(newest().await.outcome, Some(Outcome::RolledBack));
+    assert_eq!(last().await, Some(run(1)));
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn child() {
         journal.append_soon(&run, &[used(number)]).unwrap();
         let last = if number % 5 == 4 {
             let data = number.to_be_bytes();
-            journal.save_receipt(&run, &StepId::new("a"), "k", &data, "s").await.unwrap().last_seq
+            journal.save_receipt(&run, &StepId::new("a"), "k", &data, "s").await.unwrap().appended.last_seq
         } else {
             let kinds = vec![used(number), logged(&number.to_string())];
             journal.append(&run, kinds, Durable).await.unwrap().unwrap().last_seq

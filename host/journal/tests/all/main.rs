@@ -10,5 +10,7 @@ mod history;
 mod key;
 mod kill;
 mod open;
+mod ownership;
 mod receipts;
 mod sample;
+mod sealed;

@@ -84,10 +84,21 @@ fn a_process_that_died_before_it_made_the_tables_is_no_obstacle() {
 fn a_later_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = written(directory.path());
-    rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    let newer = |error: &JournalError| matches!(error, JournalError::Newer { found: 2, known: 1, .. });
+    rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    let newer = |error: &JournalError| matches!(error, JournalError::Newer { found: 3, known: 2, .. });
     assert!(newer(&open(directory.path()).unwrap_err()));
     assert!(newer(&Journal::open_read_only(directory.path()).unwrap_err()));
+}
+
+#[test]
+fn the_format_that_held_receipts_in_clear_text_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = written(directory.path());
+    rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    for error in [open(directory.path()).unwrap_err(), Journal::open_read_only(directory.path()).unwrap_err()] {
+        assert!(matches!(error, JournalError::Older { found: 1, known: 2, .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("another folder for new runs"));
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ async fn the_oldest_key_comes_first_with_its_latest_data() {
     journal.save_receipt(&run(1), &step, "b", b"1", "one").await.unwrap();
     journal.save_receipt(&run(1), &step, "a", b"\0\xff", "two").await.unwrap();
     let last = journal.save_receipt(&run(1), &step, "b", b"3", "three").await.unwrap();
-    assert_eq!(last.last_seq, 3);
+    assert_eq!(last.appended.last_seq, 3);
     let expected = [receipt("b", b"3", "three"), receipt("a", b"\0\xff", "two")];
     assert_eq!(journal.receipts(&run(1), &step).await.unwrap(), expected);
     assert_eq!(journal.reader().unwrap().receipts(&run(1), &step).unwrap(), expected);

@@ -215,8 +215,11 @@ fn exec(report: &Report, node: &Node) -> Option<ExecSpec> {
         sockets: templates(report, fields.array("sockets")),
         limits: ExecLimits {
             memory: fields.bytes("memory"),
-            cpu: fields.duration("cpu", LONGEST_CPU),
+            processes: fields.count("processes"),
+            scratch: fields.bytes("scratch"),
+            file_size: fields.bytes("file_size"),
             open_files: fields.count("open_files"),
+            cpu: fields.duration("cpu", LONGEST_CPU),
         },
         sha256,
         program: program?,

@@ -19,7 +19,7 @@ use crate::{
     fields::{self, Fields, Located},
     keys,
     node::{Entry, Node, Value},
-    pipeline::{NotifyEvent, Retry},
+    pipeline::{NotifyEvent, OnFailure, Repetition, Retry, Waiver},
     reference::without_references,
     report::Report,
 };
@@ -29,6 +29,8 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
 /// The longest wait between two attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(86_400);
 const MOST_ATTEMPTS: u32 = 100;
+/// Each instance that runs may take the memory of a call.
+const MOST_AT_ONCE: i64 = 32;
 /// Between two attempts, where `retry` does not say.
 const USUAL_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -39,10 +41,12 @@ pub(crate) struct StepSpec {
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Option<Retry>,
     pub(crate) for_each: Option<Located<String>>,
+    pub(crate) repetition: Repetition,
     pub(crate) irreversible: bool,
     pub(crate) in_flight: Option<InFlight>,
     pub(crate) waves: Vec<WaveSpec>,
     pub(crate) guard: Option<GuardSpec>,
+    pub(crate) without_backup: Option<Waiver>,
     pub(crate) limits: LimitSpec,
 }
 
@@ -246,15 +250,77 @@ fn call(report: &Report, fields: &Fields<'_>, stage: Option<Stage>, decided_at: 
 fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, body: Option<Body>) -> Option<StepSpec> {
     let for_each = fields.get("for_each").and_then(|entry| {
         let inner = Fields::of(report, &entry.node, keys::FOR_EACH)?;
-        inner.required("in", "`for_each = { in = \"…\" }`: one of `[sets]`")
+        let set = inner.required("in", "`for_each = { in = \"…\" }`: one of `[sets]`");
+        Some((set?, repetition(report, &inner)))
     });
+    let (for_each, repetition) = for_each.unzip();
     let timeout = fields.duration("timeout", LONGEST_TIMEOUT);
     let retry = retry(report, fields);
     let irreversible = fields.boolean("irreversible").unwrap_or(false);
     let in_flight = in_flight(report, fields);
+    let without_backup = without_backup(report, fields, body.as_ref());
     let (waves, guard) = (wave::waves(report, fields), wave::guard(report, fields));
     let limits = limits(report, fields);
-    Some(StepSpec { name: name?, body: body?, timeout, retry, for_each, irreversible, in_flight, waves, guard, limits })
+    Some(StepSpec {
+        name: name?,
+        body: body?,
+        timeout,
+        retry,
+        for_each,
+        repetition: repetition.unwrap_or_default(),
+        irreversible,
+        in_flight,
+        without_backup,
+        waves,
+        guard,
+        limits,
+    })
+}
+
+fn repetition(report: &Report, for_each: &Fields<'_>) -> Repetition {
+    let mut repetition = Repetition::default();
+    if let Some(entry) = for_each.get("at_once") {
+        match entry.node.value {
+            Value::Integer(number) if (1..=MOST_AT_ONCE).contains(&number) => {
+                repetition.at_once = usize::try_from(number).unwrap_or(1);
+            }
+            _ => {
+                let message = format!("`at_once` is a whole number from 1 to {MOST_AT_ONCE}");
+                report.error("bad-value", message, entry.node.span.clone(), "");
+            }
+        }
+    }
+    if let Some(text) = for_each.string("on_failure") {
+        match OnFailure::ALL.into_iter().find(|known| known.word() == text.value) {
+            Some(known) => repetition.on_failure = known,
+            None => {
+                let message = format!("`on_failure` cannot be `{}`", name::shortened(&text.value));
+                let known = OnFailure::ALL.map(OnFailure::word);
+                report.unknown("bad-value", message, &text.value, known, text.span);
+            }
+        }
+    }
+    repetition
+}
+
+/// Means nothing but in a migration.
+fn without_backup(report: &Report, fields: &Fields<'_>, body: Option<&Body>) -> Option<Waiver> {
+    let entry = fields.get("without_backup")?;
+    let inner = Fields::of(report, &entry.node, keys::WITHOUT_BACKUP)?;
+    let role = inner.required("role", "`role = \"…\"`: in which role somebody accepts it");
+    let reason = inner.required("reason", "`reason = \"…\"`: why there is nothing to lose");
+    if let Some(Body::Call(call)) = body
+        && call.stage != Stage::Migrate
+    {
+        let message = "`without_backup` means nothing here: only a migration needs a backup before it";
+        report.error("misplaced-key", message, entry.key_span.clone(), "");
+    }
+    let (role, reason) = (role?, reason?);
+    if let Some(empty) = [&role, &reason].into_iter().find(|text| text.value.trim().is_empty()) {
+        report.error("bad-value", "it says nothing", empty.span.clone(), "");
+        return None;
+    }
+    Some(Waiver { role: role.value, reason: reason.value })
 }
 
 fn in_flight(report: &Report, fields: &Fields<'_>) -> Option<InFlight> {

@@ -298,6 +298,6 @@ fn beside<'s>(schema: &'s Value, path: &[String]) -> Option<&'s Value> {
 }
 
 /// A JSON pointer as its words.
-fn words(pointer: &str) -> Vec<String> {
+pub(super) fn words(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|word| word.replace("~1", "/").replace("~0", "~")).collect()
 }

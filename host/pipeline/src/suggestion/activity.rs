@@ -1,10 +1,12 @@
 //! What the calls of a run used, and how they ended, out of its events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_core::{
     event::{EventKind, StepStatus, Use},
     id::StepId,
+    report::StageReport,
+    stage::Stage,
 };
 
 /// What is recorded of one step, check or notification.
@@ -26,6 +28,8 @@ pub enum Ended {
     Never,
     /// One of them did not end well.
     Failed,
+    /// Well, and a step that is there to change something changed nothing: what it needs when it does is not known.
+    Idle,
     /// Well.
     Succeeded,
 }
@@ -34,13 +38,26 @@ pub enum Ended {
 #[must_use]
 pub fn activity<'e>(events: impl IntoIterator<Item = &'e EventKind>) -> BTreeMap<StepId, Activity> {
     let mut steps: BTreeMap<StepId, Activity> = BTreeMap::new();
+    let mut changing: BTreeSet<&StepId> = BTreeSet::new();
     for event in events {
         match event {
             EventKind::Used { step, used } => steps.entry(step.clone()).or_default().uses.push(used.clone()),
-            EventKind::StepStarted { step, .. } => steps.entry(step.clone()).or_default().ended = Ended::Failed,
-            EventKind::StepFinished { step, status, .. } => {
-                let succeeded = *status == StepStatus::Succeeded;
-                steps.entry(step.clone()).or_default().ended = if succeeded { Ended::Succeeded } else { Ended::Failed };
+            EventKind::StepStarted { step, stage, .. } => {
+                if matches!(stage, Stage::Migrate | Stage::Release) {
+                    changing.insert(step);
+                }
+                steps.entry(step.clone()).or_default().ended = Ended::Failed;
+            }
+            EventKind::StepFinished { step, status, report, .. } => {
+                let known = steps.entry(step.clone()).or_default();
+                // What the host saw counts, and what the plugin says only where it says that there was nothing to do.
+                let unchanged = report.as_ref().is_some_and(StageReport::says_unchanged)
+                    || !known.uses.iter().any(|used| used.effect);
+                known.ended = match status {
+                    StepStatus::Succeeded if unchanged && changing.contains(step) => Ended::Idle,
+                    StepStatus::Succeeded => Ended::Succeeded,
+                    _ => Ended::Failed,
+                };
             }
             EventKind::UndoStarted { step } => steps.entry(step.clone()).or_default().undone = true,
             EventKind::UndoFinished { step, failure: Some(_), .. } => {

@@ -56,8 +56,8 @@ pub(super) fn value(document: &Document, allow: &AllowSpec, rule: &Suggested, wo
     table().unwrap_or_else(|| quoted(text))
 }
 
-/// The file with the changes.
-pub(super) fn apply(document: &Document, changes: &[Change]) -> String {
+/// The file with the changes, and a comment above each `allow` of `noted`.
+pub(super) fn apply(document: &Document, changes: &[Change], noted: &[Place], note: &str) -> String {
     let text = &document.file.text;
     let mut splices: Vec<Splice> = Vec::new();
     let mut places: Vec<Place> = Vec::new();
@@ -70,6 +70,7 @@ pub(super) fn apply(document: &Document, changes: &[Change]) -> String {
         let Some(allow) = allow(document, place) else { continue };
         splices.extend(of_allow(text, &allow, changes.iter().filter(|change| change.place == place)));
     }
+    splices.extend(noted.iter().filter_map(|place| comment(document, *place, note)));
     // From the end, so that what stands before keeps its place.
     splices.sort_by_key(|(range, _)| range.start);
     let mut edited = text.clone();
@@ -77,6 +78,23 @@ pub(super) fn apply(document: &Document, changes: &[Change]) -> String {
         edited.replace_range(range, &with);
     }
     edited
+}
+
+/// A comment above an `allow`, in place of an older one of the same beginning. Nothing where no line of its own begins there.
+fn comment(document: &Document, place: Place, note: &str) -> Option<Splice> {
+    let text = &document.file.text;
+    let first = allow(document, place)?.entries.iter().map(|entry| entry.key_span.start).min()?;
+    let line = text.get(..first)?.rfind('\n').map_or(0, |at| at + 1);
+    let prefix = text.get(line..first)?;
+    if prefix.contains(|c: char| !c.is_whitespace() && !c.is_alphanumeric() && c != '.') {
+        return None;
+    }
+    let indent: String = prefix.chars().take_while(|c| c.is_whitespace()).collect();
+    let before = text.get(..line)?.trim_end_matches('\n');
+    let above = before.rfind('\n').map_or(0, |at| at + 1);
+    let (begins, _) = note.split_once(" in run ")?;
+    let older = text.get(above..line)?.trim_start().starts_with(begins);
+    Some((if older { above..line } else { line..line }, format!("{indent}{note}\n")))
 }
 
 /// The table of an `allow`.

@@ -11,6 +11,8 @@ use pipe_core::{
     digest::Digest,
     event::{EventKind, Refusal, StepStatus, Use},
     id::{RunId, StepId},
+    report::StageReport,
+    stage::Stage,
 };
 use pipe_journal::{JournalError, Reader, RunFilter, StoredEvent};
 use pipe_pipeline::Document;
@@ -49,16 +51,23 @@ struct CallSeen {
     plugin: Option<Digest>,
     /// Lines of its grant in the newest run.
     granted: Vec<String>,
-    /// Lines of its grant in runs in which it succeeded: only of those can it be said that nothing used them.
+    /// Whether it is there to change something.
+    changes: bool,
+    /// Whether it could have changed something outside, in the newest run.
+    touched: bool,
+    /// Lines of its grant in runs in which it succeeded, and changed something if it is there to do so: only of those can it be
+    /// said that nothing used them.
     had: BTreeSet<String>,
 }
 
-/// Looks back at the runs of a pipeline file in an environment. Nothing where none has finished.
+/// Looks back at the runs of a pipeline file in an environment. Nothing where none has finished. **The whole journal is checked
+/// first**: what is told from a record that somebody has changed is what that somebody wants to be told.
 ///
 /// # Errors
 ///
-/// The journal cannot be read.
+/// The journal cannot be read, or is not what was written.
 pub fn look_back(reader: &Reader, document: &Document, environment: &str) -> Result<Option<RunsSeen>, JournalError> {
+    reader.verify(None)?;
     let filter = RunFilter {
         pipeline: Some(document.name().to_owned()),
         environment: Some(environment.to_owned()),
@@ -95,17 +104,19 @@ fn take(calls: &mut BTreeMap<StepId, CallSeen>, event: &StoredEvent) {
                 });
             }
         }
-        EventKind::Used { step, used } => of(step, &mut |call| call.used(run, event.at, used)),
-        EventKind::Denied { step, refusal } => of(step, &mut |call| call.refused(refusal)),
-        EventKind::StepFinished { step, status: StepStatus::Succeeded, .. }
-        | EventKind::Notified { step, failure: None, .. } => {
+        EventKind::StepStarted { step, stage, .. } => {
             of(step, &mut |call| {
-                if call.succeeded.last() != Some(run) {
-                    call.succeeded.push(run.clone());
-                }
-                call.had.extend(std::mem::take(&mut call.granted));
+                call.changes = matches!(stage, Stage::Migrate | Stage::Release);
+                call.touched = false;
             });
         }
+        EventKind::Used { step, used } => of(step, &mut |call| call.used(run, event.at, used)),
+        EventKind::Denied { step, refusal } => of(step, &mut |call| call.refused(refusal)),
+        EventKind::StepFinished { step, status: StepStatus::Succeeded, report, .. } => {
+            let unchanged = report.as_ref().is_some_and(StageReport::says_unchanged);
+            of(step, &mut |call| call.succeeded_in(run, unchanged));
+        }
+        EventKind::Notified { step, failure: None, .. } => of(step, &mut |call| call.succeeded_in(run, false)),
         EventKind::UndoFinished { step, .. } => of(step, &mut |call| call.undone = true),
         EventKind::ArtifactStored { step, artifact } if !artifact.encrypted => of(step, &mut |call| {
             if !call.in_the_clear.contains(&artifact.name) && call.in_the_clear.len() < MOST_REFUSALS {
@@ -117,7 +128,19 @@ fn take(calls: &mut BTreeMap<StepId, CallSeen>, event: &StoredEvent) {
 }
 
 impl CallSeen {
+    /// `unchanged`: it says that there was nothing to do.
+    fn succeeded_in(&mut self, run: &RunId, unchanged: bool) {
+        if self.succeeded.last() != Some(run) {
+            self.succeeded.push(run.clone());
+        }
+        let granted = std::mem::take(&mut self.granted);
+        if !(self.changes && (unchanged || !self.touched)) {
+            self.had.extend(granted);
+        }
+    }
+
     fn used(&mut self, run: &RunId, at: Timestamp, used: &Use) {
+        self.touched |= used.effect;
         let key = (used.word.clone(), used.rule.clone());
         let runs = match self.uses.get(&key) {
             None => 1,

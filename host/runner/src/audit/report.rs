@@ -49,8 +49,10 @@ pub struct Audit {
     pub peers: Vec<AuditedPeer>,
     /// The policies that it was held against.
     pub policies: Vec<AuditedPolicy>,
-    /// The runs that say what was used; nothing where there is no finished run.
+    /// The runs that say what was used; nothing where there is no finished run, and where the record is not to be trusted.
     pub record: Option<RunsLookedAt>,
+    /// Why the record of earlier runs is not to be trusted, or cannot be read.
+    pub record_problem: Option<String>,
     /// What is worth a look, the worst first.
     pub findings: Vec<Finding>,
     /// The questions that were asked.
@@ -280,7 +282,8 @@ pub struct Finding {
     /// How much it matters.
     #[serde(serialize_with = "severity")]
     pub severity: Severity,
-    /// The calls that it is about: a repeated step is told once.
+    /// The calls that it is about: a repeated step is told once. None where it is about a peer that no call has, or about the
+    /// record of earlier runs.
     pub steps: Vec<String>,
     /// The word, where it is about a rule.
     pub word: Option<String>,

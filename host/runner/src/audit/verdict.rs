@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use pipe_capability::audit::{About, RuleKey, Verdict};
+use pipe_capability::audit::{About, Check, RuleKey, Verdict};
 use pipe_core::digest::Digest;
 use pipe_pipeline::{Pipeline, Step};
 
@@ -82,6 +82,25 @@ impl<'p> Findings<'p> {
             };
             self.found.push((finding, vec![shown]));
         }
+    }
+
+    /// Takes that the record of earlier runs is not to be trusted. It is about no line of the file: the first stands for all.
+    pub(super) fn about_record(&mut self, why: &str, hint: Option<&str>) {
+        let check = Check::UntrustedRecord;
+        let finding = Finding {
+            // Not the reason: it names the place, and that moves.
+            fingerprint: fingerprint(&[check.id()]),
+            check: check.id(),
+            severity: check.severity(),
+            steps: Vec::new(),
+            word: None,
+            rule: None,
+            peer: None,
+            message: format!("what earlier runs used is not known: {why}"),
+            hint: hint.map(str::to_owned),
+            place: Place::of(&self.pipeline.file, &(0..0)),
+        };
+        self.found.push((finding, Vec::new()));
     }
 
     /// Takes the verdicts about a peer. `peer` is its place among the peers.

@@ -1,1 +1,280 @@
+//! The order of a run, without a run: a world of steps that do what a script says, and a process that may die between any
+//! two events.
 
+use pipe_core::{
+    digest::Digest,
+    event::{EventKind, PluginIdentity, Resolution, StepStatus, Use},
+    report::StageReport,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+fn leg(name: &str, stage: Stage) -> Leg {
+    let reversible = matches!(stage, Stage::Migrate | Stage::Release);
+    Leg { step: StepId::new(name), stage, reversible, in_flight: None, attempts: 2, repetition: Repetition::default() }
+}
+
+fn failure(retryable: bool) -> Failure {
+    Failure { kind: FailureKind::Other, message: "broken".into(), retryable, findings: Vec::new(), hint: None }
+}
+
+fn started(step: &str, stage: Stage) -> EventKind {
+    let plugin = PluginIdentity { name: "std:x".into(), version: "1".into(), digest: Digest::of(b"x") };
+    EventKind::StepStarted { step: StepId::new(step), stage, plugin, settings_digest: Digest::of(b"") }
+}
+
+fn attempt(step: &str, attempt: u32) -> EventKind {
+    EventKind::AttemptStarted { step: StepId::new(step), attempt, idempotency_key: "k".into() }
+}
+
+fn touched(step: &str, attempt: u32, word: &str) -> [EventKind; 2] {
+    let used = Use { word: word.into(), effect: true, ..Use::default() };
+    [EventKind::Touched { step: StepId::new(step), attempt }, EventKind::Used { step: StepId::new(step), used }]
+}
+
+fn failed(step: &str, attempt: u32, failure: Failure) -> EventKind {
+    EventKind::AttemptFailed { step: StepId::new(step), attempt, failure, retry_in_ms: None }
+}
+
+fn finished(step: &str, failure: Option<Failure>) -> EventKind {
+    let status = if failure.is_none() { StepStatus::Succeeded } else { StepStatus::Failed };
+    let report = failure.is_none().then(StageReport::default);
+    EventKind::StepFinished { step: StepId::new(step), status, report, failure, duration_ms: 1 }
+}
+
+fn course() -> Course {
+    Course { steps: vec![leg("migrate", Stage::Migrate), leg("release", Stage::Release)], rollback: None }
+}
+
+fn next(course: &Course, events: &[EventKind]) -> Next {
+    course.next(&RunState::of(events))
+}
+
+#[test]
+fn what_was_cut_off_follows_what_it_had_touched() {
+    let step = StepId::new("migrate");
+    let begun = [started("migrate", Stage::Migrate), attempt("migrate", 1)];
+    assert_eq!(next(&course(), &begun), Next::Attempt(step.clone()), "nothing was touched");
+    let sql = [&begun[..], &touched("migrate", 1, "sql")].concat();
+    assert_eq!(next(&course(), &sql), Next::Attempt(step.clone()), "SQL takes effect once");
+    let http = [&sql[..], &touched("migrate", 1, "http")].concat();
+    assert_eq!(next(&course(), &http), Next::Ask(step.clone()), "nobody knows");
+    let decide = |decision| EventKind::InFlightDecided { step: step.clone(), decision, actor: "a".into() };
+    let told = [&http[..], &[decide(InFlight::Retry)]].concat();
+    assert_eq!(next(&course(), &told), Next::Attempt(step.clone()));
+    let told = [&http[..], &[decide(InFlight::Undo)]].concat();
+    assert!(matches!(next(&course(), &told), Next::Fail(..)));
+    let again = [&told[..], &[attempt("migrate", 2)], &touched("migrate", 2, "http")].concat();
+    assert_eq!(next(&course(), &again), Next::Ask(step), "an answer is for one attempt");
+    let backup = Course { steps: vec![leg("backup", Stage::Backup)], rollback: None };
+    let begun = [&[started("backup", Stage::Backup), attempt("backup", 1)][..], &touched("backup", 1, "exec")].concat();
+    assert_eq!(next(&backup, &begun), Next::Attempt(StepId::new("backup")), "a backup may be taken twice");
+}
+
+#[test]
+fn what_failed_is_repeated_only_where_that_is_safe() {
+    let begun = [started("release", Stage::Release), attempt("release", 1)];
+    let course = Course { steps: vec![leg("release", Stage::Release)], rollback: None };
+    let step = StepId::new("release");
+    let untouched = [&begun[..], &[failed("release", 1, failure(true))]].concat();
+    assert_eq!(next(&course, &untouched), Next::Attempt(step.clone()));
+    let final_one = [&begun[..], &[failed("release", 1, failure(false))]].concat();
+    assert_eq!(next(&course, &final_one), Next::Fail(step.clone(), Box::new(failure(false))));
+    let over = [&untouched[..], &[attempt("release", 2), failed("release", 2, failure(true))]].concat();
+    assert_eq!(next(&course, &over), Next::Fail(step.clone(), Box::new(failure(true))), "two attempts in all");
+    let written = [&begun[..], &touched("release", 1, "write"), &[failed("release", 1, failure(true))]].concat();
+    assert_eq!(next(&course, &written), Next::Fail(step.clone(), Box::new(failure(true))), "it had begun to write");
+    let mut retried = course;
+    retried.steps[0].in_flight = Some(InFlight::Retry);
+    assert_eq!(next(&retried, &written), Next::Attempt(step));
+}
+
+#[test]
+fn a_rollback_goes_on_where_it_stood_and_tries_again_what_failed_before() {
+    let mut events = vec![started("migrate", Stage::Migrate), attempt("migrate", 1)];
+    events.extend(touched("migrate", 1, "sql"));
+    events.extend([finished("migrate", None), started("release", Stage::Release), attempt("release", 1)]);
+    events.extend(touched("release", 1, "write"));
+    events.push(finished("release", Some(failure(false))));
+    let entries = vec![StepId::new("release"), StepId::new("migrate")];
+    let reason = "step \"release\": broken".to_owned();
+    assert_eq!(next(&course(), &events), Next::RollBack { reason: reason.clone(), entries: entries.clone() });
+    events.push(EventKind::RollbackStarted { reason: reason.clone(), entries });
+    assert_eq!(next(&course(), &events), Next::Undo(StepId::new("release")));
+    let undone = |step: &str, failure: Option<Failure>| EventKind::UndoFinished {
+        step: StepId::new(step),
+        report: None,
+        failure,
+        summaries: Vec::new(),
+        duration_ms: 1,
+    };
+    events.push(undone("release", None));
+    events.push(undone("migrate", Some(failure(false))));
+    let why = format!("{reason}; step \"migrate\" could not be undone: broken");
+    assert_eq!(next(&course(), &events), Next::End(Outcome::RollbackFailed, Some(why)));
+    events.push(EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 0 });
+    assert_eq!(next(&course(), &events), Next::Undo(StepId::new("migrate")), "release is not undone twice");
+    let by_hand = EventKind::Resolved {
+        step: StepId::new("migrate"),
+        resolution: Resolution::Undone,
+        actor: "a".into(),
+        reason: "restored".into(),
+    };
+    events.push(by_hand);
+    assert_eq!(next(&course(), &events), Next::End(Outcome::RolledBack, Some(reason)));
+}
+
+#[test]
+fn a_run_that_succeeded_is_undone_where_somebody_asks() {
+    let mut events = vec![started("migrate", Stage::Migrate), attempt("migrate", 1)];
+    events.extend(touched("migrate", 1, "sql"));
+    events.extend([finished("migrate", None), started("release", Stage::Release), finished("release", None)]);
+    assert_eq!(next(&course(), &events), Next::End(Outcome::Succeeded, None));
+    events.push(EventKind::RollbackRequested { actor: "a".into(), reason: "errors (a)".into() });
+    let entries = vec![StepId::new("migrate")];
+    assert_eq!(next(&course(), &events), Next::RollBack { reason: "errors (a)".into(), entries });
+}
+
+/// What happens next in a world where everything is possible.
+#[derive(Clone, Debug)]
+enum Happening {
+    Success,
+    Failure { retryable: bool },
+    Touch { word: &'static str },
+    Crash,
+    Interrupt,
+}
+
+fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    let one = prop_oneof![
+        3 => Just(Happening::Success),
+        1 => any::<bool>().prop_map(|retryable| Happening::Failure { retryable }),
+        2 => prop::sample::select(vec!["sql", "http", "write"]).prop_map(|word| Happening::Touch { word }),
+        2 => Just(Happening::Crash),
+        1 => Just(Happening::Interrupt),
+    ];
+    prop::collection::vec(one, 0..60)
+}
+
+/// A process that does what `next` says, in a world that does what the script says. When the script is over, everything
+/// succeeds.
+struct World {
+    course: Course,
+    journal: Vec<EventKind>,
+    script: std::vec::IntoIter<Happening>,
+    finished: Vec<StepId>,
+}
+
+impl World {
+    fn state(&self) -> RunState {
+        RunState::of(&self.journal)
+    }
+
+    fn write(&mut self, event: EventKind) {
+        if let EventKind::StepFinished { step, .. } = &event {
+            self.finished.push(step.clone());
+        }
+        self.journal.push(event);
+    }
+
+    fn resumed(&mut self) {
+        self.write(EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 0 });
+    }
+
+    /// Makes an attempt until it ends or the process dies in it.
+    fn attempt(&mut self, step: &StepId) {
+        let name = step.name.clone();
+        let known = self.state().step(step).cloned();
+        if known.is_none() {
+            let stage = self.course.leg(step).expect("is a step").stage;
+            self.write(started(&name, stage));
+        }
+        let number = known.map_or(0, |known| known.attempt) + 1;
+        self.write(attempt(&name, number));
+        loop {
+            match self.script.next().unwrap_or(Happening::Success) {
+                Happening::Touch { word } => self.journal.extend(touched(&name, number, word)),
+                Happening::Success => return self.write(finished(&name, None)),
+                Happening::Failure { retryable } => return self.write(failed(&name, number, failure(retryable))),
+                Happening::Interrupt => {
+                    let interrupted = Failure { kind: FailureKind::Interrupted, ..failure(false) };
+                    return self.write(failed(&name, number, interrupted));
+                }
+                Happening::Crash => return self.resumed(),
+            }
+        }
+    }
+
+    fn undo(&mut self, step: &StepId) {
+        let end = |failure| EventKind::UndoFinished {
+            step: step.clone(),
+            report: None,
+            failure,
+            summaries: Vec::new(),
+            duration_ms: 1,
+        };
+        match self.script.next().unwrap_or(Happening::Success) {
+            Happening::Success | Happening::Touch { .. } | Happening::Interrupt => self.write(end(None)),
+            Happening::Failure { .. } => self.write(end(Some(failure(false)))),
+            Happening::Crash => self.resumed(),
+        }
+    }
+
+    /// Until the run has an end that leaves nothing to do. A person answers what is asked, and resumes what failed.
+    fn live(&mut self) -> Outcome {
+        for turn in 0..1_000 {
+            let state = self.state();
+            match self.course.next(&state) {
+                Next::Attempt(step) => {
+                    assert!(
+                        !self.finished.contains(&step) || state.rollback.is_some(),
+                        "{step} runs again although its report was durable"
+                    );
+                    self.attempt(&step);
+                }
+                Next::SideBySide { steps, .. } => steps.iter().for_each(|step| self.attempt(step)),
+                Next::Fail(step, failure) => self.write(finished(&step.name, Some(*failure))),
+                Next::Ask(step) => {
+                    let decision = if turn % 2 == 0 { InFlight::Retry } else { InFlight::Undo };
+                    self.write(EventKind::InFlightDecided { step, decision, actor: "a".into() });
+                }
+                Next::RollBack { reason, entries } => self.write(EventKind::RollbackStarted { reason, entries }),
+                Next::Undo(step) => self.undo(&step),
+                Next::End(Outcome::RollbackFailed, _) if self.course.steps.iter().all(|leg| leg.reversible) => {
+                    self.resumed();
+                }
+                Next::End(outcome, _) => return outcome,
+            }
+        }
+        panic!("the run never ends: {:?}", self.journal);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_run_comes_to_an_end_and_no_step_runs_again_after_its_report(script in happenings(), listed in any::<bool>()) {
+        let mut course = course();
+        if listed {
+            let undo = |step: &str| Back::Undo { step: step.into(), continue_on_failure: false };
+            let smoke = Back::Run(leg("smoke", Stage::Verify));
+            course.rollback = Some(vec![undo("migrate"), undo("release"), smoke]);
+        }
+        let mut world =
+            World { course, journal: Vec::new(), script: script.into_iter(), finished: Vec::new() };
+        let outcome = world.live();
+        let state = world.state();
+        let stands = |name: &str| state.step(&StepId::new(name)).is_some_and(|known| known.standing == StepStanding::Succeeded);
+        match outcome {
+            Outcome::Succeeded => prop_assert!(stands("migrate") && stands("release")),
+            Outcome::RolledBack => {
+                let left = world.course.steps.iter().any(|leg| leg.changed(&state));
+                prop_assert!(!left, "something that was started still stands");
+            }
+            Outcome::Failed | Outcome::Interrupted => {
+                prop_assert!(!state.steps.iter().any(|known| known.touched), "something may have changed");
+            }
+            other => prop_assert!(false, "{other}"),
+        }
+    }
+}

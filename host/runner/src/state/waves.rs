@@ -39,6 +39,8 @@ pub struct Breached {
 /// What is known of the watch over a deployment.
 #[derive(Clone, Debug)]
 pub struct WatchStanding {
+    /// How long in all, in milliseconds.
+    pub for_ms: u64,
     /// When it is over, by the wall clock.
     pub until: jiff::Timestamp,
     /// The check that was not met, where that has consequences and nobody has seen to it.
@@ -93,8 +95,8 @@ impl RunState {
 
     /// Takes in what is seen after the last step.
     fn apply_of_watch(&mut self, event: &EventKind) {
-        if let EventKind::WatchOpened { until, .. } = event {
-            self.watch = Some(WatchStanding { until: *until, breach: None, end: None });
+        if let EventKind::WatchOpened { for_ms, until } = event {
+            self.watch = Some(WatchStanding { for_ms: *for_ms, until: *until, breach: None, end: None });
             return;
         }
         let Some(watch) = &mut self.watch else { return };

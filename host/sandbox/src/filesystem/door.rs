@@ -27,6 +27,8 @@ pub(super) struct Door {
     /// The name under which the guest sees it, where it is a directory.
     pub(super) guest: String,
     pub(super) host: PathBuf,
+    /// Where it is read instead: a copy that the run made when it began.
+    copy: Option<PathBuf>,
     pub(super) writable: bool,
     /// Nothing where not even the directory is there that would hold it.
     way: Option<Way>,
@@ -40,15 +42,15 @@ impl Door {
     /// # Errors
     ///
     /// It leads elsewhere than when the run began, or cannot be opened.
-    pub(super) fn open(rule: &PathRule, writable: bool) -> io::Result<Self> {
+    pub(super) fn open(rule: &PathRule, writable: bool, copy: Option<PathBuf>) -> io::Result<Self> {
         let guest = rule.written.trim_end_matches('/').to_owned();
-        let mut door = Self { guest, host: rule.resolved.clone(), writable, way: None, handle: None };
+        let mut door = Self { guest, host: rule.resolved.clone(), copy, writable, way: None, handle: None };
         door.look()?;
         Ok(door)
     }
 
     fn look(&mut self) -> io::Result<()> {
-        self.way = match Pinned::open(&self.host) {
+        self.way = match Pinned::open(self.copy.as_ref().unwrap_or(&self.host)) {
             Ok(Pinned::Directory(directory)) => Some(Way::Directory(directory_of(directory, self.writable))),
             Ok(Pinned::Name { parent, .. }) => Some(Way::Name(directory_of(parent, self.writable))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,

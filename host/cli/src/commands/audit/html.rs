@@ -1,19 +1,14 @@
-//! The audit as one page: no script, nothing from elsewhere, light and dark, and on paper.
-//!
-//! Its content security policy allows the one style sheet, by its hash, and nothing else at all.
+//! The audit as one page.
 
 mod calls;
-mod page;
 mod summary;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use pipe_core::digest::Digest;
 use pipe_runner::{Audit, Severity};
 
-use self::page::Page;
+use crate::page;
 
-/// How the page looks.
-const STYLE: &str = include_str!("html/page.css");
+/// What it adds to the look of every page.
+const STYLE: &str = include_str!("html/audit.css");
 
 /// The words that findings and rows can be filtered by.
 fn words(audit: &Audit) -> Vec<String> {
@@ -29,32 +24,19 @@ fn words(audit: &Audit) -> Vec<String> {
 /// The report.
 pub(super) fn report(audit: &Audit) -> String {
     let words = words(audit);
-    let style = style(&words);
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
-        STANDARD.encode(Digest::of(style.as_bytes()).as_bytes())
-    );
-    let mut page = Page::default();
-    page.raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
-        .raw("<meta http-equiv=\"Content-Security-Policy\" content=\"")
-        .attribute(&policy)
-        .raw("\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")
-        .raw("<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>")
-        .title(&format!("{} in {}: capability audit", audit.pipeline, audit.environment))
-        .raw("</title>\n<style>")
-        .style(&style)
-        .raw("</style>\n</head>\n<body>\n");
-    summary::header(&mut page, audit);
-    page.raw("<main>\n");
-    summary::reach(&mut page, audit);
-    summary::findings(&mut page, audit, &words);
-    calls::rows(&mut page, audit);
-    calls::peers(&mut page, audit);
-    summary::explained(&mut page, audit);
-    page.raw("</main>\n<footer>Written by pipe ")
-        .text(&audit.pipe_version)
-        .raw(". This page runs no script and loads nothing.</footer>\n</body>\n</html>");
-    page.finish()
+    let title = format!("{} in {}: capability audit", audit.pipeline, audit.environment);
+    page::document(&title, &style(&words), |page| {
+        summary::header(page, audit);
+        page.raw("<main>\n");
+        summary::reach(page, audit);
+        summary::findings(page, audit, &words);
+        calls::rows(page, audit);
+        calls::peers(page, audit);
+        summary::explained(page, audit);
+        page.raw("</main>\n<footer>Written by pipe ")
+            .text(&audit.pipe_version)
+            .raw(". This page runs no script and loads nothing.</footer>\n");
+    })
 }
 
 /// The style sheet, with the filters of this page. Words are ours: no text of a file or a vendor gets here.

@@ -2,7 +2,7 @@
 
 use pipe_runner::{Audit, AuditedCall, Finding, Severity};
 
-use super::{asked, count, grouped, imported, policies, some_steps, visible};
+use super::{asked, count, grouped, imported, no_runs, policies, some_steps, visible, whom};
 
 /// The report.
 pub(super) fn report(audit: &Audit) -> String {
@@ -19,7 +19,7 @@ pub(super) fn report(audit: &Audit) -> String {
             code(&audit.file.display().to_string()),
             escaped(&policies(audit)),
             match &audit.record {
-                None => ", no finished run to look at".to_owned(),
+                None => format!(", {}", no_runs(audit)),
                 Some(seen) => format!(", {} looked at", count(seen.runs, "finished run")),
             }
         ),
@@ -58,10 +58,8 @@ fn findings(audit: &Audit, findings: &[&Finding]) -> Vec<String> {
             other => format!("**{}**", other.word()),
         };
         let hint = finding.hint.as_ref().map_or_else(String::new, |hint| format!("<br>{}", prose(hint)));
-        let who = match &finding.peer {
-            Some(peer) => format!("peer {}", code(peer)),
-            None => code(&some_steps(&finding.steps)),
-        };
+        let who = whom(finding, code);
+        let who = who.strip_prefix("step ").unwrap_or(&who);
         let place = code(&format!("{}:{}", audit.file.display(), finding.place.line));
         lines.push(format!(
             "| {severity} | {}: {}{hint} | {who}, {place} |",
@@ -151,7 +149,7 @@ fn plugins(audit: &Audit) -> Vec<String> {
 }
 
 /// `text` as code: whatever it holds, nothing of it means anything to Markdown, HTML or a table.
-fn code(text: &str) -> String {
+pub(in crate::commands) fn code(text: &str) -> String {
     let text = visible(text);
     // The fence is longer than any run of backquotes in the text.
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
@@ -170,7 +168,7 @@ fn prose(text: &str) -> String {
 }
 
 /// Text in which no character means anything, and no name or address becomes a mention or a link.
-fn escaped(text: &str) -> String {
+pub(in crate::commands) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match c {

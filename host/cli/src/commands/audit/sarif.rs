@@ -5,7 +5,7 @@ use std::path::Path;
 use pipe_runner::{Audit, CheckText, Finding, Severity};
 use serde_json::{Value, json};
 
-use super::{some_steps, visible};
+use super::{visible, whom};
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
@@ -51,10 +51,7 @@ fn rule(check: &CheckText) -> Value {
 
 fn result(audit: &Audit, finding: &Finding, file: &str) -> Value {
     let place = finding.place;
-    let who = match &finding.peer {
-        Some(peer) => format!("peer \"{}\"", visible(peer)),
-        None => format!("step \"{}\"", some_steps(&finding.steps)),
-    };
+    let who = whom(finding, |name| format!("\"{}\"", visible(name)));
     let hint = finding.hint.as_ref().map_or_else(String::new, |hint| format!(". Hint: {}", visible(hint)));
     // `[text](address)` would be a link.
     let text = format!("{who}: {}{hint}", visible(&finding.message)).replace("](", "\\](");

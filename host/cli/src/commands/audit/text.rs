@@ -2,7 +2,7 @@
 
 use pipe_runner::{Audit, AuditedCall, AuditedRule, Finding, Reach, Role, Severity};
 
-use super::{asked, count, grouped, policies, some_steps, visible};
+use super::{asked, count, grouped, no_runs, policies, some_steps, visible, whom};
 use crate::printer::{ADVICE, BAD, CAREFUL, QUIET, STRONG, styled};
 
 const WIDTH: usize = 100;
@@ -53,7 +53,7 @@ fn head(audit: &Audit) -> Vec<String> {
     let file = visible(&audit.file.display().to_string());
     lines.push(styled(QUIET, &format!("  {file}, sha256 {}", audit.file_digest.short())));
     let runs = match &audit.record {
-        None => "no finished run to look at".to_owned(),
+        None => no_runs(audit).to_owned(),
         Some(seen) => format!("{} looked at, the last {}", count(seen.runs, "finished run"), seen.last),
     };
     lines.push(styled(QUIET, &format!("  {}, {}, {runs}", count(audit.calls.len(), "call"), policies(audit))));
@@ -95,10 +95,7 @@ fn found(audit: &Audit, finding: &Finding) -> Vec<String> {
     let mark = format!("  {:<8}", finding.severity.word());
     let mut lines: Vec<String> = wrapped(&mark, &indent, &visible(&finding.message)).collect();
     lines[0] = lines[0].replacen(&mark, &styled(style, &mark), 1);
-    let who = match &finding.peer {
-        Some(peer) => format!("peer {}", visible(peer)),
-        None => format!("step {}", some_steps(&finding.steps)),
-    };
+    let who = whom(finding, visible);
     let file = visible(&audit.file.display().to_string());
     lines.push(styled(QUIET, &format!("{indent}{}: {who}, {file}:{}", finding.check, finding.place.line)));
     if let Some(hint) = &finding.hint {
@@ -182,7 +179,7 @@ fn standing(audit: &Audit, call: &AuditedCall, rule: &AuditedRule) -> String {
 }
 
 /// `text` in lines of a terminal's width, the first behind `first` and the others behind `rest`.
-fn wrapped(first: &str, rest: &str, text: &str) -> impl Iterator<Item = String> + use<> {
+pub(in crate::commands) fn wrapped(first: &str, rest: &str, text: &str) -> impl Iterator<Item = String> + use<> {
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut begun = false;

@@ -103,6 +103,14 @@ impl Login {
         Ok(Self { peer: peer.name.clone(), user, endpoint, access, tls, addresses, config, secret })
     }
 
+    /// The same, at `address` and nowhere else where that is one of the addresses.
+    pub(super) fn preferring(mut self, address: &str) -> Self {
+        if let Some(found) = address.parse().ok().filter(|address| self.addresses.contains(address)) {
+            self.addresses = vec![found];
+        }
+        self
+    }
+
     /// Connects, shakes hands and logs in. From here on a task of the session moves the bytes.
     pub(super) async fn connect(&self, session: &Arc<Session>) -> Result<Server, EffectError> {
         let stream = egress::connect(&self.endpoint, &self.addresses, CONNECT).await?;

@@ -1,5 +1,7 @@
 //! The task that owns a connection: takes one piece of work at a time, and ends cleanly whatever happens.
 
+mod once;
+
 use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures_util::TryStreamExt as _;
@@ -10,6 +12,7 @@ use tokio_postgres::Statement;
 use super::{
     super::{
         Access, Dialect, SqlRows, SqlValue,
+        marker::{Book, Course},
         statement::single,
         work::{Counted, Failure, Request, Work},
     },
@@ -23,6 +26,9 @@ use crate::{
     session::Session,
 };
 
+/// A statement of the transaction has failed.
+const IN_FAILED: &str = "25P02";
+
 pub(super) struct Worker {
     session: Arc<Session>,
     login: Login,
@@ -31,11 +37,23 @@ pub(super) struct Worker {
     began: bool,
     /// Whether the connection can no longer be used.
     lost: bool,
+    /// What was committed takes effect once.
+    marked: Option<Marked>,
+}
+
+/// Marking on one connection.
+pub(super) struct Marked {
+    /// The markers of the step.
+    pub(super) book: Book,
+    /// Whether there is a table for them.
+    pub(super) table: bool,
+    /// The transaction that the guest has begun.
+    pub(super) course: Option<Course>,
 }
 
 impl Worker {
-    pub(super) fn new(session: Arc<Session>, login: Login, server: Server) -> Self {
-        Self { session, login, server, began: false, lost: false }
+    pub(super) fn new(session: Arc<Session>, login: Login, server: Server, marked: Option<Marked>) -> Self {
+        Self { session, login, server, began: false, lost: false, marked }
     }
 
     /// Works until nobody asks any more, the connection is lost, or the session ends.
@@ -118,23 +136,39 @@ impl Worker {
             Work::Query { statement, parameters } if self.login.access == Access::Read => {
                 self.read(&statement, parameters).await
             }
+            Work::Query { statement, parameters } if self.marked.is_some() => {
+                self.query_once(&statement, parameters, stake).await
+            }
             Work::Query { statement, parameters } => self.write(&statement, parameters, stake).await,
             Work::Script { text, .. } => {
                 // What the guest may have set decides where a string ends, and so does the lexer that judged the script.
                 self.batch("SET standard_conforming_strings = on; SET client_encoding = 'UTF8'", Stake::Nothing)
                     .await?;
-                self.batch(&text, stake).await.map(|()| SqlRows::default())
+                match self.marked {
+                    Some(_) => self.script_once(&text, stake).await,
+                    None => self.batch(&text, stake).await.map(|()| SqlRows::default()),
+                }
             }
             Work::Begin if self.began => Err(invalid("a transaction is open already").into()),
             Work::Begin => {
+                self.prepare_marking().await?;
                 self.batch("BEGIN", stake).await?;
                 self.began = true;
+                if let Some(marked) = &mut self.marked {
+                    marked.course = Some(Course::default());
+                }
                 Ok(SqlRows::default())
             }
             Work::Commit | Work::Rollback if !self.began => Err(invalid("no transaction is open").into()),
-            Work::Commit => self.commit().await.map(|()| SqlRows::default()),
+            Work::Commit => match self.marked.as_mut().and_then(|marked| marked.course.take()) {
+                Some(course) => self.commit_once(course).await.map(|()| SqlRows::default()),
+                None => self.commit().await.map(|()| SqlRows::default()),
+            },
             Work::Rollback => {
                 self.began = false;
+                if let Some(marked) = &mut self.marked {
+                    marked.course = None;
+                }
                 self.batch("ROLLBACK", stake).await.map(|()| SqlRows::default())
             }
         }
@@ -155,7 +189,7 @@ impl Worker {
     }
 
     async fn write(&mut self, text: &str, parameters: Vec<SqlValue>, stake: Stake) -> Result<SqlRows, Failure> {
-        let verb = single(text, Dialect::Postgresql).map(|statement| statement.verb()).unwrap_or_default();
+        let verb = verb(text);
         let statement = self.prepare(text, &parameters, if self.began { stake } else { Stake::Nothing }).await?;
         // Rows that are too many must not leave their changes behind. A procedure may commit by itself.
         let whole = !self.began && !statement.columns().is_empty() && verb != "CALL";
@@ -173,8 +207,7 @@ impl Worker {
         } else {
             self.fetch(&statement, parameters, stake).await
         };
-        let changes = matches!(verb.as_str(), "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "CREATE");
-        result.map(|rows| SqlRows { affected: if changes { rows.affected } else { 0 }, ..rows })
+        result.map(|rows| counted(rows, &verb))
     }
 
     /// Commits. A transaction in which something failed is rolled back by the server, which then reports success: the
@@ -185,14 +218,18 @@ impl Worker {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        if error.code() == Some(&tokio_postgres::error::SqlState::IN_FAILED_SQL_TRANSACTION) {
-            self.batch("ROLLBACK", Stake::Nothing).await?;
-            let what = format!("{}: a statement of the transaction had failed, so it was rolled back", self.login.peer);
-            return Err(
-                EffectError { code: Some("25P02".to_owned()), ..EffectError::new(ErrorKind::Failed, what) }.into()
-            );
+        match self.failed(&error, Stake::Commit) {
+            Failure::Effect(EffectError { code: Some(code), .. }) if code == IN_FAILED => {
+                self.batch("ROLLBACK", Stake::Nothing).await?;
+                Err(self.had_failed())
+            }
+            failure => Err(failure),
         }
-        Err(self.failed(&error, Stake::Commit))
+    }
+
+    fn had_failed(&self) -> Failure {
+        let what = format!("{}: a statement of the transaction had failed, so it was rolled back", self.login.peer);
+        EffectError { code: Some(IN_FAILED.to_owned()), ..EffectError::new(ErrorKind::Failed, what) }.into()
     }
 
     async fn batch(&mut self, sql: &str, stake: Stake) -> Result<(), Failure> {
@@ -242,6 +279,17 @@ impl Worker {
         }
         failure
     }
+}
+
+/// What the statement does.
+fn verb(text: &str) -> String {
+    single(text, Dialect::Postgresql).map(|statement| statement.verb()).unwrap_or_default()
+}
+
+/// The server counts what was read, too.
+fn counted(rows: SqlRows, verb: &str) -> SqlRows {
+    let changes = matches!(verb, "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "CREATE");
+    SqlRows { affected: if changes { rows.affected } else { 0 }, ..rows }
 }
 
 fn invalid(what: &str) -> EffectError {

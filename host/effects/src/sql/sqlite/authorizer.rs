@@ -7,7 +7,10 @@ use std::sync::{
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::{super::Access, functions::UNBOUNDED};
+use super::{
+    super::{Access, MARKER_TABLE},
+    functions::UNBOUNDED,
+};
 
 /// Pragmas that tell something, whatever argument they are given.
 const TELLING: [&str; 14] = [
@@ -105,6 +108,9 @@ impl Authorizer {
 }
 
 fn decide(access: Access, own: bool, action: &AuthAction<'_>) -> Result<(), String> {
+    if !own && table(action).is_some_and(|table| table.eq_ignore_ascii_case(MARKER_TABLE)) {
+        return Err(format!("`{MARKER_TABLE}` is the host's: it says what a step has committed"));
+    }
     let reads = matches!(action, AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive);
     match action {
         AuthAction::Function { function_name } if function_name.eq_ignore_ascii_case("load_extension") => {
@@ -128,6 +134,37 @@ fn decide(access: Access, own: bool, action: &AuthAction<'_>) -> Result<(), Stri
         AuthAction::Unknown { .. } => Err("SQLite asks for something that is not known here".to_owned()),
         _ if access == Access::Write => Ok(()),
         _ => Err("the statement does not only read".to_owned()),
+    }
+}
+
+/// The table or view that an action is about.
+fn table<'c>(action: &AuthAction<'c>) -> Option<&'c str> {
+    match action {
+        AuthAction::AlterTable { table_name, .. }
+        | AuthAction::Analyze { table_name }
+        | AuthAction::CreateIndex { table_name, .. }
+        | AuthAction::CreateTable { table_name }
+        | AuthAction::CreateTempIndex { table_name, .. }
+        | AuthAction::CreateTempTable { table_name }
+        | AuthAction::CreateTempTrigger { table_name, .. }
+        | AuthAction::CreateTrigger { table_name, .. }
+        | AuthAction::CreateVtable { table_name, .. }
+        | AuthAction::Delete { table_name }
+        | AuthAction::DropIndex { table_name, .. }
+        | AuthAction::DropTable { table_name }
+        | AuthAction::DropTempIndex { table_name, .. }
+        | AuthAction::DropTempTable { table_name }
+        | AuthAction::DropTempTrigger { table_name, .. }
+        | AuthAction::DropTrigger { table_name, .. }
+        | AuthAction::DropVtable { table_name, .. }
+        | AuthAction::Insert { table_name }
+        | AuthAction::Read { table_name, .. }
+        | AuthAction::Update { table_name, .. } => Some(table_name),
+        AuthAction::CreateView { view_name }
+        | AuthAction::CreateTempView { view_name }
+        | AuthAction::DropView { view_name }
+        | AuthAction::DropTempView { view_name } => Some(view_name),
+        _ => None,
     }
 }
 

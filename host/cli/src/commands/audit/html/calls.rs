@@ -2,7 +2,8 @@
 
 use pipe_runner::{Audit, AuditedCall, AuditedRule, Finding, Role, Severity};
 
-use super::{super::count, mark, page::Page};
+use super::{super::count, mark};
+use crate::page::Page;
 
 /// The rows.
 pub(super) fn rows(page: &mut Page, audit: &Audit) {
@@ -166,6 +167,7 @@ fn used(page: &mut Page, audit: &Audit, call: &AuditedCall, rule: &AuditedRule) 
             page.raw("<span class=\"never\">never</span>")
         }
         (None, Some(_)) => page.raw("the step has not succeeded yet"),
+        (_, None) if audit.record_problem.is_some() => page.raw("not known"),
         (_, None) => page.raw("no run to look at"),
     };
 }

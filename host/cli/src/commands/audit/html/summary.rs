@@ -3,10 +3,10 @@
 use pipe_runner::{Audit, AuditedRule, Finding, Reach, Severity};
 
 use super::{
-    super::{count, grouped, policies},
+    super::{count, grouped, no_runs, policies},
     mark,
-    page::Page,
 };
+use crate::page::Page;
 
 /// Who, when, and how bad.
 pub(super) fn header(page: &mut Page, audit: &Audit) {
@@ -47,6 +47,7 @@ pub(super) fn header(page: &mut Page, audit: &Audit) {
         None => fact("policy", "none"),
     }
     match &audit.record {
+        None if audit.record_problem.is_some() => fact("runs looked at", no_runs(audit)),
         None => fact("runs looked at", "no finished run in this state directory"),
         Some(seen) => {
             let last = seen.last_started.strftime("%Y-%m-%d %H:%M:%S UTC");
@@ -164,6 +165,9 @@ fn one(page: &mut Page, audit: &Audit, finding: &Finding) {
     page.raw("<p class=\"where\">");
     if let Some(peer) = &finding.peer {
         page.raw("peer ").text(peer).raw(", used by ");
+    }
+    if finding.peer.is_none() && finding.steps.is_empty() {
+        page.raw("the record");
     }
     for (index, step) in finding.steps.iter().enumerate() {
         page.raw(if index == 0 { "" } else { ", " });

@@ -1,26 +1,55 @@
-//! Writes HTML. What is not a literal of ours can only get in escaped.
+//! Pages for people who decide: one file, no script, nothing from elsewhere, light and dark, and on paper.
+//!
+//! What is not a literal of ours can only get in escaped. The content security policy of a page allows its one style sheet, by
+//! its hash, and nothing else at all.
 
-use pipe_core::text::is_unprintable;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use pipe_core::{digest::Digest, text::is_unprintable};
+
+/// How all of them look.
+const BASE: &str = include_str!("page/base.css");
+
+/// A whole page: `style` is what it adds to the look of all of them, `body` writes what stands in it.
+pub(crate) fn document(title: &str, style: &str, body: impl FnOnce(&mut Page)) -> String {
+    let style = format!("{BASE}{style}");
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        STANDARD.encode(Digest::of(style.as_bytes()).as_bytes())
+    );
+    let mut page = Page::default();
+    page.raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
+        .raw("<meta http-equiv=\"Content-Security-Policy\" content=\"")
+        .attribute(&policy)
+        .raw("\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")
+        .raw("<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>")
+        .title(title)
+        .raw("</title>\n<style>")
+        .style(&style)
+        .raw("</style>\n</head>\n<body>\n");
+    body(&mut page);
+    page.raw("</body>\n</html>");
+    page.finish()
+}
 
 /// A page that is being written.
 #[derive(Default)]
-pub(super) struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
     /// Markup of ours.
-    pub(super) fn raw(&mut self, markup: &'static str) -> &mut Self {
+    pub(crate) fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 
     /// A number.
-    pub(super) fn number(&mut self, number: usize) -> &mut Self {
+    pub(crate) fn number(&mut self, number: usize) -> &mut Self {
         self.0.push_str(&number.to_string());
         self
     }
 
     /// Text from anywhere. Its direction ends with it, and what would act upon the text around it is shown as its code.
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         // Most text is plain, and needs no fence.
         let plain = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
         self.raw(if plain { "" } else { "<bdi>" });
@@ -35,7 +64,7 @@ impl Page {
     }
 
     /// A sentence of ours, in which what stands between backquotes is shown as code.
-    pub(super) fn prose(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn prose(&mut self, text: &str) -> &mut Self {
         for (index, part) in text.split('`').enumerate() {
             if index % 2 == 1 {
                 self.raw("<code>").text(part).raw("</code>");
@@ -47,23 +76,23 @@ impl Page {
     }
 
     /// The value of an attribute that stands in double quotes.
-    pub(super) fn attribute(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn attribute(&mut self, text: &str) -> &mut Self {
         self.plain(text)
     }
 
     /// The title of the page, in which no markup can be.
-    pub(super) fn title(&mut self, text: &str) -> &mut Self {
+    fn title(&mut self, text: &str) -> &mut Self {
         self.plain(text)
     }
 
     /// A style sheet of ours.
-    pub(super) fn style(&mut self, style: &str) -> &mut Self {
+    fn style(&mut self, style: &str) -> &mut Self {
         debug_assert!(!style.contains("</"), "a style sheet ends where `</` begins");
         self.0.push_str(style);
         self
     }
 
-    pub(super) fn finish(self) -> String {
+    fn finish(self) -> String {
         self.0
     }
 

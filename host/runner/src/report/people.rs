@@ -1,0 +1,40 @@
+//! What people decided, from the events that say so. Whatever comes to be decided by people in a later version is told here.
+
+use jiff::Timestamp;
+use pipe_core::event::EventKind;
+
+use super::Decision;
+
+/// The decision that an event tells of.
+pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
+    let told = |who: &str, did: String, reason: Option<&String>| {
+        Some(Decision { at, who: who.to_owned(), event: event.word(), did, reason: reason.cloned() })
+    };
+    match event {
+        EventKind::RunStarted { actor, .. } => told(actor, "started the run".to_owned(), None),
+        EventKind::RunResumed { actor, .. } => told(actor, "went on with the run".to_owned(), None),
+        EventKind::InFlightDecided { step, decision, actor } => {
+            let word = decision.word();
+            told(actor, format!("decided about step \"{step}\", which was cut off: {word}"), None)
+        }
+        EventKind::RollbackRequested { actor, reason } => {
+            told(actor, "asked for the run to be undone".to_owned(), Some(reason))
+        }
+        EventKind::Resolved { step, resolution, actor, reason } => {
+            told(actor, format!("said that step \"{step}\" is {resolution}, after a repair by hand"), Some(reason))
+        }
+        EventKind::Abandoned { actor, reason } => told(actor, "gave the run up".to_owned(), Some(reason)),
+        EventKind::Unlocked { actor, reason, holder, .. } => {
+            let holder = if holder.is_empty() { "whoever drove it" } else { holder };
+            told(actor, format!("took the run from {holder}, who can record nothing more"), Some(reason))
+        }
+        EventKind::ArtifactPruned { name, actor, reason, found, .. } => {
+            let gone = if *found { "" } else { ", whose file was gone already" };
+            told(actor, format!("pruned the artifact {name}{gone}"), Some(reason))
+        }
+        EventKind::CopiesPruned { actor, reason, .. } => {
+            told(actor, "pruned copies of what earlier runs were begun with".to_owned(), Some(reason))
+        }
+        _ => None,
+    }
+}

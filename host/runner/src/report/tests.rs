@@ -1,0 +1,270 @@
+use jiff::Timestamp;
+use pipe_core::{
+    digest::Digest,
+    event::{EventKind, InFlight, Outcome, Part, PlannedStep, PluginIdentity, Refusal, StepStatus as Ended, Use},
+    id::{RunId, StepId},
+    report::{Failure, FailureKind, StageReport},
+    stage::Stage,
+};
+use pipe_journal::{Recorded, StoredEvent};
+
+use super::*;
+
+fn run() -> RunId {
+    "20261123021500-9f3c1a".parse().unwrap()
+}
+
+fn plugin() -> PluginIdentity {
+    PluginIdentity { name: "std:release".into(), version: "1".into(), digest: Digest::of(b"plugin") }
+}
+
+fn planned(name: &str, part: Part) -> PlannedStep {
+    let (grant, reveals) = (Vec::new(), Vec::new());
+    PlannedStep {
+        step: StepId::new(name),
+        part,
+        stage: Stage::Release,
+        plugin: plugin(),
+        reversible: true,
+        grant,
+        reveals,
+    }
+}
+
+fn started() -> EventKind {
+    EventKind::RunStarted {
+        pipeline: "hms".into(),
+        environment: "production".into(),
+        file: Some("/srv/hms.toml".into()),
+        pipeline_digest: Digest::of(b"file"),
+        plan_digest: Digest::of(b"plan"),
+        pipe_version: "1".into(),
+        actor: "ana@ops".into(),
+        boot: None,
+        started: None,
+        inputs: [("version".to_owned(), "2".to_owned())].into(),
+        previous: BTreeMap::new(),
+        policy_files: vec!["/etc/pipe/policy.toml".into()],
+        copies: None,
+        policies: vec![Digest::of(b"policy")],
+        steps: vec![
+            planned("a", Part::Deployment),
+            planned("b", Part::Deployment),
+            planned("smoke", Part::Rollback),
+            planned("slack", Part::Notification),
+        ],
+        further: 0,
+    }
+}
+
+fn begun(step: &str) -> EventKind {
+    EventKind::StepStarted {
+        step: StepId::new(step),
+        stage: Stage::Release,
+        plugin: plugin(),
+        settings_digest: Digest::of(b"settings"),
+    }
+}
+
+fn attempt(step: &str, attempt: u32) -> EventKind {
+    EventKind::AttemptStarted { step: StepId::new(step), attempt, idempotency_key: "key".into() }
+}
+
+fn touched(step: &str, attempt: u32) -> EventKind {
+    EventKind::Touched { step: StepId::new(step), attempt }
+}
+
+fn done(step: &str) -> EventKind {
+    let report = StageReport {
+        outputs: [("url".to_owned(), "https://user:word@host".to_owned())].into(),
+        before: Some("1".into()),
+        after: Some("2".into()),
+        ..StageReport::default()
+    };
+    let (status, report) = (Ended::Succeeded, Some(report));
+    EventKind::StepFinished { step: StepId::new(step), status, report, failure: None, duration_ms: 5 }
+}
+
+fn resumed(actor: &str) -> EventKind {
+    EventKind::RunResumed { actor: actor.into(), pipe_version: "2".into(), boot: None }
+}
+
+fn ended(outcome: Outcome) -> EventKind {
+    EventKind::RunFinished { outcome, reason: None, duration_ms: 10 }
+}
+
+/// A second apart, unless they say otherwise.
+fn stored(kinds: Vec<EventKind>) -> Vec<StoredEvent> {
+    let one = |(index, kind): (usize, EventKind)| StoredEvent {
+        seq: index as u64 + 7,
+        run: run(),
+        at: Timestamp::from_second(1_795_399_500 + index as i64).unwrap(),
+        boot_ms: 0,
+        event: Recorded::Known(kind),
+        hash: Digest::of(&index.to_le_bytes()),
+    };
+    kinds.into_iter().enumerate().map(one).collect()
+}
+
+fn report(kinds: Vec<EventKind>) -> Report {
+    Report::of(&run(), &stored(kinds), false).unwrap()
+}
+
+fn ticks(report: &Report) -> Vec<Tick> {
+    report.checklist.iter().map(|item| item.tick).collect()
+}
+
+#[test]
+fn a_run_that_succeeded_is_ticked_to_the_end() {
+    let made = report(vec![
+        started(),
+        begun("a"),
+        attempt("a", 1),
+        touched("a", 1),
+        done("a"),
+        begun("b"),
+        attempt("b", 1),
+        done("b"),
+        ended(Outcome::Succeeded),
+    ]);
+    assert_eq!(made.conclusion, Conclusion::Ended(Outcome::Succeeded));
+    assert_eq!(ticks(&made), [Tick::Done, Tick::Done, Tick::NotNeeded, Tick::Done, Tick::Done]);
+    assert_eq!(made.took_ms, Some(8_000), "from the first entry to the last");
+    assert_eq!((made.record.first, made.record.last, made.record.entries), (7, 15, 9));
+    assert_eq!(made.policies[0].file.as_deref(), Some("/etc/pipe/policy.toml"));
+    assert_eq!(made.steps.len(), 3, "a notification is no step: {:?}", made.steps);
+    let text = serde_json::to_string(&made).unwrap();
+    assert!(
+        text.contains("\"outputs\":[\"url\"]") && !text.contains("user:word"),
+        "the name and not the value: {text}"
+    );
+}
+
+#[test]
+fn what_was_cut_off_says_where_and_what_became_of_it() {
+    let events =
+        vec![started(), begun("a"), attempt("a", 1), touched("a", 1), resumed("bob@ops"), attempt("a", 2), done("a")];
+    let made = report(events.clone());
+    assert_eq!(made.conclusion, Conclusion::CutOff);
+    let ends: Vec<(AttemptEnd, bool)> = made.steps[0].attempts.iter().map(|one| (one.end, one.touched)).collect();
+    assert_eq!(ends, [(AttemptEnd::CutOff, true), (AttemptEnd::Succeeded, false)]);
+    assert_eq!((made.ended, made.took_ms), (None, None));
+    assert_eq!(ticks(&made)[..2], [Tick::Done, Tick::Open]);
+    let running = Report::of(&run(), &stored(events), true).unwrap();
+    assert_eq!(running.conclusion, Conclusion::Running);
+    let who: Vec<(&str, &str)> = running.people.iter().map(|one| (one.who.as_str(), one.did.as_str())).collect();
+    assert_eq!(who, [("ana@ops", "started the run"), ("bob@ops", "went on with the run")]);
+    let left: Vec<Conclusion> = running.processes.iter().map(|process| process.left).collect();
+    assert_eq!(left, [Conclusion::CutOff, Conclusion::Running]);
+}
+
+#[test]
+fn a_run_that_waits_says_for_what_and_who_decided() {
+    let paused = EventKind::RunPaused { why: "step \"a\" was cut off".into() };
+    let decided =
+        EventKind::InFlightDecided { step: StepId::new("a"), decision: InFlight::Retry, actor: "eve@ops".into() };
+    let waiting = vec![started(), begun("a"), attempt("a", 1), touched("a", 1), resumed("bob@ops"), paused];
+    let made = report(waiting.clone());
+    assert_eq!((made.conclusion, made.reason.as_deref()), (Conclusion::Waiting, Some("step \"a\" was cut off")));
+    let goes_on = [waiting, vec![resumed("eve@ops"), decided, attempt("a", 2), done("a")]].concat();
+    let made = report(goes_on);
+    assert_eq!(made.reason, None, "it does not wait any more");
+    let last = made.people.last().unwrap();
+    assert_eq!(last.did, "decided about step \"a\", which was cut off: retry");
+}
+
+#[test]
+fn a_rollback_is_told_in_its_order_with_what_people_have_to_see_to() {
+    let failure = Failure {
+        kind: FailureKind::Unmet,
+        message: "HTTP 500".into(),
+        retryable: false,
+        findings: Vec::new(),
+        hint: None,
+    };
+    let failed = EventKind::StepFinished {
+        step: StepId::new("b"),
+        status: Ended::Failed,
+        report: None,
+        failure: Some(failure.clone()),
+        duration_ms: 5,
+    };
+    let undone = EventKind::UndoFinished {
+        step: StepId::new("a"),
+        report: None,
+        failure: Some(failure),
+        summaries: vec!["put version 1 back".into()],
+        duration_ms: 3,
+    };
+    let made = report(vec![
+        started(),
+        begun("a"),
+        attempt("a", 1),
+        done("a"),
+        begun("b"),
+        attempt("b", 1),
+        failed,
+        EventKind::RollbackStarted { reason: "step \"b\": HTTP 500".into(), entries: vec![StepId::new("a")] },
+        EventKind::UndoStarted { step: StepId::new("a") },
+        undone,
+        ended(Outcome::RollbackFailed),
+    ]);
+    assert_eq!(ticks(&made), [Tick::Failed, Tick::Failed, Tick::Open, Tick::Done, Tick::Failed]);
+    assert_eq!(made.steps[0].status, StepStatus::UndoFailed);
+    assert_eq!(made.steps[0].undo.as_ref().unwrap().by_hand, ["put version 1 back"]);
+    assert_eq!(made.checklist[0].evidence, "could not be undone: HTTP 500");
+}
+
+#[test]
+fn refusals_and_uses_are_counted_and_what_a_later_version_wrote_too() {
+    let refusal = Refusal { word: "http".into(), subject: "GET x:/".into(), reason: "not granted".into(), hint: None };
+    let denied = EventKind::Denied { step: StepId::new("a"), refusal };
+    let used = EventKind::Used { step: StepId::new("a"), used: Use { word: "sql".into(), ..Use::default() } };
+    let mut events = stored(vec![started(), begun("a"), denied.clone(), denied, used.clone(), used]);
+    let raw = serde_json::value::RawValue::from_string("{\"event\":\"moon-phase\"}".into()).unwrap();
+    events[4].event = Recorded::Unknown(raw);
+    let made = Report::of(&run(), &events, false).unwrap();
+    assert_eq!((made.refusals.len(), made.refusals[0].times), (1, 2));
+    assert_eq!(made.steps[0].used.get("sql"), Some(&1));
+    assert_eq!(made.record.unknown, 1);
+    assert!(Report::of(&run(), &events[1..], false).is_err(), "without its beginning there is no report");
+}
+
+#[test]
+fn an_artifact_says_when_and_by_whom_it_was_pruned() {
+    let digest = Digest::of(b"artifact");
+    let artifact = Artifact {
+        digest,
+        name: "data".into(),
+        location: "/state/data".into(),
+        bytes: 1,
+        content_bytes: 1,
+        encrypted: true,
+        content_digest: digest,
+    };
+    let pruned = EventKind::ArtifactPruned {
+        step: StepId::new("a"),
+        digest,
+        name: "data".into(),
+        actor: "cron@ops".into(),
+        reason: "older than 90d".into(),
+        found: true,
+    };
+    let made = report(vec![
+        started(),
+        EventKind::ArtifactStored { step: StepId::new("a"), artifact },
+        ended(Outcome::Succeeded),
+        pruned,
+    ]);
+    assert_eq!(made.artifacts[0].pruned.as_ref().unwrap().actor, "cron@ops");
+    assert_eq!(made.people.last().unwrap().did, "pruned the artifact data");
+    assert_eq!(made.took_ms, Some(2_000), "what was done afterwards is no part of the run");
+    assert_eq!(made.processes.len(), 1);
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_no_run_shorter_than_it_was() {
+    let mut events = stored(vec![started(), ended(Outcome::Succeeded)]);
+    events[1].at = Timestamp::from_second(1_795_000_000).unwrap();
+    assert_eq!(Report::of(&run(), &events, false).unwrap().took_ms, Some(10));
+}
