@@ -2,7 +2,7 @@
 //! that goes on with it after a crash ask the same question, so that they do the same.
 
 use pipe_core::{
-    event::{GateEnd, InFlight, Outcome},
+    event::{Breach, GateEnd, InFlight, Outcome},
     id::StepId,
     report::{Failure, FailureKind},
     stage::Stage,
@@ -35,6 +35,8 @@ pub struct Leg {
     pub in_flight: Option<InFlight>,
     /// How many attempts may fail.
     pub attempts: u32,
+    /// How many waves it is released in; 0 where it is released at once.
+    pub waves: u32,
     /// How it runs beside the other instances of the same step.
     pub repetition: Repetition,
 }
@@ -73,6 +75,19 @@ pub enum Back {
 pub enum Next {
     /// The next attempt of a step, perhaps its first.
     Attempt(StepId),
+    /// The wave that was released last is held, while its guard looks. It is not released again.
+    Hold {
+        /// The step.
+        step: StepId,
+        /// Which wave, from 1.
+        wave: u32,
+        /// Whether the guard must pass before the hold begins: an earlier hold was cut off.
+        guard_first: bool,
+    },
+    /// Every wave has held: that the step succeeded is to be written down.
+    Finish(StepId),
+    /// The guard was not met, and a person has to say whether the run goes on.
+    Breached(StepId),
     /// Instances of one step, each until it has ended, so many at the same time. Where one fails, no other begins unless `all`.
     SideBySide {
         /// Those that have not ended.
@@ -133,8 +148,32 @@ impl Leg {
                 .is_some_and(|known| (known.touched || known.receipts > 0) && known.standing != StepStanding::Undone)
     }
 
+    /// The next turn of a release in waves; nothing where that is an attempt to release the next one.
+    fn wave_in_hand(&self, known: &StepState, resumed: u32) -> Option<Next> {
+        let waves = &known.waves;
+        if self.waves == 0 || known.open {
+            return None;
+        }
+        let step = || self.step.clone();
+        let hold = |guard_first| Next::Hold { step: step(), wave: waves.released, guard_first };
+        if let Some(breached) = &waves.breach {
+            return Some(match (breached.breach, known.decision) {
+                (Breach::Ask, None | Some(InFlight::Ask)) => Next::Breached(step()),
+                (Breach::Ask, Some(InFlight::Retry)) => hold(true),
+                _ => Next::Fail(step(), Box::new(breached.failure.clone())),
+            });
+        }
+        if waves.released > waves.finished {
+            return Some(hold(waves.holding || waves.in_hand_since != resumed));
+        }
+        (waves.finished >= self.waves).then(|| Next::Finish(step()))
+    }
+
     /// The next turn of a step that has begun and not ended.
-    pub(crate) fn go_on(&self, known: &StepState) -> Next {
+    pub(crate) fn go_on(&self, known: &StepState, resumed: u32) -> Next {
+        if let Some(next) = self.wave_in_hand(known, resumed) {
+            return next;
+        }
         let attempt = Next::Attempt(self.step.clone());
         if known.open {
             return match (known.attempt_touched, self.in_flight(known)) {
@@ -235,9 +274,9 @@ impl Course {
             match state.step(&leg.step).map(|known| (known.standing, known)) {
                 None => attempts.push(leg.step.clone()),
                 Some((StepStanding::Succeeded, _)) => {}
-                Some((StepStanding::Started, known)) => match leg.go_on(known) {
+                Some((StepStanding::Started, known)) => match leg.go_on(known, state.resumed) {
                     Next::Attempt(step) => attempts.push(step),
-                    Next::Ask(step) => asked = asked.or(Some(step)),
+                    asks @ (Next::Ask(_) | Next::Breached(_)) => asked = asked.or(Some(asks)),
                     other => return Some(other),
                 },
                 Some((_, known)) => failed = failed.or(Some(known)),
@@ -250,7 +289,7 @@ impl Course {
             ([_, ..], None) => Some(Next::SideBySide { steps: attempts, at_once: repetition.at_once, all }),
             ([_, ..], Some(_)) if all => Some(Next::SideBySide { steps: attempts, at_once: repetition.at_once, all }),
             (_, Some(failed)) => Some(self.failed(state, failed)),
-            ([], None) => asked.map(Next::Ask),
+            ([], None) => asked,
         }
     }
 
@@ -321,7 +360,7 @@ impl Course {
                             let asked = leg.in_flight.is_none() && known.decision.is_none();
                             let leg =
                                 Leg { in_flight: leg.in_flight.or(asked.then_some(InFlight::Retry)), ..leg.clone() };
-                            return leg.go_on(known);
+                            return leg.go_on(known, state.resumed);
                         }
                     },
                 }
