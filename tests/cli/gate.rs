@@ -394,7 +394,7 @@ fn every_line_of_a_checklist_is_attested_or_waived() {
     assert_eq!(list[0]["state"], "attested");
     assert_eq!((&list[1]["state"], &list[1]["by"]), (&"waived".into(), &"bela@hospital.example".into()));
     assert_eq!(list[2]["state"], "passed");
-    let shown = deployment.run(&["show", "last"]);
+    let shown = deployment.run(&["show", "last", "--events"]);
     for told in ["☑ blue opens: 200 at 02:31 (anna@hospital.example)", "☒ a = b waived: known since Monday"] {
         assert!(shown.stdout.contains(told), "{shown}");
     }
