@@ -143,8 +143,11 @@ stat -c %s "$PIPE_STATE/reserve" > reserve-third.txt
     assert!(number("reserve-after.txt") < before, "nothing of the reserve was given back");
     // A run that could not be undone is not begun.
     let again = read("again.txt");
-    assert!(again.contains("error: cannot set 1572864 bytes aside in ") && again.ends_with("\n70\n"), "{again}");
-    assert!(again.contains("hint: free some space"), "{again}");
+    let refused =
+        again.contains("error: cannot set 1572864 bytes aside in ") && again.contains("hint: free some space");
+    // What was undone may just have made room for a reserve, and for nothing else.
+    let undone = again.contains("the disk of the state directory is full") && again.contains("rolled back after ");
+    assert!(refused && again.ends_with("\n70\n") || undone && again.ends_with("\n5\n"), "{again}");
     assert!(read("third.txt").ends_with("\n0\n"), "{}", read("third.txt"));
     assert_eq!(number("reserve-third.txt"), before, "the next run sets it aside again");
 }

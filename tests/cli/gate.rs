@@ -230,37 +230,23 @@ fn what_ssh_keygen_signs_is_accepted() {
     released(&deployment, &deployment.run(&["resume", "last"]));
 }
 
-/// Makes the key of eve. The reader of keys refuses one ECDSA key in some hundreds, whose number is a byte shorter than most: whoever
-/// has such a one signs with `ssh-keygen`.
-fn readable_key(deployment: &Deployment, kind: &str, bits: &str) {
-    for _ in 0..5 {
-        for file in ["keys/eve", "keys/eve.pub"] {
-            let _ = fs::remove_file(deployment.at(file));
-        }
-        keygen(deployment, &["-q", "-t", kind, "-b", bits, "-N", "", "-f", "keys/eve"], None);
-        if !approve(deployment, "eve", &[]).stderr.contains("length invalid") {
-            return;
-        }
-    }
-}
-
 /// Every kind of key that people have.
 #[test]
 fn keys_of_other_kinds_are_accepted() {
     for (kind, bits, ours) in [("rsa", "3072", false), ("ecdsa", "256", true), ("ecdsa", "384", true)] {
         let deployment = gated(GATE);
-        readable_key(&deployment, kind, bits);
+        keygen(&deployment, &["-q", "-t", kind, "-b", bits, "-N", "", "-f", "keys/eve"], None);
         let signers = line(&deployment, "eve");
         let deployment = deployment.file("signers/clinical", signers);
         waiting(&deployment);
-        if ours {
-            let approved = approve(&deployment, "eve", &[]);
-            assert_eq!(approved.code, 0, "{kind} {bits}\n{approved}");
+        let by_us = approve(&deployment, "eve", &[]);
+        // The reader of keys refuses one ECDSA key in some hundreds, whose number is a byte shorter than most.
+        if ours && !by_us.stderr.contains("length invalid") {
+            assert_eq!(by_us.code, 0, "{kind} {bits}\n{by_us}");
             agrees(&deployment, "eve@hospital.example");
         } else {
-            let cannot = approve(&deployment, "eve", &[]);
-            assert_eq!(cannot.code, 2, "{cannot}");
-            assert!(cannot.stderr.contains("ssh-keygen -Y sign"), "it says how\n{cannot}");
+            assert_eq!(by_us.code, 2, "{by_us}");
+            assert!(ours || by_us.stderr.contains("ssh-keygen -Y sign"), "it says how\n{by_us}");
             let deployment = signed_elsewhere(deployment, "eve", NAMESPACE);
             let approved = deployment.run(&HAND_IN);
             assert_eq!(approved.code, 0, "{kind} {bits}\n{approved}");
@@ -408,7 +394,7 @@ fn every_line_of_a_checklist_is_attested_or_waived() {
     assert_eq!(list[0]["state"], "attested");
     assert_eq!((&list[1]["state"], &list[1]["by"]), (&"waived".into(), &"bela@hospital.example".into()));
     assert_eq!(list[2]["state"], "passed");
-    let shown = deployment.run(&["show", "last"]);
+    let shown = deployment.run(&["show", "last", "--events"]);
     for told in ["☑ blue opens: 200 at 02:31 (anna@hospital.example)", "☒ a = b waived: known since Monday"] {
         assert!(shown.stdout.contains(told), "{shown}");
     }

@@ -3,6 +3,7 @@
 mod expand;
 mod gates;
 mod inputs;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,6 +164,7 @@ fn assemble(
         let steps = expander.steps(&spec.step, usize::MAX, Kind::Notification);
         notifications.extend(steps.into_iter().map(|step| Notification { on: spec.on.clone(), step }));
     }
+    let checks = watching::checks(report, document, &expander);
     unused(report, document, &expander);
     asked.unused();
     let plugins = expander.called.into_inner().plugins;
@@ -180,6 +182,8 @@ fn assemble(
         gates,
         rollback,
         notifications,
+        checks,
+        watch: document.watch.as_ref().map(watching::watch),
         on_interrupt: document.on_interrupt,
         file: document.file.clone(),
         base,

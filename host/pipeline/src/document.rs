@@ -7,6 +7,7 @@ mod overlay;
 mod retention;
 mod sections;
 mod step;
+mod wave;
 mod with;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -23,6 +24,7 @@ pub(crate) use self::{
         InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, RoleSpec, Sections, SourceSpec, digest, pattern,
     },
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
+    wave::{GuardSpec, WatchSpec},
     with::{MAXIMUM_STRING, With, WithValue},
 };
 use crate::{
@@ -57,6 +59,7 @@ pub struct Document {
     pub(crate) checks: Vec<StepSpec>,
     pub(crate) rollback: Option<Vec<RollbackSpec>>,
     pub(crate) notifications: Vec<NotifySpec>,
+    pub(crate) watch: Option<WatchSpec>,
 }
 
 impl Document {
@@ -119,6 +122,17 @@ impl Document {
         self.steps.iter().chain(&self.checks).chain(rollback).chain(notifications).filter_map(plugin).collect()
     }
 
+    /// The guards of its steps, each with the step's place, and the one of its watch.
+    pub(crate) fn guards(&self) -> impl Iterator<Item = (usize, &GuardSpec)> {
+        let of_steps = self.steps.iter().enumerate().filter_map(|(place, step)| Some((place, step.guard.as_ref()?)));
+        of_steps.chain(self.watch.iter().map(|watch| (self.steps.len(), &watch.guard)))
+    }
+
+    /// Whether a guard or the watch makes this check.
+    pub(crate) fn guards_with(&self, check: &str) -> bool {
+        self.guards().any(|(_, guard)| guard.checks.iter().any(|known| known.check.value == check))
+    }
+
     /// Where the file says that a plugin is, for one of `[plugins]`.
     #[must_use]
     pub fn plugin_path(&self, name: &str) -> Option<&str> {
@@ -171,6 +185,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|_| step::rollback(report, fields.array("rollback")));
     let notifications = step::notifications(report, fields.array("notify"));
+    let watch = wave::watch(report, &fields);
     name::no_duplicates(report, &steps, &gates, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
     if steps.is_empty() && !report.has_errors() {
         let hint = "a step begins with `[[step]]`, `name = \"…\"` and `stage = \"…\"`";
@@ -192,6 +207,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         checks,
         rollback,
         notifications,
+        watch,
     })
 }
 

@@ -1,7 +1,11 @@
 //! The pipeline file as a JSON Schema, for editors and `pipe schema`. It knows the shape; references, names and rules are
 //! known to [`check`](crate::check()).
 
-use pipe_core::{event::InFlight, limits::Limit, stage::Stage};
+use pipe_core::{
+    event::{Breach, InFlight},
+    limits::Limit,
+    stage::Stage,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -48,6 +52,7 @@ pub fn json_schema() -> Value {
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
             "notify": { "type": "array", "items": { "$ref": "#/$defs/notify" } },
+            "watch": watch(),
             "env": entries("What an environment changes. Never steps.", &table("Merged entry by entry.", &[], json!({
                 "inputs": { "$ref": "#/$defs/inputs" },
                 "sets": { "$ref": "#/$defs/sets" },
@@ -134,6 +139,13 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
             "description": "What becomes of an attempt that had touched something and did not end: retry it, undo, or ask. \
                             Default: ask for migrate and release unless all they touched was SQL, else retry.",
         },
+        "waves": {
+            "type": "array", "minItems": 1, "items": table("One part of a gradual release.", &["weight"], json!({
+                "weight": text("Share of the traffic after this wave: 10%. Each is more than the one before, the last is 100%."),
+                "hold": { "$ref": "#/$defs/duration" },
+            })),
+        },
+        "guard": table("Checks that are made while a wave holds.", &["checks", "every"], guard(json!({}))),
         "limits": { "$ref": "#/$defs/limits" },
         "allow": { "$ref": "#/$defs/allow" },
         "with": { "type": "object", "description": "Settings of the plugin." },
@@ -180,6 +192,30 @@ fn checklist() -> Value {
             "step": text("The step that sees to it by succeeding."),
         }))] },
     })
+}
+
+fn watch() -> Value {
+    let lasts = json!({ "for": { "$ref": "#/$defs/duration" } });
+    table("Checks that go on after the last step, by `pipe watch`.", &["for", "checks", "every"], guard(lasts))
+}
+
+/// What guards and the watch have in common.
+fn guard(mut own: Value) -> Value {
+    let breach = json!({
+        "enum": Breach::ALL.map(Breach::word),
+        "description": "What follows when a check is not met, or says nothing: undo at once, stop and ask a person, or only \
+                        say so. Default: rollback.",
+    });
+    own["checks"] = json!({
+        "type": "array", "minItems": 1, "description": "[[check]] entries.",
+        "items": { "anyOf": [{ "type": "string" }, table("A check with consequences of its own.", &["check"], json!({
+            "check": text("One of the [[check]] entries."),
+            "breach": breach,
+        }))] },
+    });
+    own["every"] = json!({ "$ref": "#/$defs/duration" });
+    own["breach"] = breach;
+    own
 }
 
 /// What one call may take. Sizes carry a unit.
@@ -344,6 +380,10 @@ mod tests {
             ("/$defs/roles/additionalProperties", keys::ROLE),
             ("/$defs/gate", keys::GATE),
             ("/$defs/checklist/items/anyOf/1", keys::CHECKLIST_ITEM),
+            ("/$defs/step/properties/waves/items", keys::WAVE),
+            ("/$defs/step/properties/guard", keys::GUARD),
+            ("/$defs/step/properties/guard/properties/checks/items/anyOf/1", keys::GUARDED),
+            ("/properties/watch", keys::WATCH),
             ("/$defs/check", keys::CHECK),
             ("/$defs/rollback", keys::ROLLBACK),
             ("/$defs/notify", keys::NOTIFY),

@@ -11,7 +11,14 @@ use std::{
 
 use ipnet::IpNet;
 use pipe_capability::{grant::Grant, word::Word};
-use pipe_core::{diagnostic::SourceFile, digest::Digest, event::InFlight, id::StepId, limits::Limits, stage::Stage};
+use pipe_core::{
+    diagnostic::SourceFile,
+    digest::Digest,
+    event::{Breach, InFlight},
+    id::StepId,
+    limits::Limits,
+    stage::Stage,
+};
 use url::Url;
 
 use crate::{
@@ -51,6 +58,10 @@ pub struct Pipeline {
     pub rollback: Option<Vec<RollbackEntry>>,
     /// What is told to whom.
     pub notifications: Vec<Notification>,
+    /// The checks that guards and the watch make, each once. They do not run by themselves.
+    pub checks: Vec<Step>,
+    /// How the deployment is watched once every step has succeeded.
+    pub watch: Option<Watch>,
     /// What an interrupt of the operator leads to.
     pub on_interrupt: OnInterrupt,
     /// The file, for diagnostics.
@@ -193,7 +204,7 @@ pub enum PluginSource {
 /// One call of a plugin.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Identity. Unique among steps, rollback and notifications.
+    /// Identity. Unique among steps, rollback, notifications and checks.
     pub id: StepId,
     /// The contract it uses.
     pub stage: Stage,
@@ -211,6 +222,10 @@ pub struct Step {
     pub without_backup: Option<Waiver>,
     /// What becomes of an attempt that had touched something and did not end, where the file says.
     pub in_flight: Option<InFlight>,
+    /// Its parts, where it releases gradually: shares that grow, the last of them everything.
+    pub waves: Vec<Wave>,
+    /// What is looked at while one of them holds.
+    pub guard: Option<Guard>,
     /// What one call may take, beside its time.
     pub limits: Limits,
     /// What it may touch.
@@ -223,6 +238,42 @@ pub struct Step {
     pub span: Range<usize>,
     /// What decides its plugin in the file: `plugin`, else `stage`.
     pub plugin_span: Range<usize>,
+}
+
+/// One part of a gradual release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wave {
+    /// Share of the traffic after it, in hundredths of a per cent: 10000 is all.
+    pub weight: u32,
+    /// How long it is left alone before the next one.
+    pub hold: Duration,
+}
+
+/// Checks that are made again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Which, in order. At least one.
+    pub checks: Vec<GuardCheck>,
+    /// How often.
+    pub every: Duration,
+}
+
+/// A check, and what follows when it is not met or says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardCheck {
+    /// One of [`Pipeline::checks`].
+    pub check: StepId,
+    /// What follows.
+    pub breach: Breach,
+}
+
+/// How a deployment is watched once every step has succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// How long.
+    pub lasts: Duration,
+    /// What is looked at.
+    pub guard: Guard,
 }
 
 /// Where the rules of a grant stand in the file: for each word as many places as the grant has rules, in the same order.
@@ -398,13 +449,14 @@ impl fmt::Display for NotifyEvent {
 }
 
 impl Pipeline {
-    /// Everything that calls a plugin: steps, rollback, notifications.
+    /// Everything that calls a plugin: steps, rollback, notifications, checks.
     pub fn calls(&self) -> impl Iterator<Item = &Step> {
         let rollback = self.rollback.iter().flatten().filter_map(|entry| match entry {
             RollbackEntry::Run(step) => Some(step),
             RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
         });
-        self.steps.iter().chain(rollback).chain(self.notifications.iter().map(|notification| &notification.step))
+        let notifications = self.notifications.iter().map(|notification| &notification.step);
+        self.steps.iter().chain(rollback).chain(notifications).chain(&self.checks)
     }
 
     /// Lets every instance of a step call the component in a file instead of its plugin, wherever the step stands.

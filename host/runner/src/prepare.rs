@@ -284,6 +284,7 @@ impl Prepared {
             reversible: self.reversible(step),
             in_flight: step.in_flight,
             attempts: step.retry.attempts,
+            waves: u32::try_from(step.waves.len()).unwrap_or(u32::MAX),
             repetition: step.repetition,
         };
         let barrier = |gate: &Gate| Barrier {
@@ -377,7 +378,8 @@ pub(crate) fn all_steps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
         RollbackEntry::Run(step) => Some(step),
         RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
     });
-    pipeline.steps.iter().chain(of_rollback).chain(pipeline.notifications.iter().map(|notification| &notification.step))
+    let notifications = pipeline.notifications.iter().map(|notification| &notification.step);
+    pipeline.steps.iter().chain(of_rollback).chain(notifications).chain(&pipeline.checks)
 }
 
 /// A problem with a plugin, at the first step that uses it.

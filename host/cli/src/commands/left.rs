@@ -113,6 +113,17 @@ impl Left {
         Ok((prepared, journal))
     }
 
+    /// How often its watch looks.
+    ///
+    /// # Errors
+    ///
+    /// Its pipeline cannot be read, or has no watch.
+    pub(crate) fn every(&self) -> Result<std::time::Duration, Failure> {
+        let watch = self.begun.pipeline(&Pins::of(&self.state))?.pipeline.watch;
+        let message = format!("the pipeline of run {} has no watch", self.begun.run);
+        watch.map(|watch| watch.guard.every).ok_or_else(|| Failure::new(Exit::Internal, message))
+    }
+
     /// Holds the plan that was made again against the one that the run began with.
     fn held_against(&self, prepared: &Prepared, printer: Printer) -> Result<(), Failure> {
         let (begun, version) = (&self.begun, env!("CARGO_PKG_VERSION"));

@@ -85,7 +85,7 @@ fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMa
         .and_then(|environment| Reader::open(state).ok()?.last_succeeded(document.name(), environment).ok().flatten())
         .map(|run| run.inputs)
         .unwrap_or_default();
-    known.into_iter().chain(selection.previous.iter().cloned()).collect()
+    selection.previous.iter().cloned().chain(known).collect()
 }
 
 /// The policies above every pipeline: the system's own where there is one, and the one that the operator names. Both apply:

@@ -29,11 +29,13 @@ pub(crate) struct ResumeArguments {
     #[command(flatten)]
     which: LeftRun,
 
-    /// Make another attempt of this step, which was cut off after it had begun to change something
+    /// Make another attempt of this step, which was cut off after it had begun to change something; or let its guard, which
+    /// was not met, look again: it must pass, then the wave holds in full
     #[arg(long, value_name = "STEP")]
     retry: Option<String>,
 
-    /// Count this step, which was cut off after it had begun to change something, as failed, and undo the run
+    /// Count this step, which was cut off after it had begun to change something or whose guard was not met, as failed, and
+    /// undo the run
     #[arg(long, value_name = "STEP", conflicts_with = "retry")]
     undo: Option<String>,
 
@@ -106,8 +108,9 @@ fn replaced(arguments: &ResumeArguments, left: &Left) -> Result<Vec<EventKind>, 
 
 fn decided(left: &Left, step: &str, decision: InFlight) -> Result<EventKind, Failure> {
     let step = left.step(step)?;
-    if !left.begun.state.step(&step).is_some_and(|known| known.open) {
-        let message = format!("step \"{step}\" was not cut off: there is nothing to {}", decision.word());
+    if !left.begun.state.step(&step).is_some_and(|known| known.open || known.waves.asks().is_some()) {
+        let message =
+            format!("step \"{step}\" was not cut off, nor does its guard ask: nothing to {}", decision.word());
         return Err(Failure::new(Exit::Usage, message).hint("`pipe status` says what the run waits for"));
     }
     Ok(EventKind::InFlightDecided { step, decision, actor: loading::actor() })

@@ -6,9 +6,9 @@ use std::{
 };
 
 use clap::Args;
-use pipe_core::id::StepId;
+use pipe_core::{event::Outcome, id::StepId};
 use pipe_journal::{Reader, RunFilter, RunSummary};
-use pipe_runner::{Begun, RunState, StepStanding};
+use pipe_runner::{Begun, RunState, StepStanding, WatchStanding};
 
 use super::{loading, open, ownership};
 use crate::{
@@ -40,8 +40,17 @@ pub(crate) fn status(arguments: &StatusArguments, state: Option<&Path>, printer:
     let mut seen = BTreeSet::new();
     let mut open = reader.runs(&RunFilter::default())?;
     // The newest of a pipeline and environment is the one that owns it.
-    open.retain(|run| seen.insert((run.pipeline.clone(), run.environment.clone())) && open::is_open(run));
-    if open.is_empty() && !printer.json() {
+    open.retain(|run| seen.insert((run.pipeline.clone(), run.environment.clone())));
+    let mut watched = Vec::new();
+    for run in open.iter().filter(|run| run.outcome == Some(Outcome::Succeeded)) {
+        let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
+        watched.extend(begun.state.watch.filter(WatchStanding::is_open).map(|watch| (run.clone(), watch)));
+    }
+    open.retain(open::is_open);
+    for (run, watch) in &watched {
+        print(run, &watching(run, watch, &state), printer);
+    }
+    if open.is_empty() && watched.is_empty() && !printer.json() {
         printer.talk(&format!("every run in {} has ended", state.display()));
     }
     for run in &open {
@@ -65,6 +74,23 @@ fn print(run: &RunSummary, standing: &Standing, printer: Printer) {
     standing.next.iter().for_each(|command| printer.result(&format!("    {command}")));
 }
 
+fn watching(run: &RunSummary, watch: &WatchStanding, state: &Path) -> Standing {
+    let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, places::in_shell(state));
+    let undo = command("rollback", " --reason '…'");
+    match &watch.breach {
+        Some(breached) => Standing {
+            word: "waiting",
+            what: format!("the watch was not met: {}", breached.failure.message),
+            next: vec![command("watch", " --go-on"), undo],
+        },
+        None => Standing {
+            word: "to be watched",
+            what: format!("until {}", watch.until.strftime("%Y-%m-%d %H:%M UTC")),
+            next: vec![command("watch", ""), undo],
+        },
+    }
+}
+
 fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, places::in_shell(state));
     let undo = || command("rollback", " --reason '…'");
@@ -83,7 +109,7 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     let Some(why) = known.paused.clone() else {
         return Standing { word: "cut-off", what: here, next: vec![command("resume", ""), undo()] };
     };
-    let asked = begun.filter(|step| step.open && step.attempt_touched);
+    let asked = begun.filter(|step| step.open && step.attempt_touched || step.waves.asks().is_some());
     let gate = known.gates.iter().find(|(_, gate)| gate.ended.is_none());
     let decide = gate.map(|(gate, standing)| {
         let key = "--key ~/.ssh/id_ed25519 --reason '…'";

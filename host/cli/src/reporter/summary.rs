@@ -77,6 +77,7 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
     lines.push(row("audit", &format!("head {}", place.head)));
     let commands: &[&str] = match &result.ending {
         Ending::Finished(Outcome::RollbackFailed) => &["resume", "status"],
+        Ending::Finished(_) if result.state.watch.is_some() => &["watch"],
         Ending::Finished(_) => &[],
         Ending::Waiting(_) => &["status"],
         Ending::Stopped => &["resume", "rollback"],

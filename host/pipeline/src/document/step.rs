@@ -14,6 +14,7 @@ use crate::{
         allow::{self, AllowSpec},
         gate::{self, GateSpec, Standing},
         name,
+        wave::{self, GuardSpec, WaveSpec},
         with::With,
     },
     fields::{self, Fields, Located},
@@ -46,6 +47,8 @@ pub(crate) struct StepSpec {
     pub(crate) repetition: Repetition,
     pub(crate) irreversible: bool,
     pub(crate) in_flight: Option<InFlight>,
+    pub(crate) waves: Vec<WaveSpec>,
+    pub(crate) guard: Option<GuardSpec>,
     pub(crate) without_backup: Option<Waiver>,
     pub(crate) limits: LimitSpec,
 }
@@ -233,7 +236,7 @@ fn own_name(report: &Report, fields: &Fields<'_>) -> Option<Located<String>> {
 
 /// A step that names a check, or says itself what it calls.
 fn step(report: &Report, fields: &Fields<'_>) -> Option<StepSpec> {
-    fields.exclude("check", &["stage", "plugin", "allow", "with"]);
+    fields.exclude("check", &["stage", "plugin", "allow", "with", "waves"]);
     let check = fields.string("check").and_then(|text| without_references(report, text));
     let name = match &check {
         Some(check) if fields.get("name").is_none() => Some(check.clone()),
@@ -253,6 +256,10 @@ fn step(report: &Report, fields: &Fields<'_>) -> Option<StepSpec> {
                 }
                 stage
             });
+            if let (Some(entry), Some(stage)) = (fields.get("waves"), stage.filter(|stage| *stage != Stage::Release)) {
+                let message = format!("only a release has waves, and this calls {stage}");
+                report.error("conflict", message, entry.key_span.clone(), "");
+            }
             call(report, fields, stage, span).map(|call| Body::Call(Box::new(call)))
         }
     };
@@ -289,6 +296,7 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let irreversible = fields.boolean("irreversible").unwrap_or(false);
     let in_flight = in_flight(report, fields);
     let without_backup = without_backup(report, fields, body.as_ref());
+    let (waves, guard) = (wave::waves(report, fields), wave::guard(report, fields));
     let limits = limits(report, fields);
     Some(StepSpec {
         at: 0,
@@ -301,6 +309,8 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
         irreversible,
         in_flight,
         without_backup,
+        waves,
+        guard,
         limits,
     })
 }
