@@ -48,7 +48,7 @@ pub(super) fn checks(report: &Report, document: &Document, expander: &Expander<'
 fn called(document: &Document) -> impl Iterator<Item = &StepSpec> {
     let rollback = document.rollback.iter().flatten().filter_map(|entry| match entry {
         RollbackSpec::Run(step) => Some(step),
-        RollbackSpec::Undo { .. } => None,
+        RollbackSpec::Undo { .. } | RollbackSpec::Gate(_) => None,
     });
     let notifications = document.notifications.iter().map(|notification| &notification.step);
     document.steps.iter().chain(rollback).chain(notifications)

@@ -3,7 +3,7 @@
 
 use pipe_core::{
     digest::Digest,
-    event::{EventKind, Moment, PluginIdentity, Resolution, StepStatus, Use},
+    event::{EventKind, Moment, PluginIdentity, Resolution, StepStatus, Use, Wave},
     report::StageReport,
 };
 use proptest::prelude::*;
@@ -12,7 +12,15 @@ use super::*;
 
 fn leg(name: &str, stage: Stage) -> Leg {
     let reversible = matches!(stage, Stage::Migrate | Stage::Release);
-    Leg { step: StepId::new(name), stage, reversible, in_flight: None, attempts: 2, repetition: Repetition::default() }
+    Leg {
+        step: StepId::new(name),
+        stage,
+        reversible,
+        in_flight: None,
+        attempts: 2,
+        waves: 0,
+        repetition: Repetition::default(),
+    }
 }
 
 fn failure(retryable: bool) -> Failure {
@@ -22,6 +30,10 @@ fn failure(retryable: bool) -> Failure {
 fn started(step: &str, stage: Stage) -> EventKind {
     let plugin = PluginIdentity { name: "std:x".into(), version: "1".into(), digest: Digest::of(b"x") };
     EventKind::StepStarted { step: StepId::new(step), stage, plugin, settings_digest: Digest::of(b"") }
+}
+
+fn wave(index: u32, count: u32) -> Wave {
+    Wave { index, count, weight: 10_000 * index / count }
 }
 
 fn attempt(step: &str, attempt: u32) -> EventKind {
@@ -271,6 +283,10 @@ impl World {
         if let EventKind::StepFinished { step, .. } = &event {
             self.finished.push(step.clone());
         }
+        if let EventKind::WaveReleased { step, wave, .. } = &event {
+            let released = self.state().step(step).map_or(0, |known| known.waves.released);
+            assert_eq!(wave.index, released + 1, "each wave is released once, in order");
+        }
         self.journal.push(event);
     }
 
@@ -291,13 +307,42 @@ impl World {
         loop {
             match self.script.next().unwrap_or(Happening::Success) {
                 Happening::Touch { word } => self.journal.extend(touched(&name, number, word)),
-                Happening::Success => return self.write(finished(&name, None)),
+                Happening::Success => return self.done(step),
                 Happening::Failure { retryable } => return self.write(failed(&name, number, failure(retryable))),
                 Happening::Interrupt => {
                     let interrupted = Failure { kind: FailureKind::Interrupted, ..failure(false) };
                     return self.write(failed(&name, number, interrupted));
                 }
                 Happening::Crash => return self.resumed(),
+            }
+        }
+    }
+
+    /// An attempt went well: the step has succeeded, or a wave of it is released.
+    fn done(&mut self, step: &StepId) {
+        let count = self.course.leg(step).expect("is a step").waves;
+        if count == 0 {
+            return self.write(finished(&step.name, None));
+        }
+        let released = self.state().step(step).map_or(0, |known| known.waves.released);
+        self.write(EventKind::WaveReleased {
+            step: step.clone(),
+            wave: wave(released + 1, count),
+            report: StageReport::default(),
+        });
+    }
+
+    /// Holds a wave until it has held, its guard speaks against it, or the process dies.
+    fn hold(&mut self, step: &StepId, index: u32) {
+        let wave = wave(index, self.course.leg(step).expect("is a step").waves);
+        self.write(EventKind::WaveHolding { step: step.clone(), wave, hold_ms: 1 });
+        let breached = |breach| EventKind::GuardBreached { step: step.clone(), wave, breach, failure: failure(false) };
+        match self.script.next().unwrap_or(Happening::Success) {
+            Happening::Failure { retryable: true } => self.write(breached(Breach::Ask)),
+            Happening::Failure { retryable: false } => self.write(breached(Breach::Rollback)),
+            Happening::Crash => self.resumed(),
+            Happening::Success | Happening::Touch { .. } | Happening::Interrupt => {
+                self.write(EventKind::WaveFinished { step: step.clone(), wave });
             }
         }
     }
@@ -348,11 +393,18 @@ impl World {
                     assert!(gate.is_none_or(|(_, gate)| passed(&gate.gate)), "{step} runs before people agreed");
                     self.attempt(&step);
                 }
+                Next::Hold { step, wave, guard_first } => {
+                    let known = state.step(&step).expect("has begun").waves.clone();
+                    let cut_off = known.holding && known.in_hand_since != state.resumed;
+                    assert!(guard_first || !cut_off, "after a crash the guard passes first");
+                    self.hold(&step, wave);
+                }
+                Next::Finish(step) => self.write(finished(&step.name, None)),
                 Next::Wait(gate) => self.wait(&gate),
                 Next::Stop(_) => self.resumed(),
                 Next::SideBySide { steps, .. } => steps.iter().for_each(|step| self.attempt(step)),
                 Next::Fail(step, failure) => self.write(finished(&step.name, Some(*failure))),
-                Next::Ask(step) => {
+                Next::Ask(step) | Next::Breached(step) => {
                     let decision = if turn % 2 == 0 { InFlight::Retry } else { InFlight::Undo };
                     self.write(EventKind::InFlightDecided { step, decision, actor: "a".into() });
                 }
@@ -371,9 +423,10 @@ impl World {
 proptest! {
     #[test]
     fn every_run_comes_to_an_end_and_no_step_runs_again_after_its_report(
-        script in happenings(), listed in any::<bool>(), gated in any::<bool>(),
+        script in happenings(), listed in any::<bool>(), gated in any::<bool>(), waves in 0_u32..4,
     ) {
         let mut course = course();
+        course.steps[1].waves = waves;
         if gated {
             course.gates.push((1, barrier("go", OnExpiry::Stop)));
         }
