@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 # Debian packages that hold the servers and programs which the tests start.
-packages=(age chromium faketime fonts-dejavu-core patch postgresql postgresql-client procps prometheus python3-aiosmtpd strace zstd)
-programs=(age chromium faketime patch pgrep prometheus strace zstd)
+packages=(age bsdutils chromium faketime fonts-dejavu-core openssh-client patch postgresql postgresql-client procps prometheus python3-aiosmtpd strace zstd)
+programs=(age chromium faketime patch pgrep prometheus script ssh-keygen strace zstd)
 
 missing() {
     local program
@@ -15,6 +15,7 @@ missing() {
         command -v "$program" >/dev/null || { echo "$program"; return; }
     done
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+    [[ -e /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 ]] || echo libfaketime
     /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipe_tests::Deployment;
+use pipe_tests::{Deployment, guest};
 
 /// The example's release, and after it a program that changes something.
 fn deployment(seconds: &str, more: &str) -> Deployment {
@@ -257,4 +257,41 @@ fn a_copy_that_was_changed_is_not_used() {
     assert!(resumed.stderr.contains("that this run was begun with is not what it was: index.html"), "{resumed}");
     let undone = deployment.run(&["abandon", "last", "--reason", "a test"]);
     assert_eq!(undone.code, 0, "{undone}");
+}
+
+#[test]
+fn a_plugin_is_replaced_by_role_and_with_a_reason_and_by_that_plugin_alone() {
+    let verify = fs::read(guest::component("hostile").with_file_name("verify.wasm")).expect("a component");
+    // A custom section at the end makes another component of it that does the same.
+    let mended = [&verify[..], b"\0\x03\x02v2"].concat();
+    let deployment =
+        deployment("1.7021", "in_flight = \"retry\"").file("vendor.wasm", &verify).file("mended.wasm", mended);
+    let text = fs::read_to_string(deployment.at("pipeline.toml")).expect("is there");
+    let vendor = "\n[plugins]\nvendor = { path = \"vendor.wasm\" }\n\n[[step]]\nname = \"look\"\nstage = \"verify\"\n\
+                  plugin = \"vendor\"\nallow.read = [\"example/app\"]\n\
+                  with.check = [{ kind = \"file\", path = \"example/app/index.html\" }]\n";
+    let deployment = deployment.file("pipeline.toml", text + vendor);
+    kill(begin(&deployment, "1.7021"), "1.7021");
+    let replace = ["resume", "last", "--replace", "look=mended.wasm"];
+    let bare = deployment.run(&replace);
+    assert_eq!(bare.code, 2, "role and reason are needed\n{bare}");
+    let unknown =
+        deployment.run(&["resume", "last", "--replace", "lok=mended.wasm", "--role", "lead", "--reason", "x"]);
+    assert_eq!(unknown.code, 2, "{unknown}");
+    assert!(unknown.stderr.contains("the pipeline has no step \"lok\""), "{unknown}");
+    let resumed = deployment.run(&[&replace[..], &["--role", "lead", "--reason", "vendor's fix 4711"]].concat());
+    assert_eq!(resumed.code, 0, "{resumed}");
+    assert!(resumed.stderr.contains("by lead: vendor's fix 4711"), "{resumed}");
+    let shown = deployment.run(&["show", "last", "--events", "--output", "json"]).json();
+    let of = |word: &str, step: &str| {
+        let found = shown
+            .iter()
+            .map(|event| &event["what"])
+            .find(|what| what["event"] == word && (what["step"] == step || what["step"]["name"] == step));
+        found.unwrap_or_else(|| panic!("no {word} of {step}: {resumed}"))["plugin"]["digest"].clone()
+    };
+    assert_eq!(of("plugin-replaced", "look"), of("step-started", "look"));
+    let planned = shown.iter().find_map(|event| event["what"]["steps"].as_array()).expect("a plan");
+    let before = planned.iter().find(|step| step["step"]["name"] == "look").expect("is planned");
+    assert_ne!(before["plugin"]["digest"], of("step-started", "look"));
 }

@@ -10,9 +10,9 @@ use std::{
 use crate::{pipe, repository};
 
 const TARGET: &str = "wasm32-wasip2";
-const GUESTS: [&str; 2] = ["hostile", "bad-schema"];
+const GUESTS: [&str; 3] = ["hostile", "bad-schema", "clerk"];
 
-/// The component of a guest of `tests/sandbox`. Built once per process; cargo knows whether it is up to date.
+/// The component of a guest of `tests/sandbox` or `tests/crash`. Built once per process; cargo knows whether it is up to date.
 #[must_use]
 pub fn component(guest: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

@@ -159,7 +159,9 @@ impl Deployment {
         self.ended(child.wait_with_output().unwrap())
     }
 
-    fn ended(&self, output: Output) -> Ended {
+    /// What a command showed, whoever ran it.
+    #[must_use]
+    pub fn ended(&self, output: Output) -> Ended {
         Ended {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -6,9 +6,7 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use crate::{
-    ambient, artifacts, databases, files, handshakes, mail, network, others, programs, secrets, single_files, sockets,
-};
+use crate::{artifacts, databases, files, handshakes, mail, network, others, secrets, single_files, sockets};
 
 thread_local! {
     /// What the runs of this thread's test wrote down: `used` or `denied`, and the word.

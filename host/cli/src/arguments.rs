@@ -63,6 +63,7 @@ pub(crate) enum Colour {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(commands::run::RunArguments),
+    Approve(commands::approve::ApproveArguments),
     Check(commands::check::CheckArguments),
     Plan(commands::plan::PlanArguments),
     Status(commands::status::StatusArguments),

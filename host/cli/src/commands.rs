@@ -1,6 +1,7 @@
 //! The commands: one file each, with its arguments and its one function.
 
 pub(crate) mod abandon;
+pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -49,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
     let verbose = arguments.verbose > 0;
     match arguments.command {
         Command::Run(command) => run::run(&command, state, verbose, *printer, redactor).await,
+        Command::Approve(command) => approve::approve(&command, state, *printer, redactor).await,
         Command::Check(command) => check::check(&command, *printer).await,
         Command::Plan(command) => plan::plan(&command, state, *printer).await,
         Command::Audit(command) => audit::audit(&command, state, *printer).await,

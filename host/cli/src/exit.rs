@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Failed,
     /// The command line makes no sense. Also clap's own code.
     Usage,
-    /// A pipeline file, a policy, a plugin, a grant, a secret or an audit log is missing or not valid. Nothing was touched.
+    /// A pipeline file, a policy, a plugin, a grant, a secret, an approval or an audit log is missing or not valid. Nothing was touched.
     Invalid,
     /// The pipeline is above a policy; or a step failed because the pipeline file does not grant what it needs, and nothing
     /// needed undoing.
@@ -100,7 +100,7 @@ Exit codes:
   0    succeeded
   1    a step failed, and nothing needed undoing
   2    the command line makes no sense
-  3    a pipeline file, policy, plugin, grant, secret or audit log is missing or not valid
+  3    a pipeline file, policy, plugin, grant, secret, approval or audit log is missing or not valid
   4    above a policy, or a step was refused a capability and nothing needed undoing
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone

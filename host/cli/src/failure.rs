@@ -2,7 +2,7 @@
 
 use pipe_core::diagnostic::Diagnostic;
 use pipe_journal::JournalError;
-use pipe_runner::{PrepareError, RunError};
+use pipe_runner::{PinError, PrepareError, RunError};
 use pipe_sandbox::{LoadError, SandboxError};
 
 use crate::exit::Exit;
@@ -61,6 +61,12 @@ impl From<PrepareError> for Failure {
             }
             PrepareError::NotResumable(_) => Self::new(Exit::Invalid, error.to_string()),
         }
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(error: PinError) -> Self {
+        Self::new(Exit::Internal, error.to_string())
     }
 }
 

@@ -63,6 +63,14 @@ impl Page {
         self.raw(if plain { "" } else { "</bdi>" })
     }
 
+    /// The same for text of several lines, which stay lines.
+    pub(crate) fn text_lines(&mut self, text: &str) -> &mut Self {
+        for (index, line) in text.lines().enumerate() {
+            self.raw(if index == 0 { "" } else { "\n" }).text(line);
+        }
+        self
+    }
+
     /// A sentence of ours, in which what stands between backquotes is shown as code.
     pub(crate) fn prose(&mut self, text: &str) -> &mut Self {
         for (index, part) in text.split('`').enumerate() {

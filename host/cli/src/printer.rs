@@ -34,6 +34,11 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Whether a person sits at both ends: what is said is seen, and an answer could be typed.
+pub(crate) fn somebody_is_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
 /// Whether a result could not be written.
 static LOST: AtomicBool = AtomicBool::new(false);
 
@@ -82,6 +87,11 @@ impl Printer {
     /// A result, to stdout. A reader that has gone away is no error.
     pub(crate) fn result(self, text: &str) {
         note_loss(writeln!(AutoStream::new(std::io::stdout().lock(), self.colour), "{text}"));
+    }
+
+    /// A result byte for byte, to stdout: it will be signed.
+    pub(crate) fn verbatim(self, text: &str) {
+        note_loss(std::io::stdout().lock().write_all(text.as_bytes()));
     }
 
     /// A result as one line of JSON.

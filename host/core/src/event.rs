@@ -1,6 +1,7 @@
 //! What happens in a run, as facts. The runner emits them, the journal keeps them, reporters read them.
 
 mod decision;
+mod gate;
 mod outcome;
 mod parts;
 mod started;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     decision::{InFlight, Resolution},
+    gate::{CheckedItem, ChecklistItem, GateEnd, ItemState, Moment, SignedApproval},
     outcome::{Outcome, StepStatus},
     parts::{Artifact, LogLevel, Part, PlannedStep, PluginIdentity, Refusal, Use, Verification},
     started::{Started, StartedProgram, StartedSession},
@@ -298,6 +300,19 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// From here on the step calls another plugin than the one that the run was begun with.
+    PluginReplaced {
+        /// The step; every instance of a repeated one.
+        step: String,
+        /// The plugin: the path that was named, and its content.
+        plugin: PluginIdentity,
+        /// The role in which somebody wants that.
+        role: String,
+        /// Why.
+        reason: String,
+        /// Who.
+        actor: String,
+    },
     /// Somebody gives the run up: what it started stays as it is. `run-finished` follows.
     Abandoned {
         /// Who.
@@ -501,6 +516,91 @@ pub enum EventKind {
         #[serde(flatten)]
         end: WatchEnd,
     },
+
+    // Gates: what people decide.
+    /// Who may decide, fixed when the run was accepted. Written with `run-started`, where the pipeline has gates.
+    RolesPinned {
+        /// Who asked for the run, as far as that is known. None of them may approve it.
+        requesters: Vec<String>,
+        /// The signers file of each role, whole: public keys alone.
+        signers: BTreeMap<String, String>,
+    },
+    /// A gate waits for people.
+    GateOpened {
+        /// The gate.
+        step: StepId,
+        /// Who may decide.
+        role: String,
+        /// How many different people must approve.
+        quorum: u32,
+        /// Names this opening: an approval of another one, or one made before, does not hold it.
+        opening: String,
+        /// When, by both clocks.
+        opened: Moment,
+        /// How long it waits, in milliseconds.
+        expires_ms: u64,
+        /// When that is over, by the wall clock.
+        expires_at: jiff::Timestamp,
+        /// Hash of the plan that is decided on.
+        plan_digest: Digest,
+        /// What is to be seen to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checklist: Vec<ChecklistItem>,
+        /// The signers of the role, as OpenSSH's `allowed_signers`.
+        signers: String,
+        /// None of them may approve.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        requesters: Vec<String>,
+    },
+    /// Somebody approved. Recorded by whoever had the signature, while the run waits or not.
+    Approved {
+        /// The gate.
+        step: StepId,
+        /// The decision and its proof.
+        approval: SignedApproval,
+        /// Who recorded it: user and host.
+        actor: String,
+        /// When, by both clocks.
+        recorded: Moment,
+    },
+    /// Somebody rejected. The gate fails at once.
+    Rejected {
+        /// The gate.
+        step: StepId,
+        /// The decision and its proof.
+        approval: SignedApproval,
+        /// Who recorded it: user and host.
+        actor: String,
+        /// When, by both clocks.
+        recorded: Moment,
+    },
+    /// A decision was handed in that does not hold.
+    ApprovalRefused {
+        /// The gate.
+        step: StepId,
+        /// Why.
+        reason: String,
+        /// The key that signed it, where that much could be read: `SHA256:…`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// Who handed it in: user and host.
+        actor: String,
+    },
+    /// A gate ended.
+    GateClosed {
+        /// The gate.
+        step: StepId,
+        /// How.
+        how: GateEnd,
+        /// Who decided it, by principal.
+        by: Vec<String>,
+        /// What was said where it was rejected.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// What became of its checklist.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checklist: Vec<CheckedItem>,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -555,6 +655,7 @@ impl EventKind {
             Self::InFlightDecided { .. } => "in-flight-decided",
             Self::RollbackRequested { .. } => "rollback-requested",
             Self::Resolved { .. } => "resolved",
+            Self::PluginReplaced { .. } => "plugin-replaced",
             Self::Abandoned { .. } => "abandoned",
             Self::Waived { .. } => "waived",
             Self::ArtifactPruned { .. } => "artifact-pruned",
@@ -577,6 +678,12 @@ impl EventKind {
             Self::WatchBreached { .. } => "watch-breached",
             Self::WatchContinued { .. } => "watch-continued",
             Self::WatchEnded { .. } => "watch-ended",
+            Self::RolesPinned { .. } => "roles-pinned",
+            Self::GateOpened { .. } => "gate-opened",
+            Self::Approved { .. } => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::ApprovalRefused { .. } => "approval-refused",
+            Self::GateClosed { .. } => "gate-closed",
         }
     }
 }

@@ -53,20 +53,24 @@ pub struct Storing {
     pub encrypt_with: Option<String>,
 }
 
-/// Removes what a run that was cut off left half written in the directory of its artifacts. Nobody may be running it.
+/// Removes what a run that was cut off left in the directory of its artifacts and did not write down: files that are half
+/// written, and those that got their name at the last moment. `known` are the locations of those that it did. Nobody may be
+/// running it.
 ///
 /// # Errors
 ///
 /// The directory cannot be read, or a file not be removed. A directory that is not there is none.
-pub fn remove_partial(directory: &Path) -> io::Result<()> {
+pub fn remove_unknown(directory: &Path, known: &[&Path]) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
+    let known: Vec<_> = known.iter().filter_map(|location| location.file_name()).collect();
     for entry in entries {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(PARTIAL.as_bytes()) && entry.file_type()?.is_file() {
-            fs::remove_file(entry.path())?;
+        let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let ours = store::is_partial(&name) || store::is_final(&name) && !known.contains(&name.as_os_str());
+        if ours && entry.symlink_metadata()?.is_file() {
+            fs::remove_file(entry)?;
         }
     }
     Ok(())

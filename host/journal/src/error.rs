@@ -248,7 +248,7 @@ impl JournalError {
             Self::Owned { holder: Some(holder), .. } => format!(
                 "{}; wait for it, and where it hangs for good, `pipe unlock {} --reason TEXT` takes its place",
                 holder.tell(),
-                holder.run
+                holder.run.as_ref().map_or_else(|| "FILE --env NAME".to_owned(), ToString::to_string)
             ),
             Self::Superseded { .. } => {
                 "somebody gave `pipe unlock`: whoever drives the run now goes on from what is recorded".to_owned()

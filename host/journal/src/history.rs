@@ -88,6 +88,25 @@ pub(crate) fn runs(connection: &Connection, filter: &RunFilter) -> Result<Vec<Ru
     Ok(runs)
 }
 
+/// Runs whose names begin so, newest first, or with nothing given the newest. Reads nothing of other runs but indexes: a page that
+/// is damaged elsewhere must not hide a run that is to be undone.
+pub(crate) fn named(connection: &Connection, beginning: Option<&str>) -> Result<Vec<RunSummary>, Fault> {
+    let of = match beginning {
+        None => "SELECT max(seq) FROM events INDEXED BY starts WHERE body ->> '$.event' = 'run-started' AND ?1 IS NULL",
+        Some(_) => {
+            "SELECT min(seq) FROM events INDEXED BY events_by_run WHERE run >= ?1 AND run < ?1 || 'g' GROUP BY run"
+        }
+    };
+    let sql = format!("{COLUMNS} WHERE s.seq IN ({of}) AND s.body ->> '$.event' = 'run-started' ORDER BY s.seq DESC");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([beginning])?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        runs.push(summary(row)?);
+    }
+    Ok(runs)
+}
+
 /// The newest run of a pipeline in an environment that succeeded.
 pub(crate) fn last_succeeded(
     connection: &Connection,

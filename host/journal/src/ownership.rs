@@ -32,8 +32,8 @@ pub struct Claim<'c> {
     pub pipeline: &'c str,
     /// Environment.
     pub environment: &'c str,
-    /// The run that will be started or continued.
-    pub run: &'c RunId,
+    /// The run that will be started or continued. Nothing for what is done between runs.
+    pub run: Option<&'c RunId>,
     /// Who: user and host.
     pub actor: &'c str,
 }
@@ -195,7 +195,7 @@ fn raise_within(connection: &Connection, claim: Claim<'_>, process: Option<Holde
             pipeline,
             environment,
             epoch.cast_signed(),
-            run.as_str(),
+            run.map(RunId::as_str),
             pid,
             ticks.map(u64::cast_signed),
             boot,

@@ -58,6 +58,15 @@ impl Reader {
         self.told(history::runs(&self.connection, filter))
     }
 
+    /// The runs whose names begin so, newest first; the newest of all where nothing is given. Other runs may be damaged.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn runs_named(&self, beginning: Option<&str>) -> Result<Vec<RunSummary>, JournalError> {
+        self.told(history::named(&self.connection, beginning))
+    }
+
     /// The newest run of a pipeline in an environment that succeeded.
     ///
     /// # Errors

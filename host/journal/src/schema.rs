@@ -61,7 +61,7 @@ CREATE TABLE ownership (
     pipeline    TEXT NOT NULL,
     environment TEXT NOT NULL,
     epoch       INTEGER NOT NULL,
-    run         TEXT NOT NULL,
+    run         TEXT,
     pid         INTEGER,
     ticks       INTEGER,
     boot        TEXT,

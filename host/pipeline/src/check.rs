@@ -1,6 +1,7 @@
 //! A document, an environment and its inputs become a pipeline, or everything that stands in the way.
 
 mod expand;
+mod gates;
 mod inputs;
 mod watching;
 
@@ -9,8 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipe_core::{diagnostic::Diagnostic, id::RunId};
 
 use crate::{
-    check::expand::{Expander, Kind},
+    check::{
+        expand::{Expander, Kind},
+        gates::Gates,
+    },
     document::{Document, RollbackSpec, Sections},
+    gate::{RoleSpec, StepGate},
     network,
     pipeline::{NO_ENVIRONMENT, Notification, PeerSpec, Pipeline, PluginSource, RollbackEntry},
     place,
@@ -137,11 +142,23 @@ fn assemble(
         size: Default::default(),
         called: Default::default(),
     };
-    let mut steps = Vec::new();
+    let role = |(name, (span, spec)): (&String, &(std::ops::Range<usize>, crate::document::RoleSpec))| {
+        let signers = place::resolve(&base, &spec.signers.value);
+        (name.clone(), RoleSpec { signers, span: span.clone() })
+    };
+    let roles: BTreeMap<String, RoleSpec> = sections.roles.iter().map(role).collect();
+    let asked = Gates { report, document, roles: &roles };
+    let (mut steps, mut gates) = (Vec::new(), Vec::new());
+    let mut stand_here = |above: usize, before: usize| {
+        let here = document.gates.iter().filter(|spec| spec.before == above);
+        gates.extend(here.map(|spec| StepGate { before, gate: asked.gate(spec, above) }));
+    };
     for (place, spec) in document.steps.iter().enumerate() {
+        stand_here(place, steps.len());
         steps.extend(expander.steps(spec, place, Kind::Step));
     }
-    let rollback = document.rollback.as_ref().map(|entries| rollback(report, document, &expander, entries));
+    stand_here(document.steps.len(), steps.len());
+    let rollback = document.rollback.as_ref().map(|entries| rollback(report, document, &expander, &asked, entries));
     let mut notifications = Vec::new();
     for spec in &document.notifications {
         let steps = expander.steps(&spec.step, usize::MAX, Kind::Notification);
@@ -149,6 +166,7 @@ fn assemble(
     }
     let checks = watching::checks(report, document, &expander);
     unused(report, document, &expander);
+    asked.unused();
     let plugins = expander.called.into_inner().plugins;
     Some(Pipeline {
         name: document.name.clone(),
@@ -158,8 +176,10 @@ fn assemble(
         secret_spans: secrets.spans(),
         secrets: secrets.into_sources(),
         peers,
+        roles,
         plugins,
         steps,
+        gates,
         rollback,
         notifications,
         checks,
@@ -174,7 +194,7 @@ fn assemble(
 fn order(document: &Document) -> Order<'_> {
     let rollback = document.rollback.iter().flatten().enumerate().filter_map(|(index, entry)| match entry {
         RollbackSpec::Run(step) => Some((document.steps.len() + index, step)),
-        RollbackSpec::Undo { .. } => None,
+        RollbackSpec::Undo { .. } | RollbackSpec::Gate(_) => None,
     });
     let steps = document.steps.iter().enumerate().chain(rollback);
     steps
@@ -186,6 +206,7 @@ fn rollback(
     report: &Report,
     document: &Document,
     expander: &Expander<'_>,
+    asked: &Gates<'_>,
     entries: &[RollbackSpec],
 ) -> Vec<RollbackEntry> {
     let mut rollback = Vec::new();
@@ -195,7 +216,8 @@ fn rollback(
                 let steps = expander.steps(spec, document.steps.len() + index, Kind::Step);
                 rollback.extend(steps.into_iter().map(RollbackEntry::Run));
             }
-            RollbackSpec::Undo { step, continue_on_failure } => {
+            RollbackSpec::Gate(spec) => rollback.push(RollbackEntry::Gate(asked.gate(spec, 0))),
+            RollbackSpec::Undo { step, continue_on_failure, gate } => {
                 match document.steps.iter().find(|spec| spec.name.value == step.value) {
                     Some(spec) if spec.irreversible => report.push(
                         Diagnostic::error(
@@ -216,6 +238,7 @@ fn rollback(
                 rollback.push(RollbackEntry::Undo {
                     step: step.value.clone(),
                     continue_on_failure: *continue_on_failure,
+                    gate: gate.as_ref().map(|spec| asked.gate(spec, 0)),
                     span: step.span.clone(),
                 });
             }

@@ -1,6 +1,7 @@
 //! The file, read: every shape is right and every reference is well-formed, but nothing is looked up yet.
 
 mod allow;
+mod gate;
 mod name;
 mod overlay;
 mod retention;
@@ -16,9 +17,12 @@ use pipe_core::diagnostic::{Diagnostic, SourceFile};
 pub use self::retention::Retention;
 pub(crate) use self::{
     allow::{AllowSpec, ExecSpec, HostSpec, MailSpec, SlotSpec, port},
+    gate::{GateSpec, ItemSpec},
     name::shortened,
     overlay::nodes as environment_nodes,
-    sections::{InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, Sections, SourceSpec, digest, pattern},
+    sections::{
+        InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, RoleSpec, Sections, SourceSpec, digest, pattern,
+    },
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
     wave::{GuardSpec, WatchSpec},
     with::{MAXIMUM_STRING, With, WithValue},
@@ -50,6 +54,8 @@ pub struct Document {
     pub(crate) on_interrupt: OnInterrupt,
     pub(crate) retention: Option<Retention>,
     pub(crate) steps: Vec<StepSpec>,
+    /// Between the steps, in order.
+    pub(crate) gates: Vec<GateSpec>,
     pub(crate) checks: Vec<StepSpec>,
     pub(crate) rollback: Option<Vec<RollbackSpec>>,
     pub(crate) notifications: Vec<NotifySpec>,
@@ -98,7 +104,7 @@ impl Document {
     pub fn plugins(&self) -> BTreeMap<String, PluginSource> {
         let rollback = self.rollback.iter().flatten().filter_map(|entry| match entry {
             RollbackSpec::Run(step) => Some(step),
-            RollbackSpec::Undo { .. } => None,
+            RollbackSpec::Undo { .. } | RollbackSpec::Gate(_) => None,
         });
         let notifications = self.notifications.iter().map(|notification| &notification.step);
         let base = self.base();
@@ -175,12 +181,12 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let limits = step::limits(report, &fields);
     let on_interrupt = on_interrupt(report, &fields);
     let retention = retention::read(report, &fields);
-    let steps = step::steps(report, fields.array("step"));
+    let (steps, gates) = step::steps(report, fields.array("step"));
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|_| step::rollback(report, fields.array("rollback")));
     let notifications = step::notifications(report, fields.array("notify"));
     let watch = wave::watch(report, &fields);
-    name::no_duplicates(report, &steps, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
+    name::no_duplicates(report, &steps, &gates, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
     if steps.is_empty() && !report.has_errors() {
         let hint = "a step begins with `[[step]]`, `name = \"…\"` and `stage = \"…\"`";
         report.push(Diagnostic::error("missing-key", "there is no `[[step]]`").at(report.file(), 0..0, "").hint(hint));
@@ -197,6 +203,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         on_interrupt,
         retention,
         steps,
+        gates,
         checks,
         rollback,
         notifications,

@@ -30,6 +30,7 @@ pub fn json_schema() -> Value {
             "sets": { "$ref": "#/$defs/sets" },
             "secrets": { "$ref": "#/$defs/secrets" },
             "peers": { "$ref": "#/$defs/peers" },
+            "roles": { "$ref": "#/$defs/roles" },
             "plugins": entries("Plugins that are not part of pipe.", &plugin()),
             "defaults": table("What a step gets that does not say.", &[], json!({
                 "timeout": { "$ref": "#/$defs/duration" },
@@ -58,6 +59,7 @@ pub fn json_schema() -> Value {
                 "secrets": { "$ref": "#/$defs/secrets" },
                 // An overlay may give one key of a peer and leave the rest.
                 "peers": entries("Addresses.", &peer(&[])),
+                "roles": { "$ref": "#/$defs/roles" },
             }))),
         }),
     );
@@ -97,6 +99,11 @@ fn definitions() -> Value {
             "properties": { "env": text("Variable of the operator."), "file": text("File.") },
         })),
         "peers": entries("Addresses, TLS and logins: the host's business alone.", &peer(&["url"])),
+        "roles": entries("Who decides at gates.", &table("A role.", &["signers"], json!({
+            "signers": text("File of those who have it, in the format of OpenSSH's allowed_signers."),
+        }))),
+        "gate": gate(),
+        "checklist": checklist(),
         "step": step(&[], keys::STEP),
         "check": step(&["name"], keys::CHECK),
         "rollback": step(&[], keys::ROLLBACK),
@@ -142,6 +149,8 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "limits": { "$ref": "#/$defs/limits" },
         "allow": { "$ref": "#/$defs/allow" },
         "with": { "type": "object", "description": "Settings of the plugin." },
+        "gate": { "$ref": "#/$defs/gate" },
+        "checklist": { "$ref": "#/$defs/checklist" },
         "undo": text("Name of a step to undo."),
         "continue": { "type": "boolean", "description": "Go on even if this undo fails." },
         "on": {
@@ -175,6 +184,38 @@ fn guard(mut own: Value) -> Value {
     own["every"] = json!({ "$ref": "#/$defs/duration" });
     own["breach"] = breach;
     own
+}
+
+/// A wait for people.
+fn gate() -> Value {
+    table(
+        "Waits until people of a role have approved with their SSH keys: pipe approve.",
+        &["role"],
+        json!({
+            "role": text("A name of [roles]."),
+            "quorum": {
+                "type": "integer", "minimum": 1, "maximum": 20,
+                "description": "How many different people must approve. Usually 1.",
+            },
+            "expires": { "$ref": "#/$defs/duration" },
+            "on_expiry": {
+                "enum": ["rollback", "stop", "fail"],
+                "description": "rollback (of steps): undo what was started. stop: wait for pipe resume, which opens the gate \
+                                again. fail (in the rollback): give the rollback up. Usually stop.",
+            },
+            "if_started": text("In the rollback: the gate stands only where this step was started."),
+        }),
+    )
+}
+
+fn checklist() -> Value {
+    json!({
+        "type": "array", "maxItems": 100, "description": "What is to be seen to: attested or waived by those who approve.",
+        "items": { "anyOf": [{ "type": "string" }, table("A line that a step before the gate sees to.", &["item", "step"], json!({
+            "item": text("What is to be seen to."),
+            "step": text("The step that sees to it by succeeding."),
+        }))] },
+    })
 }
 
 /// What one call may take. Sizes carry a unit.
@@ -340,6 +381,9 @@ mod tests {
             ("/$defs/step/properties/guard", keys::GUARD),
             ("/$defs/step/properties/guard/properties/checks/items/anyOf/1", keys::GUARDED),
             ("/properties/watch", keys::WATCH),
+            ("/$defs/roles/additionalProperties", keys::ROLE),
+            ("/$defs/gate", keys::GATE),
+            ("/$defs/checklist/items/anyOf/1", keys::CHECKLIST_ITEM),
             ("/$defs/check", keys::CHECK),
             ("/$defs/rollback", keys::ROLLBACK),
             ("/$defs/notify", keys::NOTIFY),

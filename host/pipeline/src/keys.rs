@@ -12,6 +12,7 @@ pub(crate) const FILE: &[&str] = &[
     "sets",
     "secrets",
     "peers",
+    "roles",
     "plugins",
     "defaults",
     "limits",
@@ -24,11 +25,12 @@ pub(crate) const FILE: &[&str] = &[
     "watch",
     "env",
 ];
-pub(crate) const ENVIRONMENT: &[&str] = &["inputs", "sets", "secrets", "peers"];
+pub(crate) const ENVIRONMENT: &[&str] = &["inputs", "sets", "secrets", "peers", "roles"];
 pub(crate) const INPUT: &[&str] = &["pattern", "default", "description"];
 pub(crate) const SECRET: &[&str] = &["env", "file"];
 pub(crate) const PEER: &[&str] =
     &["url", "password", "bearer", "secret_path", "tls", "ca", "client_cert", "client_key", "addresses"];
+pub(crate) const ROLE: &[&str] = &["signers"];
 pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
@@ -52,6 +54,8 @@ pub(crate) const STEP: &[&str] = &[
     "limits",
     "allow",
     "with",
+    "gate",
+    "checklist",
 ];
 pub(crate) const WITHOUT_BACKUP: &[&str] = &["role", "reason"];
 pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
@@ -69,7 +73,12 @@ pub(crate) const ROLLBACK: &[&str] = &[
     "limits",
     "allow",
     "with",
+    "gate",
+    "checklist",
 ];
+/// A wait for people.
+pub(crate) const GATE: &[&str] = &["role", "quorum", "expires", "on_expiry", "if_started"];
+pub(crate) const CHECKLIST_ITEM: &[&str] = &["item", "step"];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
 /// One part of a gradual release.
 pub(crate) const WAVE: &[&str] = &["weight", "hold"];
@@ -139,9 +148,8 @@ pub(crate) const POLICY_REQUIRE: &[&str] =
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
-        FILE => &["window", "roles", "phase", "gate"],
-        ENVIRONMENT => &["roles"],
-        STEP | CHECK | ROLLBACK | NOTIFY => &["gate", "window", "phase", "checklist"],
+        FILE => &["window", "phase"],
+        STEP | CHECK | ROLLBACK | NOTIFY => &["window", "phase"],
         EXEC => &["user"],
         _ => &[],
     };

@@ -9,6 +9,7 @@ mod check;
 mod closest;
 mod document;
 mod fields;
+mod gate;
 mod grant;
 mod json_schema;
 mod keys;
@@ -32,6 +33,7 @@ mod suggestion;
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
     document::{Document, Retention, parse},
+    gate::{Gate, OnExpiry, RoleSpec, StepGate},
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{

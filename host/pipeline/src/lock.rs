@@ -1,7 +1,7 @@
 //! `pipe.lock`: what was accepted of a pipeline file, so that a change has to be accepted as well.
 //!
 //! It holds the sha256 of each plugin, and for each environment a hash of what every step may touch and of whatever its rules
-//! refer to: peers, secrets' sources, sets, and the patterns of inputs. **Hashed is what is written, with references
+//! refer to: peers, secrets' sources, sets, roles' signers files, and the patterns of inputs. **Hashed is what is written, with references
 //! unresolved**: the values of inputs never count, and who may choose them is bound by their patterns alone.
 //! Settings (`with`), retries and time-outs are not locked: they change what a step does, not what it may touch.
 
@@ -53,16 +53,17 @@ pub struct LockedEnvironment(pub(crate) BTreeMap<Kind, BTreeMap<String, Digest>>
 /// A kind of thing that is locked by a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// Steps, rollback entries and notifications: stage, plugin, `allow`, limits.
+    /// Steps, rollback entries and notifications: stage, plugin, `allow`, limits, gates.
     Steps,
     Peers,
     Secrets,
     Sets,
     Inputs,
+    Roles,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::Steps, Self::Peers, Self::Secrets, Self::Sets, Self::Inputs];
+    pub(crate) const ALL: [Self; 6] = [Self::Steps, Self::Peers, Self::Secrets, Self::Sets, Self::Inputs, Self::Roles];
 
     /// The table in the lock.
     pub(crate) const fn table(self) -> &'static str {
@@ -72,6 +73,7 @@ impl Kind {
             Self::Secrets => "secrets",
             Self::Sets => "sets",
             Self::Inputs => "inputs",
+            Self::Roles => "roles",
         }
     }
 
@@ -83,6 +85,7 @@ impl Kind {
             Self::Secrets => "secret",
             Self::Sets => "set",
             Self::Inputs => "input",
+            Self::Roles => "role",
         }
     }
 
@@ -94,6 +97,7 @@ impl Kind {
             Self::Secrets => "it comes from another place than was locked",
             Self::Sets => "its entries are not those that were locked",
             Self::Inputs => "its pattern is not the one that was locked",
+            Self::Roles => "its signers are in another file than was locked",
         }
     }
 }

@@ -21,7 +21,11 @@ use pipe_core::{
 };
 use url::Url;
 
-use crate::{network, settings::Settings};
+use crate::{
+    gate::{Gate, RoleSpec, StepGate},
+    network,
+    settings::Settings,
+};
 
 /// A pipeline in one environment, with its inputs. Made by [`check`](crate::check()).
 #[derive(Clone, Debug)]
@@ -42,10 +46,14 @@ pub struct Pipeline {
     pub secret_spans: BTreeMap<String, Range<usize>>,
     /// Peers by name.
     pub peers: BTreeMap<String, PeerSpec>,
+    /// Who decides at gates, by role.
+    pub roles: BTreeMap<String, RoleSpec>,
     /// The plugins that are called, as steps name them: `std:verify`, or a name of `[plugins]`.
     pub plugins: BTreeMap<String, PluginSource>,
     /// What runs, in order. A repeated step stands here once for each entry of its set.
     pub steps: Vec<Step>,
+    /// The waits for people among the steps, in order.
+    pub gates: Vec<StepGate>,
     /// What undoes it, in order; nothing means the reverse of what was done.
     pub rollback: Option<Vec<RollbackEntry>>,
     /// What is told to whom.
@@ -368,11 +376,15 @@ pub enum RollbackEntry {
         step: String,
         /// Whether the entries below still run when this fails.
         continue_on_failure: bool,
+        /// Who must agree before it, if anybody.
+        gate: Option<Gate>,
         /// The step's name in the file.
         span: Range<usize>,
     },
     /// Runs a step of its own.
     Run(Step),
+    /// Waits for people.
+    Gate(Gate),
 }
 
 /// One entry of `[[notify]]`.
@@ -441,10 +453,24 @@ impl Pipeline {
     pub fn calls(&self) -> impl Iterator<Item = &Step> {
         let rollback = self.rollback.iter().flatten().filter_map(|entry| match entry {
             RollbackEntry::Run(step) => Some(step),
-            RollbackEntry::Undo { .. } => None,
+            RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
         });
         let notifications = self.notifications.iter().map(|notification| &notification.step);
         self.steps.iter().chain(rollback).chain(notifications).chain(&self.checks)
+    }
+
+    /// Lets every instance of a step call the component in a file instead of its plugin, wherever the step stands.
+    pub fn replace_plugin(&mut self, step: &str, file: &str, sha256: Digest) {
+        let path = self.base.join(file);
+        self.plugins.insert(file.to_owned(), PluginSource::File { path, sha256: Some(sha256) });
+        let rollback = self.rollback.iter_mut().flatten().filter_map(|entry| match entry {
+            RollbackEntry::Run(step) => Some(step),
+            _ => None,
+        });
+        let notifications = self.notifications.iter_mut().map(|notification| &mut notification.step);
+        for call in self.steps.iter_mut().chain(rollback).chain(notifications).filter(|call| call.id.name == step) {
+            file.clone_into(&mut call.plugin);
+        }
     }
 
     /// Path of the pipeline file as it was named.

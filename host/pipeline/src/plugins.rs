@@ -139,7 +139,7 @@ fn undo(report: &Report, pipeline: &Pipeline, facts: &BTreeMap<String, PluginFac
     let undone: Option<BTreeSet<&str>> = pipeline.rollback.as_ref().map(|entries| {
         let undone = entries.iter().filter_map(|entry| match entry {
             RollbackEntry::Undo { step, .. } => Some(step.as_str()),
-            RollbackEntry::Run(_) => None,
+            RollbackEntry::Run(_) | RollbackEntry::Gate(_) => None,
         });
         undone.collect()
     });

@@ -136,15 +136,16 @@ pub fn suggest(
 
 /// Every `allow` of the file.
 fn owners(document: &Document) -> Vec<Owner<'_>> {
-    let rollback = document.rollback.iter().flatten().enumerate().filter_map(|(index, entry)| match entry {
-        RollbackSpec::Run(step) => Some((Place::Rollback(index), step)),
-        RollbackSpec::Undo { .. } => None,
+    let rollback = document.rollback.iter().flatten().filter_map(|entry| match entry {
+        RollbackSpec::Run(step) => Some((Place::Rollback(step.at), step)),
+        RollbackSpec::Undo { .. } | RollbackSpec::Gate(_) => None,
     });
-    let steps: Vec<(Place, &StepSpec)> = (document.steps.iter().enumerate())
-        .map(|(index, step)| (Place::Step(index), step))
-        .chain(document.checks.iter().enumerate().map(|(index, step)| (Place::Check(index), step)))
+    let notifications = document.notifications.iter().map(|entry| &entry.step);
+    let steps: Vec<(Place, &StepSpec)> = (document.steps.iter())
+        .map(|step| (Place::Step(step.at), step))
+        .chain(document.checks.iter().map(|step| (Place::Check(step.at), step)))
         .chain(rollback)
-        .chain(document.notifications.iter().enumerate().map(|(index, entry)| (Place::Notify(index), &entry.step)))
+        .chain(notifications.map(|step| (Place::Notify(step.at), step)))
         .collect();
     let called_by = |place: Place, name: &str| {
         let calls = |(other, step): &&(Place, &StepSpec)| match &step.body {

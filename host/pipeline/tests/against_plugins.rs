@@ -62,6 +62,7 @@ fn facts(reversible: bool) -> BTreeMap<String, PluginFacts> {
     BTreeMap::from([
         of(Stage::Verify, schema(), false),
         of(Stage::Precheck, any(), false),
+        of(Stage::Backup, any(), false),
         of(Stage::Migrate, any(), reversible),
         of(Stage::Release, any(), reversible),
         ("acme".to_owned(), PluginFacts { stage: Stage::Backup, schema: any(), reversible: false }),
@@ -177,8 +178,8 @@ fn plugins_are_for_one_stage() {
 
 #[test]
 fn what_changes_things_can_be_undone_or_says_so() {
-    let steps =
-        "name = \"x\"\n[[step]]\nname = \"m\"\nstage = \"migrate\"\n[[step]]\nname = \"r\"\nstage = \"release\"\n";
+    let steps = "name = \"x\"\n[[step]]\nname = \"b\"\nstage = \"backup\"\n[[step]]\nname = \"m\"\nstage = \"migrate\"\n\
+         [[step]]\nname = \"r\"\nstage = \"release\"\n";
     assert_refused(steps, true, &[]);
     assert_refused(
         steps,
@@ -188,7 +189,8 @@ fn what_changes_things_can_be_undone_or_says_so() {
             ("irreversible", "\"r\"", "cannot undo", "irreversible = true"),
         ],
     );
-    assert_refused(&steps.replace("e\"\n", "e\"\nirreversible = true\n"), false, &[]);
+    let accepted = steps.replace("te\"\n", "te\"\nirreversible = true\n");
+    assert_refused(&accepted.replace("se\"\n", "se\"\nirreversible = true\n"), false, &[]);
 
     let listed = format!("{steps}[[rollback]]\nundo = \"r\"\n");
     assert_refused(&listed, true, &[("rollback-incomplete", "\"m\"", "leaves out", "undo = \"m\"")]);
@@ -198,6 +200,18 @@ fn what_changes_things_can_be_undone_or_says_so() {
 
     let nothing = "name = \"x\"\n[[step]]\nname = \"a\"\nstage = \"precheck\"\n[[rollback]]\nundo = \"a\"\n";
     assert_refused(nothing, true, &[("not-reversible", "\"a\"", "cannot undo", "")]);
+}
+
+#[test]
+fn a_migration_has_a_backup_before_it_or_somebody_who_accepts_that_there_is_none() {
+    let migrate = "[[step]]\nname = \"m\"\nstage = \"migrate\"\n";
+    let backup = "[[step]]\nname = \"b\"\nstage = \"backup\"\n";
+    let refused = ("order-rule", "\"m\"", "has no backup before it", "without_backup = { role");
+    assert_refused(&format!("name = \"x\"\n{migrate}"), true, &[refused]);
+    assert_refused(&format!("name = \"x\"\n{migrate}{backup}"), true, &[refused]);
+    assert_refused(&format!("name = \"x\"\n{backup}{migrate}"), true, &[]);
+    let accepted = "without_backup = { role = \"dba\", reason = \"the tables are new\" }\n";
+    assert_refused(&format!("name = \"x\"\n{migrate}{accepted}"), true, &[]);
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn the_sample_becomes_a_pipeline() {
         .map(|entry| match entry {
             RollbackEntry::Undo { step, continue_on_failure, .. } => format!("undo {step} {continue_on_failure}"),
             RollbackEntry::Run(step) => format!("run {} {}", step.id, step.stage),
+            RollbackEntry::Gate(gate) => format!("gate {}", gate.id),
         })
         .collect();
     assert_eq!(rollback, ["undo deploy true", "undo migrate false", "run smoke verify", "run errors after verify"]);

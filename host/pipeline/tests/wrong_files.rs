@@ -73,8 +73,8 @@ fn shapes() {
         &[
             ("timout = \"3s\"", "unknown-key", "timout", "did you mean `timeout`?"),
             ("waves = [{ weight = \"100%\" }]", "conflict", "waves", ""),
+            ("without_backup = { role = \"dba\", reason = \"x\" }", "misplaced-key", "without_backup", ""),
             ("in_flight = \"rtry\"", "bad-value", "\"rtry\"", "did you mean `retry`?"),
-            ("gate = { role = \"lead\" }", "not-yet", "gate", ""),
             ("allow.udp = []", "unknown-key", "udp", ""),
             ("[watch]\nevery = \"60s\"\nchecks = [\"c\"]", "missing-key", "[watch]", "for = \"24h\""),
             ("[watch]\nfor = 24\nevery = \"60s\"\nchecks = [\"c\"]", "bad-unit", "24", "for = \"24s\""),
@@ -84,7 +84,6 @@ fn shapes() {
             ("[retention]\nartifacts = \"90d\"\nkeep_min = 0", "bad-value", "0", "the last verified backup"),
             ("[retention]\nartifacts = \"90d\"\nkeep_min = -1", "bad-value", "-1", ""),
             ("[retention]\nartefacts = \"90d\"", "unknown-key", "artefacts", "did you mean `artifacts`?"),
-            ("[roles]", "not-yet", "roles", ""),
             ("allow.htpp = []", "unknown-key", "htpp", "did you mean `http`?"),
             ("allow.http = \"GET a:/\"", "wrong-type", "\"GET a:/\"", "[\"GET a:/\"]"),
             ("allow = []", "wrong-type", "[]", ""),
@@ -185,11 +184,31 @@ fn waves_and_guards() {
             ("guard = { checks = [\"errors\"] }", "missing-key", "{ checks = [\"errors\"] }", "every = \"10s\""),
             ("guard = { checks = [\"errors\"], every = 10 }", "bad-unit", "10", "every = \"10s\""),
             ("guard = { checks = [], every = \"10s\" }", "bad-value", "[]", ""),
-            ("guard = { checks = [\"error\"], every = \"10s\" }", "unknown-check", "\"error\"", "did you mean `errors`?"),
+            (
+                "guard = { checks = [\"error\"], every = \"10s\" }",
+                "unknown-check",
+                "\"error\"",
+                "did you mean `errors`?",
+            ),
             ("guard = { checks = [\"errors\", \"errors\"], every = \"10s\" }", "duplicate-name", "\"errors\"", ""),
-            ("guard = { checks = [\"errors\"], every = \"10s\", breach = \"rolback\" }", "bad-value", "\"rolback\"", "did you mean `rollback`?"),
-            ("guard = { checks = [{ breach = \"ask\" }], every = \"10s\" }", "missing-key", "{ breach = \"ask\" }", "check = "),
-            ("guard = { checks = [\"look\"], every = \"10s\" }\n[[check]]\nname = \"look\"", "duplicate-name", "\"look\"", "name"),
+            (
+                "guard = { checks = [\"errors\"], every = \"10s\", breach = \"rolback\" }",
+                "bad-value",
+                "\"rolback\"",
+                "did you mean `rollback`?",
+            ),
+            (
+                "guard = { checks = [{ breach = \"ask\" }], every = \"10s\" }",
+                "missing-key",
+                "{ breach = \"ask\" }",
+                "check = ",
+            ),
+            (
+                "guard = { checks = [\"look\"], every = \"10s\" }\n[[check]]\nname = \"look\"",
+                "duplicate-name",
+                "\"look\"",
+                "name",
+            ),
         ],
     );
     let checked = checked(
@@ -638,8 +657,8 @@ fn environments_and_inputs() {
     }
     let wrong = format!("{text}[env.staging]\nstep = []\n");
     assert_refused(&wrong, &selection(Some("staging"), &given), "conflict", "step", "the same in every environment");
-    let wrong = format!("{text}[env.staging.roles]\n");
-    assert_refused(&wrong, &selection(Some("staging"), &given), "not-yet", "roles", "");
+    let wrong = format!("{text}[env.staging.roles]\nlead.signer = \"x\"\n");
+    assert_refused(&wrong, &selection(Some("staging"), &given), "unknown-key", "signer", "`signers`");
     let wrong = format!("{text}[env.staging]\npears = {{}}\n");
     assert_refused(&wrong, &selection(Some("staging"), &given), "unknown-key", "pears", "`peers`");
 }
@@ -667,4 +686,70 @@ fn what_is_too_large_is_refused_and_not_built() {
 
     let set: String = (0..10_001).map(|index| format!("k{index} = \"v\"\n")).collect();
     assert_eq!(parse(&file(&format!("{start}[sets.s]\n{set}"))).unwrap_err()[0].code, "too-large");
+}
+
+#[test]
+fn gates() {
+    let start = "name = \"x\"\n[roles]\nlead.signers = \"lead\"\n[[step]]\nname = \"a\"\nstage = \"release\"\n\
+                 [[step]]\nname = \"go\"\ngate = { role = \"lead\" }\n";
+    assert_all(
+        start,
+        &[
+            ("stage = \"verify\"", "conflict", "stage", ""),
+            ("irreversible = true", "conflict", "irreversible", ""),
+            ("timeout = \"3s\"", "conflict", "timeout", ""),
+            ("checklist = [\"a\", \"a\"]", "duplicate-name", "\"a\"", ""),
+            ("checklist = [\" a\"]", "bad-value", "\" a\"", "one line"),
+            ("checklist = [\"a\\nb\"]", "bad-value", "\"a\\nb\"", "one line"),
+            ("checklist = \"a\"", "wrong-type", "\"a\"", "[\"a\"]"),
+            ("checklist = [{ item = \"x\" }]", "missing-key", "{ item = \"x\" }", "as a text"),
+            ("checklist = [{ item = \"x\", step = \"b\" }]", "unknown-step", "\"b\"", "`a`"),
+            (
+                "checklist = [{ item = \"x\", step = \"late\" }]\n[[step]]\nname = \"late\"\nstage = \"verify\"",
+                "conflict",
+                "\"late\"",
+                "",
+            ),
+            ("[[step]]\nname = \"go\"\nstage = \"verify\"", "duplicate-name", "\"go\"", ""),
+            ("[[step]]\nname = \"b\"\nstage = \"verify\"\nchecklist = [\"x\"]", "conflict", "checklist", ""),
+            ("[[step]]\nname = \"b\"\ngate = { role = \"led\" }", "unknown-role", "\"led\"", "did you mean `lead`?"),
+            ("[[step]]\nname = \"b\"\ngate = { roel = \"lead\" }", "unknown-key", "roel", "did you mean `role`?"),
+            ("[[step]]\nname = \"b\"\ngate = {}", "missing-key", "{}", "role = "),
+            ("[[step]]\nname = \"b\"\ngate = { role = \"lead\", quorum = 0 }", "bad-value", "0", "different people"),
+            ("[[step]]\nname = \"b\"\ngate = { role = \"lead\", expires = 4 }", "bad-unit", "4", "expires = \"4s\""),
+            (
+                "[[step]]\nname = \"b\"\ngate = { role = \"lead\", on_expiry = \"fail\" }",
+                "bad-value",
+                "\"fail\"",
+                "`stop`",
+            ),
+            (
+                "[[step]]\nname = \"b\"\ngate = { role = \"lead\", if_started = \"a\" }",
+                "conflict",
+                "if_started",
+                "always reached",
+            ),
+            (
+                "[[rollback]]\nundo = \"a\"\ngate = { role = \"lead\", on_expiry = \"rollback\" }",
+                "bad-value",
+                "\"rollback\"",
+                "`fail`",
+            ),
+            (
+                "[[rollback]]\nundo = \"a\"\ngate = { role = \"lead\", if_started = \"b\" }",
+                "unknown-step",
+                "\"b\"",
+                "`a`",
+            ),
+            ("[[rollback]]\nundo = \"a\"\nchecklist = [\"x\"]", "conflict", "checklist", ""),
+            (
+                "[[rollback]]\nundo = \"a\"\n[[rollback]]\nname = \"go\"\ngate = { role = \"lead\" }",
+                "duplicate-name",
+                "\"go\"",
+                "",
+            ),
+            ("[roles.ops]\nsigners = 3", "wrong-type", "3", "\"3\""),
+            ("[roles.ops]", "missing-key", "[roles.ops]", "signers/ops"),
+        ],
+    );
 }

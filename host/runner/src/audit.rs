@@ -17,14 +17,16 @@ use pipe_sandbox::Sandbox;
 pub use self::{
     record::{RUNS_LOOKED_AT, RunsSeen, look_back},
     report::{
-        AUDIT_SCHEMA, Asked, Audit, AuditedCall, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule, CallUse,
-        CheckText, Counts, Finding, Import, LastUse, Place, Reach, Reached, RunsLookedAt, audit_checks,
+        AUDIT_SCHEMA, Asked, Audit, AuditedCall, AuditedGate, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule,
+        AuditedSigner, CallUse, CheckText, Counts, Finding, Import, LastUse, Place, Reach, Reached, RunsLookedAt,
+        audit_checks,
     },
 };
 use crate::{
     ceiling::Holding,
+    gate::{Signer, Signers, SignersFiles, read_signers},
     load::{PluginBytes, StandardPlugins},
-    plan::Role,
+    plan::{PlannedGate, Role},
     prepare::describe_plugins,
 };
 pub use pipe_capability::audit::Severity;
@@ -71,6 +73,7 @@ pub async fn audit(
         calls.extend(auditor.row(row, role, step, &mut findings));
     }
     let peers = call::peers(pipeline, &mut findings);
+    let signers = read_signers(pipeline)?;
     let mut audit = Audit {
         schema: AUDIT_SCHEMA,
         pipeline: pipeline.name.clone(),
@@ -85,6 +88,7 @@ pub async fn audit(
         not_granted: not_granted(pipeline),
         calls,
         peers,
+        gates: PlannedGate::all(pipeline, &signers).into_iter().map(|planned| gate(planned, &signers)).collect(),
         policies: sources.policies.iter().map(AuditedPolicy::of).collect(),
         record: sources.seen.map(RunsSeen::summary),
         record_problem: sources.untrusted.map(|(why, _)| why.to_owned()),
@@ -99,11 +103,22 @@ pub async fn audit(
 fn calls_of(pipeline: &Pipeline) -> impl Iterator<Item = (Role, &Step)> {
     let rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
         RollbackEntry::Run(step) => Some((Role::Rollback, step)),
-        RollbackEntry::Undo { .. } => None,
+        RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
     });
     let notifications = pipeline.notifications.iter().map(|notification| (Role::Notification, &notification.step));
     let checks = pipeline.checks.iter().map(|check| (Role::Check, check));
     pipeline.steps.iter().map(|step| (Role::Step, step)).chain(rollback).chain(notifications).chain(checks)
+}
+
+/// A gate with those who can decide there.
+fn gate(planned: PlannedGate, signers: &SignersFiles) -> AuditedGate {
+    let known = signers.get(&planned.role).and_then(|text| Signers::read(text).ok()).unwrap_or_default();
+    let signer = |signer: &Signer| AuditedSigner {
+        principal: signer.principal.clone(),
+        key: signer.fingerprint(),
+        valid_before: signer.valid_before,
+    };
+    AuditedGate { planned, signers: known.iter().map(signer).collect() }
 }
 
 /// The words that no call has a rule of.

@@ -9,7 +9,7 @@ use std::{
 use pipe_core::{
     diagnostic::{Diagnostic, SourceFile},
     digest::Digest,
-    event::{EventKind, Outcome},
+    event::{EventKind, Outcome, PluginIdentity},
     id::RunId,
 };
 use pipe_journal::{Recorded, StoredEvent};
@@ -38,6 +38,8 @@ pub struct Begun {
     pub started: jiff::Timestamp,
     /// Inputs of the deployment before, as they were then.
     pub previous: BTreeMap<String, String>,
+    /// The signers of its roles, as they were then.
+    pub signers: BTreeMap<String, String>,
     /// Manifest of the copies that were made of what its migrations and releases read.
     pub copies: Option<Digest>,
     /// How far it has come.
@@ -46,6 +48,8 @@ pub struct Begun {
     text: Digest,
     policies: Vec<(Digest, PathBuf)>,
     plugins: BTreeMap<String, Digest>,
+    /// What steps call by now instead, by their names.
+    replaced: BTreeMap<String, PluginIdentity>,
 }
 
 impl Begun {
@@ -65,7 +69,11 @@ impl Begun {
                 None => begun = Self::began(run, stored.at, event),
                 Some(begun) => begun.state.apply(event),
             }
+            if let (Some(begun), EventKind::RolesPinned { signers, .. }) = (&mut begun, event) {
+                begun.signers.clone_from(signers);
+            }
             if let Some(begun) = &mut begun {
+                begun.replace(event);
                 let planned = event.planned_steps().iter();
                 begun.plugins.extend(planned.map(|step| (step.plugin.name.clone(), step.plugin.digest)));
             }
@@ -104,13 +112,29 @@ impl Begun {
             actor: actor.clone(),
             started: started.unwrap_or(at),
             previous: previous.clone(),
+            signers: BTreeMap::new(),
             copies: *copies,
             state: RunState::default(),
             inputs: inputs.clone(),
             text: *pipeline_digest,
             policies,
             plugins: BTreeMap::new(),
+            replaced: BTreeMap::new(),
         })
+    }
+
+    /// Takes in that a step calls another plugin from here on.
+    pub fn replace(&mut self, event: &EventKind) {
+        if let EventKind::PluginReplaced { step, plugin, .. } = event {
+            self.plugins.insert(plugin.name.clone(), plugin.digest);
+            self.replaced.insert(step.clone(), plugin.clone());
+        }
+    }
+
+    /// Whether a step calls another plugin by now than when the run began: its plan is then another as well.
+    #[must_use]
+    pub fn has_replaced(&self) -> bool {
+        !self.replaced.is_empty()
     }
 
     /// Whether somebody still has to do something about it: it has no end, or could not be undone.
@@ -134,7 +158,11 @@ impl Begun {
             previous: self.previous.clone(),
             run: RunFacts { id: self.run.clone(), started: self.started },
         };
-        pipe_pipeline::check(&document, &selection).map_err(PrepareError::Invalid)
+        let mut checked = pipe_pipeline::check(&document, &selection).map_err(PrepareError::Invalid)?;
+        for (step, plugin) in &self.replaced {
+            checked.pipeline.replace_plugin(step, &plugin.name, plugin.digest);
+        }
+        Ok(checked)
     }
 
     /// The policies that it was held against, from their copies.

@@ -2,13 +2,12 @@
 //! that goes on with it after a crash ask the same question, so that they do the same.
 
 use pipe_core::{
-    event::{Breach, InFlight, Outcome},
+    event::{Breach, GateEnd, InFlight, Outcome},
     id::StepId,
     report::{Failure, FailureKind},
     stage::Stage,
 };
-
-use pipe_pipeline::{OnFailure, Repetition};
+use pipe_pipeline::{OnExpiry, OnFailure, Repetition};
 
 use crate::state::{RunState, StepStanding, StepState};
 
@@ -17,6 +16,8 @@ use crate::state::{RunState, StepStanding, StepState};
 pub struct Course {
     /// The steps, in order.
     pub steps: Vec<Leg>,
+    /// The waits for people among the steps, in order: each with the place of the step that it stands before.
+    pub gates: Vec<(usize, Barrier)>,
     /// The rollback as the file lists it; nothing means everything reversible, in reverse.
     pub rollback: Option<Vec<Back>>,
 }
@@ -40,6 +41,17 @@ pub struct Leg {
     pub repetition: Repetition,
 }
 
+/// A gate, as far as the order depends on it.
+#[derive(Clone, Debug)]
+pub struct Barrier {
+    /// Identity.
+    pub gate: StepId,
+    /// What happens when nobody came in time.
+    pub on_expiry: OnExpiry,
+    /// In the rollback: the step without whose start it does not stand.
+    pub if_started: Option<String>,
+}
+
 /// An entry of the rollback.
 #[derive(Clone, Debug)]
 pub enum Back {
@@ -49,9 +61,13 @@ pub enum Back {
         step: String,
         /// Whether the entries below it still run when this fails.
         continue_on_failure: bool,
+        /// Who must agree before.
+        gate: Option<Barrier>,
     },
     /// Runs a step of its own.
     Run(Leg),
+    /// Waits for people.
+    Gate(Barrier),
 }
 
 /// What comes next.
@@ -92,6 +108,10 @@ pub enum Next {
         /// Steps to undo, and steps of the rollback to run.
         entries: Vec<StepId>,
     },
+    /// People decide at this gate next.
+    Wait(StepId),
+    /// Nobody came to this gate in time, and the run stops as it is until it is resumed.
+    Stop(StepId),
     /// This step is undone next.
     Undo(StepId),
     /// The run ends.
@@ -171,6 +191,40 @@ impl Leg {
     }
 }
 
+/// What a run finds at a gate.
+enum Reached {
+    /// It has let the run pass.
+    Open,
+    /// People are to be waited for.
+    Waits,
+    /// Nobody came, and that stopped the run.
+    Stopped,
+    /// It lets nobody pass. Says why.
+    Shut(String),
+}
+
+impl Barrier {
+    /// Whether it stands in this rollback.
+    fn stands(&self, state: &RunState) -> bool {
+        self.if_started.as_ref().is_none_or(|name| state.steps.iter().any(|known| known.step.name == *name))
+    }
+
+    fn reached(&self, state: &RunState) -> Reached {
+        let Some(known) = state.gates.get(&self.gate) else { return Reached::Waits };
+        match (known.ended, self.on_expiry) {
+            (None, _) => Reached::Waits,
+            (Some(GateEnd::Passed), _) => Reached::Open,
+            (Some(GateEnd::Rejected), _) => {
+                Reached::Shut(known.rejection.clone().unwrap_or_else(|| format!("rejected by {}", known.role)))
+            }
+            // Whoever resumes the run opens it again.
+            (Some(GateEnd::Expired), OnExpiry::Stop) if known.ended_in == state.resumed => Reached::Stopped,
+            (Some(GateEnd::Expired), OnExpiry::Stop) => Reached::Waits,
+            (Some(GateEnd::Expired), _) => Reached::Shut(format!("{} did not decide in time", known.role)),
+        }
+    }
+}
+
 impl Course {
     /// A leg of the steps or of the rollback.
     #[must_use]
@@ -187,8 +241,29 @@ impl Course {
         if let Some(reason) = &state.rollback_requested {
             return self.turn_back(state, reason.clone(), Outcome::RolledBack);
         }
-        let groups = self.steps.chunk_by(|one, other| one.step.name == other.step.name);
-        groups.into_iter().find_map(|group| self.next_of(group, state)).unwrap_or(Next::End(Outcome::Succeeded, None))
+        // Gates stand between steps, never between the instances of one.
+        let mut place = 0;
+        for group in self.steps.chunk_by(|one, other| one.step.name == other.step.name) {
+            if let Some(next) = self.at_gates(place, state).or_else(|| self.next_of(group, state)) {
+                return next;
+            }
+            place += group.len();
+        }
+        self.at_gates(place, state).unwrap_or(Next::End(Outcome::Succeeded, None))
+    }
+
+    /// What is to be done at the gates before a place; nothing where all have let the run pass.
+    fn at_gates(&self, place: usize, state: &RunState) -> Option<Next> {
+        let here = self.gates.iter().filter(|(before, _)| *before == place);
+        here.map(|(_, barrier)| barrier).find_map(|barrier| match barrier.reached(state) {
+            Reached::Open => None,
+            Reached::Waits => Some(Next::Wait(barrier.gate.clone())),
+            Reached::Stopped => Some(Next::Stop(barrier.gate.clone())),
+            Reached::Shut(why) => {
+                let reason = format!("gate \"{}\": {why}", barrier.gate);
+                Some(self.turn_back(state, reason, Outcome::Failed))
+            }
+        })
     }
 
     /// What comes next among the instances of one step. Nothing once all of them have succeeded.
@@ -245,8 +320,13 @@ impl Course {
             Some(list) => list
                 .iter()
                 .flat_map(|entry| match entry {
-                    Back::Undo { step, .. } => reversed(Some(step)),
+                    Back::Undo { step, gate, .. } => {
+                        let undone = reversed(Some(step));
+                        let gate = gate.iter().filter(|gate| !undone.is_empty() && gate.stands(state));
+                        gate.map(|gate| gate.gate.clone()).chain(undone.iter().cloned()).collect()
+                    }
                     Back::Run(leg) => vec![leg.step.clone()],
+                    Back::Gate(gate) => gate.stands(state).then(|| gate.gate.clone()).into_iter().collect(),
                 })
                 .collect(),
         }
@@ -256,6 +336,18 @@ impl Course {
     fn back(&self, state: &RunState, reason: &str, entries: &[StepId]) -> Next {
         for entry in entries {
             let known = state.step(entry);
+            if let Some(barrier) = self.barriers_back().find(|barrier| barrier.gate == *entry) {
+                match barrier.reached(state) {
+                    Reached::Open => continue,
+                    Reached::Waits => return Next::Wait(entry.clone()),
+                    Reached::Stopped => return Next::Stop(entry.clone()),
+                    // Somebody who resumes the rollback asks again.
+                    Reached::Shut(_) if state.gates.get(entry).is_some_and(|gate| gate.ended_in != state.resumed) => {
+                        return Next::Wait(entry.clone());
+                    }
+                    Reached::Shut(_) => break,
+                }
+            }
             if let Some(leg) = self.after().find(|leg| leg.step == *entry) {
                 match known {
                     None => return Next::Attempt(entry.clone()),
@@ -305,22 +397,35 @@ impl Course {
         let after = after
             .filter(|known| known.standing == StepStanding::Failed)
             .map(|known| format!("step \"{}\" failed after the rollback: {}", known.step, why(known)));
-        irreversible.chain(undo_failed).chain(after).collect()
+        let shut = self.barriers_back().filter_map(|barrier| match barrier.reached(state) {
+            Reached::Shut(why) => Some(format!("gate \"{}\": {why}, and what comes after it stays", barrier.gate)),
+            _ => None,
+        });
+        irreversible.chain(undo_failed).chain(after).chain(shut).collect()
+    }
+
+    /// The gates of the rollback.
+    fn barriers_back(&self) -> impl Iterator<Item = &Barrier> {
+        self.rollback.iter().flatten().filter_map(|entry| match entry {
+            Back::Undo { gate, .. } => gate.as_ref(),
+            Back::Gate(gate) => Some(gate),
+            Back::Run(_) => None,
+        })
     }
 
     /// The steps of the rollback's own.
     fn after(&self) -> impl Iterator<Item = &Leg> {
         self.rollback.iter().flatten().filter_map(|entry| match entry {
             Back::Run(leg) => Some(leg),
-            Back::Undo { .. } => None,
+            Back::Undo { .. } | Back::Gate(_) => None,
         })
     }
 
     /// Whether the entries below this one still run where it cannot be undone.
     fn continues(&self, undone: &StepId) -> bool {
         self.rollback.iter().flatten().any(|entry| match entry {
-            Back::Undo { step, continue_on_failure } => *step == undone.name && *continue_on_failure,
-            Back::Run(_) => false,
+            Back::Undo { step, continue_on_failure, .. } => *step == undone.name && *continue_on_failure,
+            Back::Run(_) | Back::Gate(_) => false,
         })
     }
 }

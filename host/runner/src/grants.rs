@@ -103,6 +103,8 @@ pub(crate) fn unwritable(pipeline: &Pipeline, settings: &Settings) -> Vec<PathBu
     let mut places = unreadable(settings);
     places.extend([real(&pipeline.file.path), real(&settings.executable), real(&pipeline.base.join(LOCK_FILE))]);
     places.extend(plugins);
+    // Whoever could write there could approve next time.
+    places.extend(pipeline.roles.values().flat_map(|role| [real(&role.signers), beside(&role.signers)]));
     for policy in &settings.policies {
         // Where it lies, and where a link of that name lies: replacing either would be another policy next time.
         places.extend([real(&policy.file.path), beside(&policy.file.path)]);

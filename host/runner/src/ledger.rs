@@ -20,7 +20,7 @@ use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 use pipe_journal::{Durability, JournalError};
 use tokio::sync::OnceCell;
 
-use crate::record::{MayNotAct, Recorder};
+use crate::record::Recorder;
 
 /// How often progress is passed on at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -35,6 +35,7 @@ pub(crate) struct StepLedger {
     last_refusal: Mutex<Option<Refusal>>,
     last_progress: Mutex<Option<Instant>>,
     broken: Mutex<Option<String>>,
+    halted: Mutex<Option<String>>,
 }
 
 impl StepLedger {
@@ -49,12 +50,27 @@ impl StepLedger {
             last_refusal: Mutex::default(),
             last_progress: Mutex::default(),
             broken: Mutex::default(),
+            halted: Mutex::default(),
         }
     }
 
     /// What was refused last.
     pub(crate) fn last_refusal(&self) -> Option<Refusal> {
         self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why nothing more could be begun. The guest has only seen that a call failed.
+    pub(crate) fn halted(&self) -> Option<String> {
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Before every effect.
+    fn may_act(&self) -> Result<(), LedgerError> {
+        self.recorder.may_act().map_err(|error| {
+            let why = error.to_string();
+            *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+            LedgerError(why)
+        })
     }
 
     /// What could not be kept, where nobody is told, is told to whoever uses a capability next.
@@ -83,10 +99,6 @@ impl StepLedger {
     }
 }
 
-fn may_not_act(error: MayNotAct) -> LedgerError {
-    LedgerError(error.to_string())
-}
-
 fn ledger_error(error: JournalError) -> LedgerError {
     LedgerError(error.to_string())
 }
@@ -97,7 +109,7 @@ impl Ledger for StepLedger {
         self.check()?;
         let effect = used.effect;
         if effect {
-            self.recorder.may_act().map_err(may_not_act)?;
+            self.may_act()?;
             self.touch().await.map_err(ledger_error)?;
         }
         // Files are written by the thousand. The attempt is known to write before the first of them; the others follow.
@@ -107,26 +119,26 @@ impl Ledger for StepLedger {
         let written = if durable { self.recorder.durable(kind).await } else { self.recorder.soon(kind).await };
         written.map_err(ledger_error)?;
         // Once more, as close to the effect as can be: this process may have been stopped while it wrote, and replaced.
-        if effect { self.recorder.may_act().map_err(may_not_act) } else { Ok(()) }
+        if effect { self.may_act() } else { Ok(()) }
     }
 
     async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
         self.check()?;
         let effect = uses.iter().any(|used| used.effect);
         if effect {
-            self.recorder.may_act().map_err(may_not_act)?;
+            self.may_act()?;
             self.touch().await.map_err(ledger_error)?;
         }
         let kinds = uses.into_iter().map(|used| self.event(used)).collect();
         let durability = if effect { Durability::Durable } else { Durability::Soon };
         self.recorder.all(kinds, durability).await.map_err(ledger_error)?;
-        if effect { self.recorder.may_act().map_err(may_not_act) } else { Ok(()) }
+        if effect { self.may_act() } else { Ok(()) }
     }
 
     fn used_at_once(&self, used: Use) -> Result<(), LedgerError> {
         self.check()?;
         if used.effect {
-            self.recorder.may_act().map_err(may_not_act)?;
+            self.may_act()?;
         }
         self.recorder.at_once(self.event(used)).map_err(ledger_error)
     }

@@ -10,6 +10,7 @@ mod copies;
 pub mod course;
 mod difference;
 mod error;
+pub mod gate;
 mod grants;
 mod guard;
 mod hold;
@@ -33,9 +34,9 @@ mod step;
 mod watch;
 
 pub use audit::{
-    AUDIT_SCHEMA, Asked, Audit, AuditSources, AuditedCall, AuditedPeer, AuditedPlugin, AuditedPolicy, AuditedRule,
-    CallUse, CheckText, Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach, Reached, RunsLookedAt,
-    RunsSeen, Severity, audit, audit_checks, look_back,
+    AUDIT_SCHEMA, Asked, Audit, AuditSources, AuditedCall, AuditedGate, AuditedPeer, AuditedPlugin, AuditedPolicy,
+    AuditedRule, AuditedSigner, CallUse, CheckText, Counts, Finding, Import, LastUse, Place, RUNS_LOOKED_AT, Reach,
+    Reached, RunsLookedAt, RunsSeen, Severity, audit, audit_checks, look_back,
 };
 pub use begun::Begun;
 pub use ceiling::check_policies;
@@ -44,9 +45,11 @@ pub use difference::{Difference, Side, Version, difference_of_pipelines, differe
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};
 pub use pins::{PinError, Pins};
-pub use plan::{Plan, PlanEntry, PlannedCheck, PlannedGuard, PlannedWatch, PlannedWave, Role, usual_bounds};
+pub use plan::{
+    Plan, PlanEntry, PlannedCheck, PlannedGate, PlannedGuard, PlannedWatch, PlannedWave, Role, usual_bounds,
+};
 pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};
-pub use state::{Breached, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding};
+pub use state::{Breached, GateStanding, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding};
 pub use watch::{Seen, look};

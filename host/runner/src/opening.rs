@@ -41,7 +41,10 @@ impl Prepared {
             further: portions.iter().map(|steps| steps.len() as u64).sum(),
             steps,
         };
-        std::iter::once(started).chain(portions.into_iter().map(|steps| EventKind::Planned { steps })).collect()
+        let planned = portions.into_iter().map(|steps| EventKind::Planned { steps });
+        let roles = (!self.signers.is_empty())
+            .then(|| EventKind::RolesPinned { requesters: self.requesters.clone(), signers: self.signers.clone() });
+        std::iter::once(started).chain(planned).chain(roles).collect()
     }
 }
 

@@ -5,12 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use pipe_capability::exec::Bound;
 use pipe_core::{
     digest::Digest,
-    event::{Breach, Part, PlannedStep},
+    event::{Breach, ChecklistItem, Part, PlannedStep},
     id::StepId,
     limits::Limits,
 };
-use pipe_pipeline::{Guard, Pipeline, Policy, RollbackEntry, RunFacts, Step, Wave};
+use pipe_pipeline::{Gate, Guard, Pipeline, Policy, RollbackEntry, RunFacts, Step, Wave};
 use serde::Serialize;
+
+use crate::gate::SignersFiles;
 
 /// What a planned call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -99,6 +101,66 @@ pub struct PlannedWatch {
     pub guard: PlannedGuard,
 }
 
+/// A planned wait for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedGate {
+    /// The gate.
+    pub gate: StepId,
+    /// Whether it stands among the steps or in the rollback.
+    pub of: Role,
+    /// The step that it stands before; nothing where it stands behind all, or alone in the rollback.
+    pub before: Option<StepId>,
+    /// Who decides.
+    pub role: String,
+    /// Content of the role's signers file.
+    pub signers: Digest,
+    /// How many different people must approve.
+    pub quorum: u32,
+    /// How long it waits, in milliseconds.
+    pub expires_ms: u64,
+    /// What happens then: `rollback`, `stop`, `fail`.
+    pub on_expiry: &'static str,
+    /// The step without whose start it does not stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_started: Option<String>,
+    /// What is to be seen to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<ChecklistItem>,
+}
+
+impl PlannedGate {
+    fn of(gate: &Gate, of: Role, before: Option<StepId>, signers: &SignersFiles) -> Self {
+        Self {
+            gate: gate.id.clone(),
+            of,
+            before,
+            role: gate.role.clone(),
+            signers: Digest::of(signers.get(&gate.role).map(String::as_bytes).unwrap_or_default()),
+            quorum: gate.quorum,
+            expires_ms: u64::try_from(gate.expires.as_millis()).unwrap_or(u64::MAX),
+            on_expiry: gate.on_expiry.word(),
+            if_started: gate.if_started.clone(),
+            checklist: gate.checklist.clone(),
+        }
+    }
+
+    /// All of a pipeline: those among the steps, then those of the rollback.
+    pub(crate) fn all(pipeline: &Pipeline, signers: &SignersFiles) -> Vec<Self> {
+        let of_steps = pipeline.gates.iter().map(|standing| {
+            let before = pipeline.steps.get(standing.before).map(|step| step.id.clone());
+            Self::of(&standing.gate, Role::Step, before, signers)
+        });
+        let of_rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
+            RollbackEntry::Gate(gate) => Some(Self::of(gate, Role::Rollback, None, signers)),
+            RollbackEntry::Undo { gate: Some(gate), step, .. } => {
+                Some(Self::of(gate, Role::Rollback, Some(StepId::new(step.clone())), signers))
+            }
+            RollbackEntry::Undo { gate: None, .. } | RollbackEntry::Run(_) => None,
+        });
+        of_steps.chain(of_rollback).collect()
+    }
+}
+
 /// What a run would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
@@ -121,6 +183,9 @@ pub struct Plan {
     pub policies: Vec<Digest>,
     /// In order.
     pub entries: Vec<PlanEntry>,
+    /// Where it waits for people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<PlannedGate>,
     /// What is undone on failure, in order.
     pub undo: Vec<String>,
     /// How the deployment is watched after the last step.
@@ -129,12 +194,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a checked pipeline. `planned` says which plugin serves a step. What is different in every run, its name and the time
+    /// Plans a checked pipeline with the signers of its roles. `planned` says which plugin serves a step. What is different in every run, its name and the time
     /// at which it is asked for, stands in the plan as the reference to it: so that a plan holds for a run that is yet to come.
     pub(crate) fn new(
         pipeline: &Pipeline,
         policies: &[Policy],
         run: &RunFacts,
+        signers: &SignersFiles,
         planned: impl Fn(&Step) -> PlannedStep,
     ) -> Self {
         let started = run.started_text();
@@ -155,7 +221,7 @@ impl Plan {
         };
         let rollback_steps = pipeline.rollback.iter().flatten().filter_map(|item| match item {
             RollbackEntry::Run(step) => Some(step),
-            RollbackEntry::Undo { .. } => None,
+            RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
         });
         let entries: Vec<PlanEntry> = pipeline
             .steps
@@ -169,8 +235,12 @@ impl Plan {
             Some(list) => list
                 .iter()
                 .map(|item| match item {
-                    RollbackEntry::Undo { step, .. } => format!("undo {step}"),
+                    RollbackEntry::Undo { step, gate: None, .. } => format!("undo {step}"),
+                    RollbackEntry::Undo { step, gate: Some(gate), .. } => {
+                        format!("undo {step} once {} agrees", gate.role)
+                    }
                     RollbackEntry::Run(step) => format!("run {}", step.id),
+                    RollbackEntry::Gate(gate) => format!("wait for {}", gate.role),
                 })
                 .collect(),
             None => entries
@@ -190,6 +260,7 @@ impl Plan {
             policies: policies.iter().map(|policy| policy.digest).collect(),
             secrets: pipeline.secrets.keys().cloned().collect(),
             entries,
+            gates: PlannedGate::all(pipeline, signers),
             undo,
             watch: pipeline
                 .watch

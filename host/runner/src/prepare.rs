@@ -25,15 +25,17 @@ use pipe_effects::{
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, Tls, check_against_plugins, read_schema,
+    Gate, PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, Tls, check_against_plugins,
+    read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
 use crate::{
     ceiling,
-    course::{Back, Course, Leg},
+    course::{Back, Barrier, Course, Leg},
     error::PrepareError,
+    gate::{SignersFiles, read_signers},
     grants, kept,
     load::{self, PluginBytes, StandardPlugins},
     plan::Plan,
@@ -62,6 +64,12 @@ pub struct Settings {
     pub version: String,
     /// What the pipeline is held against.
     pub policies: Vec<Policy>,
+    /// Who asks for the run, by every name that is known: none of them may approve it.
+    pub requesters: Vec<String>,
+    /// Of a run that was accepted before: the signers of its roles as they were then, by role. Else they are read.
+    pub signers: Option<BTreeMap<String, String>>,
+    /// Whether somebody is there to see it wait at a gate. Else it stops there, to be resumed.
+    pub waits: bool,
     /// Inputs of the deployment before, as the pipeline was checked with them.
     pub previous: BTreeMap<String, String>,
     /// Of a run that was begun before: the manifest of its copies.
@@ -91,6 +99,9 @@ pub struct Prepared {
     not_copied: Vec<PathBuf>,
     pub(crate) policy_files: Vec<String>,
     pub(crate) encrypted_backup: bool,
+    pub(crate) signers: SignersFiles,
+    pub(crate) requesters: Vec<String>,
+    pub(crate) waits: bool,
 }
 
 /// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
@@ -145,7 +156,8 @@ pub async fn plan(
     if !above.is_empty() {
         return Err(above);
     }
-    Ok(Plan::new(pipeline, policies, run, |step| planned(&plugins, step)))
+    let signers = read_signers(pipeline)?;
+    Ok(Plan::new(pipeline, policies, run, &signers, |step| planned(&plugins, step)))
 }
 
 /// Checks everything and sets up everything, up to but not including the first step. What is not a copy already is copied: the
@@ -168,6 +180,10 @@ pub async fn prepare(
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
     }
+    let signers = match settings.signers.clone() {
+        Some(pinned) => pinned,
+        None => read_signers(&pipeline).map_err(PrepareError::Invalid)?,
+    };
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
     check_identities(&pipeline, &secrets).map_err(PrepareError::Invalid)?;
     let protected = grants::unwritable(&pipeline, &settings);
@@ -208,7 +224,7 @@ pub async fn prepare(
         copies: copies.manifest.places(&copies.folder),
     };
     let facts_of_run = RunFacts { id: settings.run.clone(), started: settings.started };
-    let plan = Plan::new(&pipeline, &settings.policies, &facts_of_run, |step| planned(&plugins, step));
+    let plan = Plan::new(&pipeline, &settings.policies, &facts_of_run, &signers, |step| planned(&plugins, step));
     Ok(Prepared {
         pipeline,
         plan,
@@ -227,6 +243,9 @@ pub async fn prepare(
         not_copied: copies.manifest.too_large().map(Path::to_owned).collect(),
         policy_files,
         encrypted_backup,
+        signers,
+        requesters: settings.requesters,
+        waits: settings.waits,
     })
 }
 
@@ -268,14 +287,23 @@ impl Prepared {
             waves: u32::try_from(step.waves.len()).unwrap_or(u32::MAX),
             repetition: step.repetition,
         };
+        let barrier = |gate: &Gate| Barrier {
+            gate: gate.id.clone(),
+            on_expiry: gate.on_expiry,
+            if_started: gate.if_started.clone(),
+        };
         let back = |entry: &RollbackEntry| match entry {
-            RollbackEntry::Undo { step, continue_on_failure, .. } => {
-                Back::Undo { step: step.clone(), continue_on_failure: *continue_on_failure }
-            }
+            RollbackEntry::Undo { step, continue_on_failure, gate, .. } => Back::Undo {
+                step: step.clone(),
+                continue_on_failure: *continue_on_failure,
+                gate: gate.as_ref().map(barrier),
+            },
             RollbackEntry::Run(step) => Back::Run(leg(step)),
+            RollbackEntry::Gate(gate) => Back::Gate(barrier(gate)),
         };
         let rollback = self.pipeline.rollback.as_ref().map(|list| list.iter().map(back).collect());
-        Course { steps: self.pipeline.steps.iter().map(leg).collect(), rollback }
+        let gates = self.pipeline.gates.iter().map(|standing| (standing.before, barrier(&standing.gate))).collect();
+        Course { steps: self.pipeline.steps.iter().map(leg).collect(), gates, rollback }
     }
 }
 
@@ -348,7 +376,7 @@ fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
 pub(crate) fn all_steps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
     let of_rollback = pipeline.rollback.iter().flatten().filter_map(|entry| match entry {
         RollbackEntry::Run(step) => Some(step),
-        RollbackEntry::Undo { .. } => None,
+        RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
     });
     let notifications = pipeline.notifications.iter().map(|notification| &notification.step);
     pipeline.steps.iter().chain(of_rollback).chain(notifications).chain(&pipeline.checks)

@@ -4,6 +4,7 @@
 
 mod checklist;
 mod fold;
+mod gates;
 mod people;
 mod step;
 
@@ -19,7 +20,10 @@ use pipe_core::{
 };
 use serde::{Serialize, Serializer};
 
-pub use self::checklist::{Item, Tick};
+pub use self::{
+    checklist::{Item, Tick},
+    gates::{GateReport, Signed},
+};
 use crate::state::RunState;
 
 /// Format of the report: `pipe.report/v1`.
@@ -109,6 +113,8 @@ pub struct Report {
     pub checklist: Vec<Item>,
     /// What people decided, in order.
     pub people: Vec<Decision>,
+    /// Gates, in the order in which they were opened.
+    pub gates: Vec<GateReport>,
     /// Steps in the order of the file; those of the rollback behind them.
     pub steps: Vec<StepReport>,
     /// Set once undoing has begun.
@@ -216,6 +222,8 @@ pub struct StepReport {
     pub warnings: Vec<Warning>,
     /// How it was undone.
     pub undo: Option<Undo>,
+    /// What a person said of it after a repair by hand: `is undone, says ana@ops: switched back by hand`.
+    pub resolved: Option<String>,
 }
 
 /// How an attempt ended.

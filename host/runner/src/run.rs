@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     course::{Course, Next},
     error::RunError,
+    gate::Waited,
     prepare::{Prepared, all_steps},
     record::{Observer, Recorder},
     remains,
@@ -48,6 +49,15 @@ pub enum Wait {
         /// The check, and what it saw.
         why: String,
     },
+    /// People who decide at a gate.
+    Gate {
+        /// The gate.
+        gate: StepId,
+        /// Their role.
+        role: String,
+    },
+    /// Somebody who resumes the run: nobody came to this gate in time.
+    Expired(StepId),
 }
 
 /// How far a run has come.
@@ -134,7 +144,7 @@ impl Driver<'_> {
             let state = self.stepper.recorder.state();
             let mut next = self.course.next(&state);
             let next_step = match &next {
-                Next::Attempt(step) => Some(step),
+                Next::Attempt(step) | Next::Wait(step) => Some(step),
                 Next::SideBySide { steps, .. } => steps.first(),
                 _ => None,
             };
@@ -142,7 +152,8 @@ impl Driver<'_> {
                 if self.stops() {
                     return self.stopped().await;
                 }
-                let reason = format!("step \"{step}\": interrupted by the operator before it began");
+                let what = if matches!(next, Next::Wait(_)) { "gate" } else { "step" };
+                let reason = format!("{what} \"{step}\": interrupted by the operator before it began");
                 next = self.course.turn_back(&state, reason, Outcome::Interrupted);
             }
             let stopped = match next {
@@ -160,6 +171,12 @@ impl Driver<'_> {
                     return self.waits(Wait::Breach { step: Some(step), why }).await;
                 }
                 Next::Ask(step) => return self.waits(Wait::Decision(step)).await,
+                Next::Wait(gate) => match self.wait_at(&gate, state.rollback.is_some()).await? {
+                    // What that means is in the journal now, or in the operator's wish to stop.
+                    Waited::Closed | Waited::Interrupted => Stopped::No,
+                    Waited::Alone { role } => return self.waits(Wait::Gate { gate, role }).await,
+                },
+                Next::Stop(gate) => return self.waits(Wait::Expired(gate)).await,
                 Next::RollBack { reason, entries } => self.turn_back(&state, reason, entries).await?,
                 Next::Undo(step) => self.undo(&step).await?,
                 Next::End(outcome, reason) => return self.end(outcome, reason).await,
@@ -186,6 +203,14 @@ impl Driver<'_> {
     async fn hold(&self, step: &StepId, wave: u32, guard_first: bool) -> Result<Stopped, RunError> {
         let Some(step) = self.steps.get(step) else { return Err(RunError::Unknown(step.clone())) };
         Ok(self.stepper.hold(step, wave, guard_first).await?)
+    }
+
+    async fn wait_at(&self, gate: &StepId, rolling_back: bool) -> Result<Waited, RunError> {
+        let Some(gate) = self.stepper.prepared.pipeline.all_gates().find(|known| known.id == *gate) else {
+            return Err(RunError::Unknown(gate.clone()));
+        };
+        let interrupt = if rolling_back { self.patient } else { self.stepper.interrupt };
+        Ok(Stepper { interrupt, ..*self.stepper }.wait_at(gate).await?)
     }
 
     /// Runs instances of one step, so many at the same time, each until it has ended. Those that run are not stopped where one
@@ -305,6 +330,8 @@ impl std::fmt::Display for Wait {
             Self::Breach { step: None, why } => {
                 write!(f, "the watch was not met ({why}): watch on, or undo?")
             }
+            Self::Gate { gate, role } => write!(f, "{role} decides at the gate \"{gate}\""),
+            Self::Expired(gate) => write!(f, "nobody decided at the gate \"{gate}\" in time: resume, to ask again"),
         }
     }
 }

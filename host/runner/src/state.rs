@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, InFlight, Outcome, Resolution, StepStatus, Verification},
+    event::{Artifact, EventKind, GateEnd, InFlight, Outcome, Resolution, StepStatus, Verification},
     id::StepId,
     report::{Failure, StageReport},
     stage::Stage,
@@ -105,10 +105,25 @@ pub struct RunState {
     pub resumed: u32,
     /// What it waits for, where it stopped without an end.
     pub paused: Option<String>,
+    /// The gates that were opened.
+    pub gates: BTreeMap<StepId, GateStanding>,
     /// Notifications that were sent since it last ended: which, and about what.
     pub notified: BTreeSet<(StepId, String)>,
     /// The watch over what it released, once every step has succeeded.
     pub watch: Option<WatchStanding>,
+}
+
+/// How far a gate has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateStanding {
+    /// Who decides.
+    pub role: String,
+    /// How it ended; nothing while it waits.
+    pub ended: Option<GateEnd>,
+    /// What was said where it was rejected.
+    pub rejection: Option<String>,
+    /// [`RunState::resumed`] when it ended.
+    pub ended_in: u32,
 }
 
 /// A rollback that has begun.
@@ -216,6 +231,17 @@ impl RunState {
             }
             EventKind::InFlightDecided { step, decision, .. } => {
                 self.with(step, |state| state.decision = Some(*decision));
+            }
+            EventKind::GateOpened { step, role, .. } => {
+                let opened = GateStanding { role: role.clone(), ended: None, rejection: None, ended_in: 0 };
+                self.gates.insert(step.clone(), opened);
+            }
+            EventKind::GateClosed { step, how, why, .. } => {
+                let resumed = self.resumed;
+                if let Some(gate) = self.gates.get_mut(step) {
+                    (gate.ended, gate.ended_in) = (Some(*how), resumed);
+                    gate.rejection.clone_from(why);
+                }
             }
             EventKind::RollbackRequested { reason, .. } => {
                 (self.rollback_requested, self.watch) = (Some(reason.clone()), None);

@@ -178,7 +178,11 @@ impl Stepper<'_> {
             }
         };
         let hint = ledger.last_refusal().and_then(|refusal| refusal.hint);
-        result.map_err(|failure| Failure { hint: failure.hint.clone().or(hint), ..failure })
+        let halted = ledger.halted();
+        result.map_err(|failure| match halted {
+            Some(message) => Failure { kind: FailureKind::Unavailable, message, retryable: false, ..failure },
+            None => Failure { hint: failure.hint.clone().or(hint), ..failure },
+        })
     }
 
     /// A wave is an act of its own: a server that knows its key would not do the next.

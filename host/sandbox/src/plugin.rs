@@ -237,6 +237,15 @@ impl Sandbox {
         Ok((Self { engine, linker, ticker, cache, nowhere, _scratch: scratch }, refused))
     }
 
+    /// The bytes of a plugin's file, without looking at what is in it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is larger than any plugin.
+    pub fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
+        read_bounded(path)
+    }
+
     /// The sha256 of a plugin's file, without looking at what is in it.
     ///
     /// # Errors

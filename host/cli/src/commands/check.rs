@@ -92,6 +92,7 @@ async fn one(
     )
     .await?;
     warnings.extend(pipe_runner::check_policies(policies, &checked.pipeline, &plugins));
+    warnings.extend(pipe_runner::gate::check_signers(&checked.pipeline));
     warnings.extend(checked.warnings);
     Ok((checked.pipeline.steps.len() + checked.pipeline.notifications.len(), warnings))
 }

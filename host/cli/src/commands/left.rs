@@ -45,7 +45,7 @@ pub(crate) struct Left {
 pub(crate) fn take(which: &LeftRun, state: Option<&Path>) -> Result<Left, Failure> {
     let state = loading::reading_state(state, which.file.as_deref())?;
     let found = loading::find_run(&Reader::open(&state)?, &which.run)?;
-    let ownership = ownership::take(&state, &found.pipeline, &found.environment, &found.run)?;
+    let ownership = ownership::take(&state, &found.pipeline, &found.environment, Some(&found.run))?;
     // With the lock: nothing is added to it by anybody else from here on.
     let reader = Reader::open(&state)?;
     let (events, sealed) = match reader.events_with_outputs(&found.run) {
@@ -95,11 +95,14 @@ impl Left {
             previous: begun.previous.clone(),
             copies: begun.copies,
             bytes: begun.plugins(&pins),
+            asked_by: Vec::new(),
+            signers: Some(begun.signers.clone()),
         };
         // With the lock nobody is writing them any more.
         let artifacts = self.state.join("artifacts").join(begun.run.as_str());
-        if let Err(error) = pipe_effects::artifact::remove_partial(&artifacts) {
-            printer.warning(&format!("what run {} left half written stays: {error}", begun.run));
+        let known: Vec<&Path> = begun.state.artifacts.iter().map(|known| Path::new(&known.artifact.location)).collect();
+        if let Err(error) = pipe_effects::artifact::remove_unknown(&artifacts, &known) {
+            printer.warning(&format!("what run {} stored and did not write down stays: {error}", begun.run));
         }
         let (prepared, journal) =
             loading::prepare(loaded, Arc::clone(&self.ownership), begun.policies(&pins)?, printer, redactor).await?;
@@ -125,6 +128,9 @@ impl Left {
     fn held_against(&self, prepared: &Prepared, printer: Printer) -> Result<(), Failure> {
         let (begun, version) = (&self.begun, env!("CARGO_PKG_VERSION"));
         if prepared.plan.digest() == begun.plan {
+            return Ok(());
+        }
+        if begun.has_replaced() {
             return Ok(());
         }
         if begun.version == version {

@@ -15,7 +15,14 @@ use pipe_runner::{PluginBytes, Prepared, Settings};
 use pipe_sandbox::Sandbox;
 
 use super::lock::{self, Locking};
-use crate::{arguments::Selection, exit::Exit, failure::Failure, places, printer::Printer, standard};
+use crate::{
+    arguments::Selection,
+    exit::Exit,
+    failure::Failure,
+    places,
+    printer::{self, Printer},
+    standard,
+};
 
 /// A pipeline file that was read, and the run it is read for.
 pub(crate) struct Loaded {
@@ -29,6 +36,10 @@ pub(crate) struct Loaded {
     pub(crate) copies: Option<Digest>,
     /// Where its plugins come from.
     pub(crate) bytes: PluginBytes,
+    /// Who asks for it beside the user who runs it, as the operator says.
+    pub(crate) asked_by: Vec<String>,
+    /// Of a run that was begun before: the signers of its roles, as they were then.
+    pub(crate) signers: Option<BTreeMap<String, String>>,
 }
 
 /// Reads a pipeline file.
@@ -60,7 +71,7 @@ pub(crate) fn load(
     printer.diagnostics(&checked.warnings);
     lock::hold(locking, &document, &mut checked.pipeline)?;
     let bytes = PluginBytes::Fresh(standard::component);
-    Ok(Loaded { checked, run, started, state, previous, copies: None, bytes })
+    Ok(Loaded { checked, run, started, state, previous, copies: None, bytes, asked_by: Vec::new(), signers: None })
 }
 
 /// Inputs of the last run that succeeded here, else what the operator says they were.
@@ -126,6 +137,9 @@ pub(crate) async fn prepare(
         actor: actor(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         policies,
+        requesters: requesters(&loaded.asked_by),
+        signers: loaded.signers,
+        waits: printer::somebody_is_there(),
         previous: loaded.previous,
         copies: loaded.copies,
     };
@@ -160,6 +174,19 @@ pub(crate) fn actor() -> String {
     format!("{user}@{}", host.trim())
 }
 
+/// Everybody who may have asked for this run: whoever runs it, whoever logged in before becoming that user, and those whom the
+/// operator names. More names only take approvals away.
+fn requesters(named: &[String]) -> Vec<String> {
+    let mut requesters = vec![actor()];
+    // The kernel keeps it through `su` and `sudo`. Nothing where nobody logged in.
+    let login = std::fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let login = login.filter(|id| *id != u32::MAX).map(nix::unistd::Uid::from_raw);
+    let login = login.and_then(|id| nix::unistd::User::from_uid(id).ok().flatten()).map(|user| user.name);
+    requesters.extend(login.filter(|name| !requesters[0].starts_with(&format!("{name}@"))));
+    requesters.extend(named.iter().cloned());
+    requesters
+}
+
 /// The state directory of a command that reads: as the operator says, else as a pipeline file says, else the user's own.
 pub(crate) fn reading_state(state: Option<&Path>, file: Option<&Path>) -> Result<PathBuf, Failure> {
     let of_file = match file {
@@ -171,14 +198,7 @@ pub(crate) fn reading_state(state: Option<&Path>, file: Option<&Path>) -> Result
 
 /// A run named on the command line: whole, `last`, or as many leading digits as name one run.
 pub(crate) fn find_run(reader: &Reader, text: &str) -> Result<pipe_journal::RunSummary, Failure> {
-    let mut matching: Vec<_> = reader
-        .runs(&pipe_journal::RunFilter::default())?
-        .into_iter()
-        .filter(|run| text == "last" || run.run.as_str().starts_with(text))
-        .collect();
-    if text == "last" {
-        matching.truncate(1);
-    }
+    let mut matching = reader.runs_named((text != "last").then_some(text))?;
     match matching.len() {
         0 => Err(Failure::new(Exit::Usage, format!("no run `{text}`")).hint("`pipe history` lists the runs")),
         1 => Ok(matching.remove(0)),

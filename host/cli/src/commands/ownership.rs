@@ -13,7 +13,12 @@ use crate::failure::Failure;
 /// # Errors
 ///
 /// Another process has it, or the journal cannot be used.
-pub(crate) fn take(state: &Path, pipeline: &str, environment: &str, run: &RunId) -> Result<Arc<Ownership>, Failure> {
+pub(crate) fn take(
+    state: &Path,
+    pipeline: &str,
+    environment: &str,
+    run: Option<&RunId>,
+) -> Result<Arc<Ownership>, Failure> {
     let actor = loading::actor();
     Ok(Arc::new(Ownership::take(state, Claim { pipeline, environment, run, actor: &actor })?))
 }

@@ -8,7 +8,7 @@ use pipe_core::{
     limits::{Limit, Limits},
 };
 use pipe_pipeline::RunFacts;
-use pipe_runner::{Plan, PlanEntry, PlannedGuard, Role};
+use pipe_runner::{Plan, PlanEntry, PlannedGate, PlannedGuard, Role};
 
 use super::{loading, lock::Locking, output_file};
 use crate::{
@@ -92,13 +92,23 @@ fn print(plan: &Plan, printer: Printer) {
             continue;
         }
         printer.result(&format!("\n{}", styled(STRONG, title)));
+        let gates: Vec<&PlannedGate> = plan.gates.iter().filter(|gate| gate.of == role && role == Role::Step).collect();
         for entry in entries {
+            for gate in gates.iter().filter(|gate| gate.before.as_ref() == Some(&entry.planned.step)) {
+                print_gate(gate, printer);
+            }
             print_entry(entry, printer);
+        }
+        for gate in gates.iter().filter(|gate| gate.before.is_none()) {
+            print_gate(gate, printer);
         }
     }
     printer.result(&format!("\n{}", styled(STRONG, "On failure, of what was started")));
     let undo = if plan.undo.is_empty() { "nothing can be undone".to_owned() } else { plan.undo.join(", then ") };
     printer.result(&format!("  {undo}"));
+    for gate in plan.gates.iter().filter(|gate| gate.of == Role::Rollback) {
+        print_gate(gate, printer);
+    }
     if let Some(watch) = &plan.watch {
         printer.result(&format!("\n{}", styled(STRONG, "After the last step")));
         printer.result(&format!("  watched for {}", duration(watch.for_ms)));
@@ -127,6 +137,24 @@ fn print_guard(guard: &PlannedGuard, printer: Printer) {
 
 fn duration(milliseconds: u64) -> String {
     pipe_core::units::format_duration(std::time::Duration::from_millis(milliseconds))
+}
+
+/// Who is waited for, how long, and for what.
+fn print_gate(gate: &PlannedGate, printer: Printer) {
+    let people = if gate.quorum == 1 { "one person".to_owned() } else { format!("{} people", gate.quorum) };
+    let signers = format!("gate, signers {}", gate.signers.short());
+    printer.result(&format!("  {} {}", styled(CAREFUL, &gate.gate.to_string()), styled(QUIET, &signers)));
+    let started = gate.if_started.iter().map(|step| format!(", if \"{step}\" was started")).collect::<String>();
+    printer.result(&format!(
+        "    waits for {people} of {}{started}; after {}: {}",
+        gate.role,
+        pipe_core::units::format_duration(std::time::Duration::from_millis(gate.expires_ms)),
+        gate.on_expiry
+    ));
+    for item in &gate.checklist {
+        let by = item.step.iter().map(|step| format!(" (step \"{step}\")")).collect::<String>();
+        printer.result(&format!("    ☐ {}{by}", item.item));
+    }
 }
 
 fn print_entry(entry: &PlanEntry, printer: Printer) {

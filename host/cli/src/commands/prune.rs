@@ -97,10 +97,9 @@ pub(crate) async fn prune(
     // Nothing is there to be locked, or made, where nothing was ever run.
     drop(Reader::open(&state)?);
     // No run of its own: what it writes down belongs to the runs that made the artifacts.
-    let nobody = RunId::new(jiff::Timestamp::now());
     let owned = match arguments.dry_run {
         true => None,
-        false => Some(ownership::take(&state, document.name(), &environment, &nobody)?),
+        false => Some(ownership::take(&state, document.name(), &environment, None)?),
     };
     let (pipeline, dry_run) = (document.name(), arguments.dry_run);
     let environment = &environment;

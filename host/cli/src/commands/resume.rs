@@ -4,9 +4,11 @@ use std::path::Path;
 
 use clap::Args;
 use pipe_core::{
-    event::{EventKind, InFlight},
+    event::{EventKind, InFlight, PluginIdentity},
     redact::Redactor,
 };
+use pipe_runner::Pins;
+use pipe_sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -36,6 +38,18 @@ pub(crate) struct ResumeArguments {
     /// undo the run
     #[arg(long, value_name = "STEP", conflicts_with = "retry")]
     undo: Option<String>,
+
+    /// Let a step call the component in this file from here on, instead of the plugin that the run was begun with; can be repeated
+    #[arg(long, value_name = "STEP=PLUGIN", value_parser = crate::arguments::assignment, requires_all = ["role", "reason"])]
+    replace: Vec<(String, String)>,
+
+    /// The role in which somebody wants the plugin replaced
+    #[arg(long, value_name = "ROLE", requires = "replace")]
+    role: Option<String>,
+
+    /// Why the plugin is replaced
+    #[arg(long, value_name = "TEXT", requires = "replace")]
+    reason: Option<String>,
 }
 
 /// Goes on with the run.
@@ -46,11 +60,14 @@ pub(crate) async fn resume(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let left = left::take(&arguments.which, state)?;
+    let mut left = left::take(&arguments.which, state)?;
     left.needs_open()?;
+    let replaced = replaced(arguments, &left)?;
+    replaced.iter().for_each(|event| left.begun.replace(event));
     let answers = [(&arguments.retry, InFlight::Retry), (&arguments.undo, InFlight::Undo)];
     let decisions = answers.into_iter().filter_map(|(step, decision)| Some((step.as_ref()?, decision)));
-    let decisions = decisions.map(|(step, decision)| decided(&left, step, decision)).collect::<Result<_, _>>()?;
+    let decisions = decisions.map(|(step, decision)| decided(&left, step, decision));
+    let decisions = replaced.into_iter().map(Ok).chain(decisions).collect::<Result<_, _>>()?;
     go_on(&left, decisions, Display { state: &left.state, verbose, printer }, redactor).await
 }
 
@@ -67,6 +84,26 @@ pub(super) async fn go_on(
         pipe_runner::resume(&prepared, begun, decisions, observer, interrupt).await
     })
     .await
+}
+
+/// The plugins that take the place of others, each with a copy of it.
+fn replaced(arguments: &ResumeArguments, left: &Left) -> Result<Vec<EventKind>, Failure> {
+    let (Some(role), Some(reason)) = (&arguments.role, &arguments.reason) else { return Ok(Vec::new()) };
+    let pins = Pins::of(&left.state);
+    let known = left.begun.pipeline(&pins)?.pipeline;
+    let one = |(step, file): &(String, String)| {
+        if !known.calls().any(|call| call.id.name == *step) {
+            return Err(Failure::new(Exit::Usage, format!("the pipeline has no step \"{step}\"")));
+        }
+        let path = std::path::absolute(file)?;
+        let bytes = Sandbox::read_file(&path)?;
+        let name = path.to_string_lossy().into_owned();
+        let digest = pins.keep(&format!("plugin {name}"), &bytes)?;
+        let plugin = PluginIdentity { name, version: String::new(), digest };
+        let (role, reason, actor) = (role.clone(), reason.clone(), loading::actor());
+        Ok(EventKind::PluginReplaced { step: step.clone(), plugin, role, reason, actor })
+    };
+    arguments.replace.iter().map(one).collect()
 }
 
 fn decided(left: &Left, step: &str, decision: InFlight) -> Result<EventKind, Failure> {

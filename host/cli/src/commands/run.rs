@@ -16,7 +16,12 @@ use pipe_pipeline::OnInterrupt;
 use pipe_runner::{Observer, Prepared, RunError, RunResult};
 use tokio_util::sync::CancellationToken;
 
-use super::{binding, loading, lock::Locking, open, ownership};
+use super::{
+    binding,
+    loading::{self, Loaded},
+    lock::Locking,
+    open, ownership,
+};
 use crate::{
     arguments::Selection,
     exit::Exit,
@@ -40,6 +45,10 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     locking: Locking,
 
+    /// Who asks for this run, beside the user who runs it: a principal who then cannot approve it; can be repeated
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    asked_by: Vec<String>,
+
     /// Run what this plan says and nothing else: a file that `pipe plan --out` wrote. Environment and inputs are taken from it
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -58,10 +67,11 @@ pub(crate) async fn run(
     let selection = bound.as_ref().map(|plan| plan.selection(&arguments.selection));
     let selection = selection.as_ref().unwrap_or(&arguments.selection);
     let loaded = loading::load(selection, arguments.locking, state, printer)?;
+    let loaded = Loaded { asked_by: arguments.asked_by.clone(), ..loaded };
     let state = loaded.state.clone();
     loading::make_state(&state)?;
     let pipeline = &loaded.checked.pipeline;
-    let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, &loaded.run)?;
+    let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, Some(&loaded.run))?;
     open::refuse(&ownership, &state, pipeline)?;
     pipe_journal::set_aside(&state)?;
     let (prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor).await?;
@@ -101,6 +111,7 @@ pub(crate) async fn watched(
     tokio::spawn(watch_interrupts(interrupt.clone(), printer, resume, stops));
     let delivered = Arc::new(Mutex::new(Vec::new()));
     let observer = collecting(reporter::observer(printer, verbose), &delivered);
+    let observer = telling_how(observer, printer, state);
     let result = drive(observer, &interrupt).await;
     let closed = journal.close().await;
     let result = result?;
@@ -143,6 +154,21 @@ async fn watch_interrupts(interrupt: CancellationToken, printer: Printer, resume
     next().await;
     printer.error("stopped at once: what is not undone by now still stands", Some(&resume));
     crate::end_now(Exit::Interrupted);
+}
+
+/// Also says how people decide at a gate, where one opens.
+fn telling_how(observer: Observer, printer: Printer, state: &Path) -> Observer {
+    let state = state.display().to_string();
+    Arc::new(move |event: &Event| {
+        observer(event);
+        if let (EventKind::GateOpened { step, role, .. }, false) = (&event.kind, printer.json()) {
+            let run = &event.run;
+            printer.talk(&format!(
+                "  `pipe approve {run} '{step}' --role {role} --key ~/.ssh/id_ed25519 --reason '…' --state {state}` approves, \
+                 with `--reject` it ends here"
+            ));
+        }
+    })
 }
 
 /// Also remembers who was told, for the summary.

@@ -110,7 +110,13 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
         return Standing { word: "cut-off", what: here, next: vec![command("resume", ""), undo()] };
     };
     let asked = begun.filter(|step| step.open && step.attempt_touched || step.waves.asks().is_some());
+    let gate = known.gates.iter().find(|(_, gate)| gate.ended.is_none());
+    let decide = gate.map(|(gate, standing)| {
+        let key = "--key ~/.ssh/id_ed25519 --reason '…'";
+        command("approve", &format!(" {} --role {} {key}", step_in_shell(gate), standing.role))
+    });
     let next = match asked {
+        None if decide.is_some() => decide.into_iter().chain([command("resume", ""), undo()]).collect(),
         Some(step) => ["retry", "undo"]
             .map(|answer| command("resume", &format!(" --{answer} {}", step_in_shell(&step.step))))
             .into(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipe_core::{
-    event::{Breach, Checked, EventKind, LogLevel, Started, StepStatus},
+    event::{Breach, Checked, CheckedItem, EventKind, GateEnd, ItemState, LogLevel, Started, StepStatus},
     report::{Failure, Finding, FindingStatus, StageReport},
     units::ByteSize,
 };
@@ -82,6 +82,32 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             lines.push(styled(QUIET, &format!("in this order: {}", names.join(", "))));
             lines
         }
+        EventKind::GateOpened { step, role, quorum, expires_at, checklist, .. } => {
+            let people = if *quorum == 1 { "one person".to_owned() } else { format!("{quorum} people") };
+            let until = expires_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+            let mut lines = vec![format!(
+                "{} {} {}",
+                styled(CAREFUL, "‖"),
+                styled(STRONG, &step.to_string()),
+                styled(QUIET, &format!("waits for {people} of {role} until {until}"))
+            )];
+            lines.extend(checklist.iter().map(|item| match &item.step {
+                Some(step) => bar(&format!("{} {} (step \"{step}\")", styled(GOOD, "✓"), item.item)),
+                None => bar(&format!("{} {}", styled(QUIET, "☐"), item.item)),
+            }));
+            lines
+        }
+        EventKind::Approved { approval, .. } => {
+            vec![bar(&format!("{} approved by {} ({})", styled(GOOD, "✓"), approval.principal, approval.key))]
+        }
+        EventKind::Rejected { approval, .. } => {
+            vec![bar(&format!("{} rejected by {} ({})", styled(BAD, "✗"), approval.principal, approval.key))]
+        }
+        EventKind::ApprovalRefused { step, reason, actor, .. } => vec![bar(&format!(
+            "{} a decision on \"{step}\" that {actor} handed in does not hold: {reason}",
+            styled(CAREFUL, "!")
+        ))],
+        EventKind::GateClosed { step, how, by, checklist, .. } => gate_closed(&step.to_string(), *how, by, checklist),
         EventKind::UndoStarted { step } => {
             vec![format!("{} undo {}", styled(QUIET, "┌"), styled(STRONG, &step.to_string()))]
         }
@@ -132,6 +158,10 @@ fn of_people(kind: &EventKind) -> Vec<String> {
         EventKind::RollbackRequested { reason, .. } => vec![format!("rollback asked for: {reason}")],
         EventKind::Resolved { step, resolution, actor, reason } => {
             vec![format!("{actor} says that step \"{step}\" is {resolution}: {reason}")]
+        }
+        EventKind::PluginReplaced { step, plugin, role, reason, .. } => {
+            let what = format!("step \"{step}\" calls {} ({}) from here on", plugin.name, plugin.digest.short());
+            vec![format!("{} {what}, by {role}: {reason}", styled(CAREFUL, "!"))]
         }
         EventKind::Waived { rule, role, reason, .. } => {
             vec![bar(&format!("{} without {rule}, accepted by {role}: {reason}", styled(CAREFUL, "!")))]
@@ -245,6 +275,27 @@ fn finished(
             ));
         }
     }
+    lines
+}
+
+fn gate_closed(step: &str, how: GateEnd, by: &[String], checklist: &[CheckedItem]) -> Vec<String> {
+    let mut lines: Vec<String> = checklist
+        .iter()
+        .map(|item| match &item.state {
+            ItemState::Open => format!("{} {}", styled(QUIET, "☐"), item.item),
+            ItemState::Passed { step } => format!("{} {} (step \"{step}\")", styled(GOOD, "☑"), item.item),
+            ItemState::Attested { by, evidence } => {
+                format!("{} {}: {evidence} ({by})", styled(GOOD, "☑"), item.item)
+            }
+            ItemState::Waived { by, reason } => {
+                format!("{} {} waived: {reason} ({by})", styled(CAREFUL, "☒"), item.item)
+            }
+        })
+        .map(|line| bar(&line))
+        .collect();
+    let mark = if how == GateEnd::Passed { styled(GOOD, "✓") } else { styled(BAD, "✗") };
+    let people = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+    lines.push(format!("{} {mark} {step} {how}{people}", styled(QUIET, "└")));
     lines
 }
 

@@ -59,6 +59,9 @@ impl TextReporter {
         match kind {
             EventKind::StepStarted { step, .. } => self.begin(bar, &step.to_string()),
             EventKind::UndoStarted { step } => self.begin(bar, &format!("undo {step}")),
+            EventKind::GateOpened { role, expires_at, .. } => {
+                self.begin(bar, &format!("waiting for {role} until {}", expires_at.strftime("%H:%M:%S UTC")));
+            }
             EventKind::Progress { step, message, done, total } => {
                 let amount = match total {
                     Some(total) if *total > 0 => format!("{} of {}", ByteSize(*done), ByteSize(*total)),
@@ -70,7 +73,10 @@ impl TextReporter {
                 let left = lines::took(left_ms.div_ceil(1_000) * 1_000);
                 bar.set_message(format!("{step}: holding {wave}, {left} to go"));
             }
-            EventKind::StepFinished { .. } | EventKind::UndoFinished { .. } | EventKind::RunFinished { .. } => {
+            EventKind::StepFinished { .. }
+            | EventKind::UndoFinished { .. }
+            | EventKind::GateClosed { .. }
+            | EventKind::RunFinished { .. } => {
                 bar.disable_steady_tick();
                 bar.finish_and_clear();
             }

@@ -4,6 +4,7 @@
 //! encrypting, hashing and writing what is stored.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Read, Write},
     path::PathBuf,
@@ -54,6 +55,21 @@ pub(super) struct Written {
     pub(super) content_bytes: u64,
 }
 
+/// How many digits of an artifact's digest stand before its name.
+const DIGITS: usize = 16;
+
+/// Whether a file of this name is being written, or was.
+pub(super) fn is_partial(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(PARTIAL.as_bytes())
+}
+
+/// Whether this is the name of a whole artifact: `0123456789abcdef-NAME`.
+pub(super) fn is_final(name: &OsStr) -> bool {
+    let hexadecimal = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let split = name.as_encoded_bytes().split_first_chunk::<DIGITS>();
+    split.is_some_and(|(digits, rest)| digits.iter().all(hexadecimal) && rest.starts_with(b"-"))
+}
+
 /// Stores what `produce` writes into a partial file.
 pub(super) fn write(
     destination: &Destination,
@@ -94,7 +110,7 @@ impl Written {
     pub(super) fn place(self, destination: &Destination) -> io::Result<Placed> {
         self.file.as_file().sync_all()?;
         let encrypted = !destination.keys.is_empty();
-        let (prefix, age) = (&self.digest.to_string()[..16], if encrypted { ".age" } else { "" });
+        let (prefix, age) = (&self.digest.to_string()[..DIGITS], if encrypted { ".age" } else { "" });
         let location = destination.directory.join(format!("{prefix}-{}{}{age}", destination.name, destination.suffix));
         let text =
             location.to_str().ok_or_else(|| io::Error::other("the directory of the artifacts has no name in UTF-8"))?;

@@ -14,8 +14,8 @@ use crate::{clock::boot_id, error::Fault};
 pub struct Holder {
     /// How often it was taken or unlocked until then.
     pub epoch: u64,
-    /// The run.
-    pub run: RunId,
+    /// The run. Nothing for what is done between runs.
+    pub run: Option<RunId>,
     /// Its process. Nothing after `pipe unlock`, until another process takes it.
     pub pid: Option<u32>,
     /// When that process started, in clock ticks since the machine did: with the number, it is the name of one process.
@@ -47,7 +47,7 @@ impl Holder {
         let pid = std::process::id();
         Self {
             epoch: 0,
-            run: claim.run.clone(),
+            run: claim.run.cloned(),
             pid: Some(pid),
             ticks: process(pid).map(|(_, ticks)| ticks),
             boot: boot_id(),
@@ -72,8 +72,9 @@ impl Holder {
     /// As people say it: `run 20261123021500-9f3c1a, process 4711 of root@host, since 2026-11-23 02:15:00Z`.
     #[must_use]
     pub fn tell(&self) -> String {
+        let run = self.run.as_ref().map_or_else(|| "no run".to_owned(), |run| format!("run {run}"));
         let process = self.pid.map_or_else(|| "unlocked by".to_owned(), |pid| format!("process {pid} of"));
-        format!("run {}, {process} {}, since {}", self.run, self.actor, self.since.strftime("%Y-%m-%d %H:%M:%SZ"))
+        format!("{run}, {process} {}, since {}", self.actor, self.since.strftime("%Y-%m-%d %H:%M:%SZ"))
     }
 }
 
@@ -86,7 +87,7 @@ pub(super) fn find(connection: &Connection, pipeline: &str, environment: &str) -
     let row = statement
         .query_row([pipeline, environment], |row| {
             let ticks: Option<i64> = row.get(3)?;
-            let texts: (String, String) = (row.get(1)?, row.get(6)?);
+            let texts: (Option<String>, String) = (row.get(1)?, row.get(6)?);
             let epoch: i64 = row.get(0)?;
             Ok((epoch, texts, row.get(2)?, ticks, row.get(4)?, row.get(5)?))
         })
@@ -94,7 +95,7 @@ pub(super) fn find(connection: &Connection, pipeline: &str, environment: &str) -
     let Some((epoch, (run, since), pid, ticks, boot, actor)) = row else { return Ok(None) };
     Ok(Some(Holder {
         epoch: epoch.cast_unsigned(),
-        run: run.parse().map_err(|_| odd("its run is no run"))?,
+        run: run.map(|run| run.parse()).transpose().map_err(|_| odd("its run is no run"))?,
         pid,
         ticks: ticks.map(i64::cast_unsigned),
         boot,
@@ -120,7 +121,7 @@ mod tests {
 
     fn holder(pid: u32) -> Holder {
         let run: RunId = "20261123021500-9f3c1a".parse().expect("a run");
-        let claim = Claim { pipeline: "hms", environment: "production", run: &run, actor: "ada@host" };
+        let claim = Claim { pipeline: "hms", environment: "production", run: Some(&run), actor: "ada@host" };
         Holder { pid: Some(pid), ticks: process(pid).map(|(_, ticks)| ticks), ..Holder::this_process(claim) }
     }
 

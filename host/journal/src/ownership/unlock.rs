@@ -88,8 +88,9 @@ fn end_epoch(
         return Err(JournalError::ChangedHands { pipeline, environment }.into());
     }
     // One that holds the lock and was stopped before it could say so has no run yet.
-    let run = holder.as_ref().map_or_else(|| RunId::new(jiff::Timestamp::now()), |holder| holder.run.clone());
-    let epoch = raise_within(&transaction, Claim { pipeline, environment, run: &run, actor }, None)?;
+    let run = holder.as_ref().and_then(|holder| holder.run.clone());
+    let run = run.unwrap_or_else(|| RunId::new(jiff::Timestamp::now()));
+    let epoch = raise_within(&transaction, Claim { pipeline, environment, run: Some(&run), actor }, None)?;
     let kind = EventKind::Unlocked {
         pipeline: pipeline.to_owned(),
         environment: environment.to_owned(),

@@ -68,7 +68,7 @@ async fn a_run_that_is_gone_on_with_has_no_end_and_does_not_count_until_it_has_o
     }
     let last = async || journal.last_succeeded("hms", "production").await.unwrap().map(|summary| summary.run);
     assert_eq!(last().await, Some(run(2)));
-    let resumed = EventKind::RunResumed { actor: "ada@host".into(), pipe_version: "1".into(), boot: None };
+    let resumed = EventKind::RunResumed { actor: "ada@host".into(), pipe_version: "1".into(), boot: None, epoch: 0 };
     journal.append(&run(2), vec![resumed], Soon).await.unwrap();
     let newest = async || journal.runs(RunFilter::default()).await.unwrap().remove(0);
     assert_eq!((newest().await.finished, newest().await.outcome), (None, None), "somebody is undoing it");

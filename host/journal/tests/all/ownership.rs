@@ -16,7 +16,7 @@ const UNLOCKING: Unlocking<'_> =
     Unlocking { pipeline: "hms", environment: "production", actor: "bob@host", reason: "it hangs" };
 
 fn take_for(state: &Path, run: &RunId) -> Result<Ownership, JournalError> {
-    Ownership::take(state, Claim { pipeline: "hms", environment: "production", run, actor: "ada@host" })
+    Ownership::take(state, Claim { pipeline: "hms", environment: "production", run: Some(run), actor: "ada@host" })
 }
 
 fn state() -> TempDir {
@@ -37,11 +37,11 @@ fn one_has_it_and_the_other_is_told_who() {
     let first = take_for(state.path(), &run(1)).unwrap();
     let error = take_for(state.path(), &run(2)).unwrap_err();
     let JournalError::Owned { holder: Some(holder), .. } = &error else { panic!("{error:?}") };
-    assert_eq!((holder.run.clone(), holder.pid, holder.epoch), (run(1), Some(std::process::id()), 1));
+    assert_eq!((holder.run.clone(), holder.pid, holder.epoch), (Some(run(1)), Some(std::process::id()), 1));
     assert_eq!(holder.liveness(), Liveness::Running);
     let hint = error.hint().unwrap();
     assert!(hint.contains("run 20261123021500-000001, process ") && hint.contains("pipe unlock 2026"), "{hint}");
-    let elsewhere = Claim { pipeline: "hms", environment: "staging", run: &run(3), actor: "ada@host" };
+    let elsewhere = Claim { pipeline: "hms", environment: "staging", run: Some(&run(3)), actor: "ada@host" };
     assert_eq!(Ownership::take(state.path(), elsewhere).unwrap().epoch(), 1, "another environment has another owner");
     drop(first);
     assert_eq!(take_for(state.path(), &run(2)).unwrap().epoch(), 2);

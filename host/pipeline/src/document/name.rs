@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use pipe_core::diagnostic::Diagnostic;
 
 use crate::{
-    document::{NotifySpec, RollbackSpec, StepSpec},
+    document::{GateSpec, NotifySpec, RollbackSpec, StepSpec},
     fields::Located,
     report::Report,
 };
@@ -90,15 +90,17 @@ pub(crate) fn duplicate(report: &Report, what: &str, second: &Located<String>, f
 pub(super) fn no_duplicates(
     report: &Report,
     steps: &[StepSpec],
+    gates: &[GateSpec],
     checks: &[StepSpec],
     rollback: &[RollbackSpec],
     notifications: &[NotifySpec],
 ) {
     let rollback = rollback.iter().filter_map(|entry| match entry {
         RollbackSpec::Run(step) => Some(&step.name),
-        RollbackSpec::Undo { .. } => None,
+        RollbackSpec::Gate(gate) | RollbackSpec::Undo { gate: Some(gate), .. } => Some(&gate.name),
+        RollbackSpec::Undo { gate: None, .. } => None,
     });
-    let running = steps.iter().map(|step| &step.name).chain(rollback);
+    let running = steps.iter().map(|step| &step.name).chain(gates.iter().map(|gate| &gate.name)).chain(rollback);
     unique(report, "step", running.chain(notifications.iter().map(|notification| &notification.step.name)));
     unique(report, "check", checks.iter().map(|check| &check.name));
 }

@@ -1,4 +1,4 @@
-//! `[inputs]`, `[sets]`, `[secrets]`, `[peers]`, `[plugins]`.
+//! `[inputs]`, `[sets]`, `[secrets]`, `[peers]`, `[roles]`, `[plugins]`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,7 +20,7 @@ use crate::{
 /// Most entries of one set: each is an instance of every step that is repeated over it.
 const MAXIMUM_SET: usize = 10_000;
 
-/// Most inputs, sets, secrets, peers or plugins.
+/// Most inputs, sets, secrets, peers, roles or plugins.
 const MAXIMUM_ENTRIES: usize = 1_000;
 
 /// Longest value of an input, in bytes.
@@ -36,6 +36,7 @@ pub(crate) struct Sections {
     pub(crate) sets: Named<SetSpec>,
     pub(crate) secrets: Named<SourceSpec>,
     pub(crate) peers: Named<PeerFields>,
+    pub(crate) roles: Named<RoleSpec>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +70,12 @@ pub(crate) struct PeerFields {
 }
 
 #[derive(Clone, Debug)]
+pub(crate) struct RoleSpec {
+    /// A file of OpenSSH's `allowed_signers`.
+    pub(crate) signers: Located<String>,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct PluginSpec {
     pub(crate) path: Located<String>,
     pub(crate) sha256: Option<Digest>,
@@ -84,6 +91,7 @@ pub(super) fn read(report: &Report, nodes: &HashMap<&str, Node>) -> Sections {
         sets: named(report, "a set", entries("sets"), set),
         secrets: named(report, "a secret", entries("secrets"), source),
         peers: bounded(report, entries("peers")).iter().filter_map(|entry| peer(report, entry)).collect(),
+        roles: named(report, "a role", entries("roles"), role),
     }
 }
 
@@ -206,6 +214,17 @@ fn source(report: &Report, entry: &Entry) -> Option<SourceSpec> {
             None
         }
     }
+}
+
+fn role(report: &Report, entry: &Entry) -> Option<RoleSpec> {
+    let fields = Fields::of(report, &entry.node, keys::ROLE)?;
+    let example = format!("`{}.signers = \"signers/{}\"`: a file of allowed signers", entry.key, entry.key);
+    let signers = without_references(report, fields.required("signers", &example)?)?;
+    if signers.value.is_empty() || signers.value.contains('\0') {
+        report.error("bad-value", "`signers` names no file", signers.span, "");
+        return None;
+    }
+    Some(RoleSpec { signers })
 }
 
 fn peer(report: &Report, entry: &Entry) -> Option<(String, (Range<usize>, PeerFields))> {

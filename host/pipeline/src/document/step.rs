@@ -12,6 +12,7 @@ use pipe_core::{
 use crate::{
     document::{
         allow::{self, AllowSpec},
+        gate::{self, GateSpec, Standing},
         name,
         wave::{self, GuardSpec, WaveSpec},
         with::With,
@@ -36,6 +37,8 @@ const USUAL_BACKOFF: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub(crate) struct StepSpec {
+    /// Its place among the tables of its kind in the file.
+    pub(crate) at: usize,
     pub(crate) name: Located<String>,
     pub(crate) body: Body,
     pub(crate) timeout: Option<Duration>,
@@ -80,8 +83,9 @@ pub(crate) struct Call {
 
 #[derive(Clone, Debug)]
 pub(crate) enum RollbackSpec {
-    Undo { step: Located<String>, continue_on_failure: bool },
+    Undo { step: Located<String>, continue_on_failure: bool, gate: Option<GateSpec> },
     Run(StepSpec),
+    Gate(GateSpec),
 }
 
 #[derive(Clone, Debug)]
@@ -113,16 +117,38 @@ pub(super) fn limits(report: &Report, fields: &Fields<'_>) -> LimitSpec {
     LimitSpec(amounts.collect())
 }
 
-pub(super) fn steps(report: &Report, nodes: &[Node]) -> Vec<StepSpec> {
-    nodes.iter().filter_map(|node| step(report, &Fields::of(report, node, keys::STEP)?)).collect()
+/// The calls, and the gates between them.
+pub(super) fn steps(report: &Report, nodes: &[Node]) -> (Vec<StepSpec>, Vec<GateSpec>) {
+    let (mut steps, mut gates) = (Vec::new(), Vec::new());
+    for (at, node) in nodes.iter().enumerate() {
+        let Some(fields) = Fields::of(report, node, keys::STEP) else { continue };
+        if fields.get("gate").is_some() {
+            let gate = gate_step(report, &fields, Standing::Step);
+            gates.extend(gate.map(|gate| GateSpec { at, before: steps.len(), ..gate }));
+        } else {
+            fields.exclude_without("checklist", "gate");
+            steps.extend(step(report, &fields).map(|step| StepSpec { at, ..step }));
+        }
+    }
+    (steps, gates)
+}
+
+/// An entry that waits for people and calls nothing.
+fn gate_step(report: &Report, fields: &Fields<'_>, standing: Standing) -> Option<GateSpec> {
+    let of_calls: Vec<&str> =
+        keys::ROLLBACK.iter().copied().filter(|key| !matches!(*key, "name" | "gate" | "checklist" | "undo")).collect();
+    fields.exclude("gate", &of_calls);
+    fields.exclude("gate", &["irreversible"]);
+    gate::read(report, fields, own_name(report, fields), standing)
 }
 
 pub(super) fn checks(report: &Report, nodes: &[Node]) -> Vec<StepSpec> {
-    let checks = nodes.iter().filter_map(|node| {
+    let checks = nodes.iter().enumerate().filter_map(|(at, node)| {
         let fields = Fields::of(report, node, keys::CHECK)?;
         let name = own_name(report, &fields);
         let body = call(report, &fields, Some(Stage::Verify), fields.span.clone());
-        finish(report, &fields, name, body.map(|call| Body::Call(Box::new(call))))
+        let check = finish(report, &fields, name, body.map(|call| Body::Call(Box::new(call))))?;
+        Some(StepSpec { at, ..check })
     });
     checks.collect()
 }
@@ -130,14 +156,22 @@ pub(super) fn checks(report: &Report, nodes: &[Node]) -> Vec<StepSpec> {
 pub(super) fn rollback(report: &Report, nodes: &[Node]) -> Vec<RollbackSpec> {
     let mut undone: Vec<Located<String>> = Vec::new();
     let mut entries = Vec::new();
-    for fields in nodes.iter().filter_map(|node| Fields::of(report, node, keys::ROLLBACK)) {
+    for (at, node) in nodes.iter().enumerate() {
+        let Some(fields) = Fields::of(report, node, keys::ROLLBACK) else { continue };
+        if fields.get("gate").is_none() {
+            fields.exclude_without("checklist", "gate");
+        }
         if fields.get("undo").is_none() {
             fields.exclude_without("continue", "undo");
-            entries.extend(step(report, &fields).map(RollbackSpec::Run));
+            if fields.get("gate").is_some() {
+                entries.extend(gate_step(report, &fields, Standing::Rollback).map(RollbackSpec::Gate));
+            } else {
+                entries.extend(step(report, &fields).map(|step| RollbackSpec::Run(StepSpec { at, ..step })));
+            }
             continue;
         }
-        let own: Vec<&str> =
-            keys::ROLLBACK.iter().copied().filter(|key| !matches!(*key, "undo" | "continue")).collect();
+        let of_undo = ["undo", "continue", "gate", "checklist"];
+        let own: Vec<&str> = keys::ROLLBACK.iter().copied().filter(|key| !of_undo.contains(key)).collect();
         fields.exclude("undo", &own);
         let continue_on_failure = fields.boolean("continue").unwrap_or(false);
         let Some(step) = fields.string("undo") else { continue };
@@ -149,7 +183,10 @@ pub(super) fn rollback(report: &Report, nodes: &[Node]) -> Vec<RollbackSpec> {
             ),
             None => undone.push(step.clone()),
         }
-        entries.push(RollbackSpec::Undo { step, continue_on_failure });
+        // Known by what it stands before: there is one for each step at most.
+        let name = Located { value: format!("undo {}", step.value), span: step.span.clone() };
+        let gate = gate::read(report, &fields, Some(name), Standing::Rollback);
+        entries.push(RollbackSpec::Undo { step, continue_on_failure, gate });
     }
     entries
 }
@@ -164,7 +201,7 @@ pub(super) fn notifications(report: &Report, nodes: &[Node]) -> Vec<NotifySpec> 
         let on = fields.needs("on", "`on = [\"succeeded\", \"failed\"]`").and_then(|entry| events(report, entry));
         let body = call(report, &fields, Some(Stage::Notify), fields.span.clone());
         let step = finish(report, &fields, name, body.map(|call| Body::Call(Box::new(call))));
-        Some(NotifySpec { on: on?, step: step? })
+        Some(NotifySpec { on: on?, step: StepSpec { at: index, ..step? } })
     });
     notifications.collect()
 }
@@ -262,6 +299,7 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let (waves, guard) = (wave::waves(report, fields), wave::guard(report, fields));
     let limits = limits(report, fields);
     Some(StepSpec {
+        at: 0,
         name: name?,
         body: body?,
         timeout,

@@ -19,7 +19,7 @@ use crate::{
 const FILE: &[&str] = &["version", "files"];
 const OF_FILE: &[&str] = &["plugins", "environments"];
 const PLUGIN: &[&str] = &["source", "version", "contract", "sha256"];
-const ENVIRONMENT: &[&str] = &["steps", "peers", "secrets", "sets", "inputs"];
+const ENVIRONMENT: &[&str] = &["steps", "peers", "secrets", "sets", "inputs", "roles"];
 
 /// The format.
 const VERSION: i64 = 1;

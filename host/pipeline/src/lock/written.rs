@@ -10,7 +10,8 @@ use pipe_core::digest::Digest;
 
 use super::{Kind, LockedEnvironment};
 use crate::{
-    document::{Document, RollbackSpec, StepSpec, environment_nodes},
+    document::{Document, RollbackSpec, environment_nodes},
+    fields::Located,
     node::{self, Node, Table, Value},
     pipeline::NO_ENVIRONMENT,
     report::Report,
@@ -18,6 +19,9 @@ use crate::{
 
 /// What of a step decides what it may touch.
 const OF_STEP: [&str; 7] = ["stage", "plugin", "check", "for_each", "irreversible", "limits", "allow"];
+
+/// What of a gate decides who must be asked.
+const OF_GATE: [&str; 2] = ["gate", "checklist"];
 
 /// The hashes of every environment.
 pub(super) fn environments(document: &Document) -> BTreeMap<String, LockedEnvironment> {
@@ -30,6 +34,7 @@ pub(super) fn environments(document: &Document) -> BTreeMap<String, LockedEnviro
             (Kind::Peers, &[][..]),
             (Kind::Secrets, &[]),
             (Kind::Sets, &[]),
+            (Kind::Roles, &[]),
             // A default is a value.
             (Kind::Inputs, &["default", "description"]),
         ] {
@@ -44,21 +49,24 @@ pub(super) fn environments(document: &Document) -> BTreeMap<String, LockedEnviro
     names.into_iter().map(|name| one(Some(name))).collect()
 }
 
-/// Every step, rollback entry and notification with its name, and every check that a guard makes.
-fn named(document: &Document) -> impl Iterator<Item = (&'static str, usize, &StepSpec)> {
-    let rollback = document.rollback.iter().flatten().enumerate().filter_map(|(index, entry)| match entry {
-        RollbackSpec::Run(step) => Some(("rollback", index, step)),
-        RollbackSpec::Undo { .. } => None,
+/// Every step, gate, rollback entry notification, and check that a guard makes: its table in the file, and its name.
+fn named(document: &Document) -> impl Iterator<Item = (&'static str, usize, &Located<String>)> {
+    let rollback = document.rollback.iter().flatten().enumerate().filter_map(|(at, entry)| match entry {
+        RollbackSpec::Run(step) => Some(("rollback", at, &step.name)),
+        RollbackSpec::Gate(gate) | RollbackSpec::Undo { gate: Some(gate), .. } => Some(("rollback", at, &gate.name)),
+        RollbackSpec::Undo { gate: None, .. } => None,
     });
-    let steps = document.steps.iter().enumerate().map(|(index, step)| ("step", index, step));
-    let notifications = document.notifications.iter().enumerate().map(|(index, entry)| ("notify", index, &entry.step));
-    let checks = document.checks.iter().enumerate().filter(|(_, check)| document.guards_with(&check.name.value));
-    steps.chain(rollback).chain(notifications).chain(checks.map(|(index, check)| ("check", index, check)))
+    let steps = document.steps.iter().map(|step| ("step", step.at, &step.name));
+    let gates = document.gates.iter().map(|gate| ("step", gate.at, &gate.name));
+    let notifications = document.notifications.iter().map(|entry| ("notify", entry.step.at, &entry.step.name));
+    let checks = document.checks.iter().filter(|check| document.guards_with(&check.name.value));
+    let checks = checks.map(|check| ("check", check.at, &check.name));
+    steps.chain(gates).chain(rollback).chain(notifications).chain(checks)
 }
 
 /// Where a step has its name.
 pub(super) fn span(document: &Document, step: &str) -> Option<Range<usize>> {
-    named(document).find(|(_, _, spec)| spec.name.value == step).map(|(_, _, spec)| spec.name.span.clone())
+    named(document).find(|(_, _, name)| name.value == step).map(|(_, _, name)| name.span.clone())
 }
 
 fn steps(document: &Document, root: &Table) -> BTreeMap<String, Digest> {
@@ -70,9 +78,9 @@ fn steps(document: &Document, root: &Table) -> BTreeMap<String, Digest> {
         _ => None,
     };
     let limits = root.get("limits").map(|entry| spelled(&entry.node, &[])).unwrap_or_default();
-    let hash = |(name, index, spec): (&str, usize, &StepSpec)| {
+    let hash = |(name, index, own_name): (&str, usize, &Located<String>)| {
         let mut text = format!("{name}\nlimits {limits}\n");
-        let check = |check: &str| document.checks.iter().position(|known| known.name.value == check);
+        let check = |check: &str| document.checks.iter().find(|known| known.name.value == check).map(|known| known.at);
         let own = section(name, index);
         let of_check = own.and_then(|own| own.get("check")).and_then(|entry| match &entry.node.value {
             Value::String(name) => section("check", check(name)?),
@@ -84,8 +92,13 @@ fn steps(document: &Document, root: &Table) -> BTreeMap<String, Digest> {
                 // Writing to a string cannot fail.
                 let _ = writeln!(text, "{key} {value}");
             }
+            for key in OF_GATE {
+                if let Some(entry) = table.get(key) {
+                    let _ = writeln!(text, "{key} {}", spelled(&entry.node, &[]));
+                }
+            }
         }
-        (spec.name.value.clone(), Digest::of(text.as_bytes()))
+        (own_name.value.clone(), Digest::of(text.as_bytes()))
     };
     named(document).map(hash).collect()
 }

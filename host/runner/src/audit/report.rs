@@ -1,6 +1,6 @@
 //! An audit as data: what every format of the report is written from.
 
-use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use pipe_capability::audit::{Check, Severity};
@@ -9,11 +9,12 @@ use pipe_core::{
     digest::Digest,
     id::{RunId, StepId},
     stage::Stage,
+    units::format_duration,
 };
 use pipe_pipeline::Policy;
 use serde::{Serialize, Serializer};
 
-use crate::plan::Role;
+use crate::plan::{PlannedGate, Role};
 
 /// Format of an audit as JSON. Names are never changed, only added to.
 pub const AUDIT_SCHEMA: &str = "pipe.audit-report/v1";
@@ -47,6 +48,9 @@ pub struct Audit {
     pub calls: Vec<AuditedCall>,
     /// The peers that the calls may reach.
     pub peers: Vec<AuditedPeer>,
+    /// Where people decide, and who they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<AuditedGate>,
     /// The policies that it was held against.
     pub policies: Vec<AuditedPolicy>,
     /// The runs that say what was used; nothing where there is no finished run, and where the record is not to be trusted.
@@ -137,6 +141,44 @@ pub struct AuditedCall {
     pub record: Option<CallUse>,
     /// Findings about the call or its plugin, as places in [`Audit::findings`].
     pub findings: Vec<usize>,
+}
+
+/// A wait for people, and those who can end it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuditedGate {
+    /// What is planned.
+    #[serde(flatten)]
+    pub planned: PlannedGate,
+    /// The keys that can decide.
+    pub signers: Vec<AuditedSigner>,
+}
+
+impl AuditedGate {
+    /// In a line: how many people of which role, until when, and what then.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let planned = &self.planned;
+        let people = if planned.quorum == 1 { "one person".to_owned() } else { format!("{} people", planned.quorum) };
+        let wait = format_duration(Duration::from_millis(planned.expires_ms));
+        let started = planned.if_started.iter().map(|step| format!(" if \"{step}\" was started")).collect::<String>();
+        let list = match planned.checklist.len() {
+            0 => String::new(),
+            lines => format!(", checklist of {lines}"),
+        };
+        format!("{people} of {}{started}{list}; after {wait}: {}", planned.role, planned.on_expiry)
+    }
+}
+
+/// A key that can decide at a gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditedSigner {
+    /// Whose.
+    pub principal: String,
+    /// Its fingerprint.
+    pub key: String,
+    /// Until when it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_before: Option<Timestamp>,
 }
 
 /// A plugin, as far as its binary and its vendor tell.

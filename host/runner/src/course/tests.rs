@@ -3,7 +3,7 @@
 
 use pipe_core::{
     digest::Digest,
-    event::{EventKind, PluginIdentity, Resolution, StepStatus, Use, Wave},
+    event::{EventKind, Moment, PluginIdentity, Resolution, StepStatus, Use, Wave},
     report::StageReport,
 };
 use proptest::prelude::*;
@@ -12,7 +12,15 @@ use super::*;
 
 fn leg(name: &str, stage: Stage) -> Leg {
     let reversible = matches!(stage, Stage::Migrate | Stage::Release);
-    Leg { step: StepId::new(name), stage, reversible, in_flight: None, attempts: 2, repetition: Repetition::default(), waves: 0 }
+    Leg {
+        step: StepId::new(name),
+        stage,
+        reversible,
+        in_flight: None,
+        attempts: 2,
+        repetition: Repetition::default(),
+        waves: 0,
+    }
 }
 
 fn failure(retryable: bool) -> Failure {
@@ -43,8 +51,104 @@ fn finished(step: &str, failure: Option<Failure>) -> EventKind {
     EventKind::StepFinished { step: StepId::new(step), status, report, failure, duration_ms: 1 }
 }
 
+fn barrier(gate: &str, on_expiry: OnExpiry) -> Barrier {
+    Barrier { gate: StepId::new(gate), on_expiry, if_started: None }
+}
+
+fn opened(gate: &str) -> EventKind {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    EventKind::GateOpened {
+        step: StepId::new(gate),
+        role: "lead".into(),
+        quorum: 1,
+        opening: "x".into(),
+        opened: Moment { at, boot: None, boot_ms: 0 },
+        expires_ms: 1,
+        expires_at: at,
+        plan_digest: Digest::of(b"plan"),
+        checklist: Vec::new(),
+        signers: String::new(),
+        requesters: Vec::new(),
+    }
+}
+
+fn closed(gate: &str, how: GateEnd) -> EventKind {
+    EventKind::GateClosed { step: StepId::new(gate), how, by: Vec::new(), why: None, checklist: Vec::new() }
+}
+
+fn resumed() -> EventKind {
+    EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 1 }
+}
+
+#[test]
+fn a_gate_stands_before_its_step_until_people_have_agreed() {
+    let gated = |on_expiry| Course { gates: vec![(1, barrier("go", on_expiry))], ..course() };
+    let go = || StepId::new("go");
+    let mut events = vec![started("migrate", Stage::Migrate), attempt("migrate", 1)];
+    events.extend(touched("migrate", 1, "sql"));
+    events.push(finished("migrate", None));
+    assert_eq!(next(&gated(OnExpiry::Stop), &events), Next::Wait(go()));
+    events.push(opened("go"));
+    assert_eq!(next(&gated(OnExpiry::Stop), &events), Next::Wait(go()), "also for the process that comes after");
+    let with = |how, more: &[EventKind]| [&events[..], &[closed("go", how)], more].concat();
+    assert_eq!(next(&gated(OnExpiry::Stop), &with(GateEnd::Passed, &[])), Next::Attempt(StepId::new("release")));
+    let back =
+        |why: &str| Next::RollBack { reason: format!("gate \"go\": {why}"), entries: vec![StepId::new("migrate")] };
+    assert_eq!(next(&gated(OnExpiry::Stop), &with(GateEnd::Rejected, &[])), back("rejected by lead"));
+    assert_eq!(next(&gated(OnExpiry::Rollback), &with(GateEnd::Expired, &[])), back("lead did not decide in time"));
+    assert_eq!(next(&gated(OnExpiry::Stop), &with(GateEnd::Expired, &[])), Next::Stop(go()));
+    assert_eq!(
+        next(&gated(OnExpiry::Stop), &with(GateEnd::Expired, &[resumed()])),
+        Next::Wait(go()),
+        "it is asked again"
+    );
+    let first = Course { gates: vec![(0, barrier("go", OnExpiry::Stop))], ..course() };
+    let rejected = [opened("go"), closed("go", GateEnd::Rejected)];
+    let reason = Some("gate \"go\": rejected by lead".to_owned());
+    assert_eq!(next(&first, &rejected), Next::End(Outcome::Failed, reason), "there is nothing to undo");
+    let last = Course { steps: Vec::new(), gates: vec![(0, barrier("go", OnExpiry::Stop))], rollback: None };
+    assert_eq!(next(&last, &[]), Next::Wait(go()), "one may stand behind all steps");
+}
+
+#[test]
+fn a_gate_of_the_rollback_stands_where_it_has_something_to_guard() {
+    let asked =
+        |if_started: Option<&str>| Barrier { if_started: if_started.map(Into::into), ..barrier("ask", OnExpiry::Fail) };
+    let guarded = |gate| {
+        let rollback = vec![
+            Back::Undo { step: "release".into(), continue_on_failure: false, gate: None },
+            Back::Undo { step: "migrate".into(), continue_on_failure: false, gate: Some(gate) },
+        ];
+        Course { rollback: Some(rollback), ..course() }
+    };
+    let mut migrated = vec![started("migrate", Stage::Migrate), attempt("migrate", 1)];
+    migrated.extend(touched("migrate", 1, "sql"));
+    migrated.push(EventKind::RollbackRequested { actor: "a".into(), reason: "no".into() });
+    let entries = |names: &[&str]| names.iter().map(|name| StepId::new(*name)).collect::<Vec<_>>();
+    let back = |names: &[&str]| Next::RollBack { reason: "no".into(), entries: entries(names) };
+    assert_eq!(next(&guarded(asked(None)), &migrated), back(&["ask", "migrate"]));
+    assert_eq!(next(&guarded(asked(Some("release"))), &migrated), back(&["migrate"]), "release never started");
+    let none = [started("release", Stage::Release), attempt("release", 1)];
+    let only = [&none[..], &touched("release", 1, "write"), &migrated[4..]].concat();
+    assert_eq!(next(&guarded(asked(None)), &only), back(&["release"]), "there is no migration to guard");
+
+    let course = guarded(asked(None));
+    let begun = EventKind::RollbackStarted { reason: "no".into(), entries: entries(&["ask", "migrate"]) };
+    let begun = [&migrated[..], &[begun]].concat();
+    assert_eq!(next(&course, &begun), Next::Wait(StepId::new("ask")));
+    let with = |how, more: &[EventKind]| [&begun[..], &[opened("ask"), closed("ask", how)], more].concat();
+    assert_eq!(next(&course, &with(GateEnd::Passed, &[])), Next::Undo(StepId::new("migrate")));
+    let why = "no; gate \"ask\": rejected by lead, and what comes after it stays".to_owned();
+    assert_eq!(next(&course, &with(GateEnd::Rejected, &[])), Next::End(Outcome::RollbackFailed, Some(why)));
+    assert_eq!(next(&course, &with(GateEnd::Rejected, &[resumed()])), Next::Wait(StepId::new("ask")), "asked again");
+}
+
 fn course() -> Course {
-    Course { steps: vec![leg("migrate", Stage::Migrate), leg("release", Stage::Release)], rollback: None }
+    Course {
+        steps: vec![leg("migrate", Stage::Migrate), leg("release", Stage::Release)],
+        gates: Vec::new(),
+        rollback: None,
+    }
 }
 
 fn next(course: &Course, events: &[EventKind]) -> Next {
@@ -67,7 +171,7 @@ fn what_was_cut_off_follows_what_it_had_touched() {
     assert!(matches!(next(&course(), &told), Next::Fail(..)));
     let again = [&told[..], &[attempt("migrate", 2)], &touched("migrate", 2, "http")].concat();
     assert_eq!(next(&course(), &again), Next::Ask(step), "an answer is for one attempt");
-    let backup = Course { steps: vec![leg("backup", Stage::Backup)], rollback: None };
+    let backup = Course { steps: vec![leg("backup", Stage::Backup)], gates: Vec::new(), rollback: None };
     let begun = [&[started("backup", Stage::Backup), attempt("backup", 1)][..], &touched("backup", 1, "exec")].concat();
     assert_eq!(next(&backup, &begun), Next::Attempt(StepId::new("backup")), "a backup may be taken twice");
 }
@@ -75,7 +179,7 @@ fn what_was_cut_off_follows_what_it_had_touched() {
 #[test]
 fn what_failed_is_repeated_only_where_that_is_safe() {
     let begun = [started("release", Stage::Release), attempt("release", 1)];
-    let course = Course { steps: vec![leg("release", Stage::Release)], rollback: None };
+    let course = Course { steps: vec![leg("release", Stage::Release)], gates: Vec::new(), rollback: None };
     let step = StepId::new("release");
     let untouched = [&begun[..], &[failed("release", 1, failure(true))]].concat();
     assert_eq!(next(&course, &untouched), Next::Attempt(step.clone()));
@@ -95,19 +199,25 @@ fn a_wave_is_released_once_and_held_again_after_a_crash() {
     let course = Course { steps: vec![Leg { waves: 2, ..leg("release", Stage::Release) }], rollback: None };
     let step = StepId::new("release");
     let wave = |index| Wave { index, count: 2, weight: 5_000 * index };
-    let released = |index| EventKind::WaveReleased { step: step.clone(), wave: wave(index), report: StageReport::default() };
+    let released =
+        |index| EventKind::WaveReleased { step: step.clone(), wave: wave(index), report: StageReport::default() };
     let holding = EventKind::WaveHolding { step: step.clone(), wave: wave(1), hold_ms: 1 };
     let resumed = || EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 0 };
     let hold = |guard_first| Next::Hold { step: step.clone(), wave: 1, guard_first };
     let mut events = vec![started("release", Stage::Release), attempt("release", 1)];
     events.extend(touched("release", 1, "http"));
-    assert_eq!(next(&course, &[&events[..], &[resumed()]].concat()), Next::Ask(step.clone()), "it may have been released");
+    assert_eq!(
+        next(&course, &[&events[..], &[resumed()]].concat()),
+        Next::Ask(step.clone()),
+        "it may have been released"
+    );
     events.push(released(1));
     assert_eq!(next(&course, &events), hold(false));
     assert_eq!(next(&course, &[&events[..], &[resumed()]].concat()), hold(true), "nobody knows what was before");
     events.extend([holding, resumed()]);
     assert_eq!(next(&course, &events), hold(true));
-    let breached = |breach| EventKind::GuardBreached { step: step.clone(), wave: wave(1), breach, failure: failure(false) };
+    let breached =
+        |breach| EventKind::GuardBreached { step: step.clone(), wave: wave(1), breach, failure: failure(false) };
     let at_once = [&events[..], &[breached(Breach::Rollback)]].concat();
     assert_eq!(next(&course, &at_once), Next::Fail(step.clone(), Box::new(failure(false))));
     let asked = [&events[..], &[breached(Breach::Ask), resumed()]].concat();
@@ -281,6 +391,21 @@ impl World {
         self.write(EventKind::WaveFinished { step: step.clone(), wave });
     }
 
+    /// Waits at a gate until people have decided or the process dies.
+    fn wait(&mut self, gate: &StepId) {
+        if self.state().gates.get(gate).is_none_or(|known| known.ended.is_some()) {
+            self.write(opened(&gate.name));
+        }
+        match self.script.next().unwrap_or(Happening::Success) {
+            Happening::Failure { retryable: true } => self.write(closed(&gate.name, GateEnd::Expired)),
+            Happening::Failure { retryable: false } => self.write(closed(&gate.name, GateEnd::Rejected)),
+            Happening::Crash => self.resumed(),
+            Happening::Success | Happening::Touch { .. } | Happening::Interrupt => {
+                self.write(closed(&gate.name, GateEnd::Passed));
+            }
+        }
+    }
+
     fn undo(&mut self, step: &StepId) {
         let end = |failure| EventKind::UndoFinished {
             step: step.clone(),
@@ -306,8 +431,14 @@ impl World {
                         !self.finished.contains(&step) || state.rollback.is_some(),
                         "{step} runs again although its report was durable"
                     );
+                    let gate = self.course.gates.first().filter(|_| step.name == "release");
+                    let passed =
+                        |gate: &StepId| state.gates.get(gate).is_some_and(|known| known.ended == Some(GateEnd::Passed));
+                    assert!(gate.is_none_or(|(_, gate)| passed(&gate.gate)), "{step} runs before people agreed");
                     self.attempt(&step);
                 }
+                Next::Wait(gate) => self.wait(&gate),
+                Next::Stop(_) => self.resumed(),
                 Next::SideBySide { steps, .. } => steps.iter().for_each(|step| self.attempt(step)),
                 Next::Hold { step, wave, guard_first } => {
                     let cut_off = matches!(self.journal.last(), Some(EventKind::RunResumed { .. }));
@@ -334,11 +465,17 @@ impl World {
 
 proptest! {
     #[test]
-    fn every_run_comes_to_an_end_and_no_step_runs_again_after_its_report(script in happenings(), listed in any::<bool>(), waves in 0_u32..4) {
+    fn every_run_comes_to_an_end_and_no_step_runs_again_after_its_report(
+        script in happenings(), listed in any::<bool>(), gated in any::<bool>(), waves in 0_u32..4,
+    ) {
         let mut course = course();
         course.steps[1].waves = waves;
+        if gated {
+            course.gates.push((1, barrier("go", OnExpiry::Stop)));
+        }
         if listed {
-            let undo = |step: &str| Back::Undo { step: step.into(), continue_on_failure: false };
+            let asked = |step: &str| (step == "migrate").then(|| barrier("undo migrate", OnExpiry::Fail));
+            let undo = |step: &str| Back::Undo { step: step.into(), continue_on_failure: false, gate: asked(step) };
             let smoke = Back::Run(leg("smoke", Stage::Verify));
             course.rollback = Some(vec![undo("migrate"), undo("release"), smoke]);
         }

@@ -6,7 +6,7 @@ use pipe_core::{
 };
 use serde::Serialize;
 
-use super::{Conclusion, Report, StepReport, StepStatus};
+use super::{Conclusion, Report, StepReport, StepStatus, gates};
 
 /// How an item stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -20,6 +20,8 @@ pub enum Tick {
     Undone,
     /// Not done yet, or never.
     Open,
+    /// Somebody decided that it need not be done.
+    Waived,
     /// Not called for.
     NotNeeded,
 }
@@ -33,6 +35,7 @@ impl Tick {
             Self::Failed => "failed",
             Self::Undone => "undone",
             Self::Open => "open",
+            Self::Waived => "waived",
             Self::NotNeeded => "not needed",
         }
     }
@@ -41,7 +44,7 @@ impl Tick {
 /// One item of the checklist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Item {
-    /// What it belongs to: `Deployment`, `Rollback`, `Outcome`.
+    /// What it belongs to: `Deployment`, `Rollback`, `Gates`, `Outcome`.
     pub group: &'static str,
     /// What was to be done.
     pub text: String,
@@ -84,7 +87,8 @@ pub(super) fn items(report: &Report) -> Vec<Item> {
         other => (Tick::Open, other.word().to_owned()),
     };
     let deployed = of("Outcome", format!("{} is deployed to {}", report.pipeline, report.environment), tick, evidence);
-    steps.chain(artifacts).chain([fenced, deployed]).collect()
+    let gates = report.gates.iter().flat_map(gates::items);
+    steps.chain(gates).chain(artifacts).chain([fenced, deployed]).collect()
 }
 
 const fn tick(step: &StepReport) -> Tick {

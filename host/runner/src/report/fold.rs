@@ -87,6 +87,7 @@ impl Report {
             previous: previous.clone(),
             checklist: Vec::new(),
             people: people::decision(at, event).into_iter().collect(),
+            gates: Vec::new(),
             steps: steps.iter().filter_map(planned).collect(),
             rollback: None,
             artifacts: Vec::new(),
@@ -124,6 +125,7 @@ impl Report {
             EventKind::ArtifactStored { .. }
             | EventKind::ArtifactVerified { .. }
             | EventKind::ArtifactPruned { .. } => self.apply_of_artifact(at, event),
+            _ if self.apply_of_gate(at, event) => {}
             _ => self.apply_of_step(at, event),
         }
         if let Some(process) = self.processes.last_mut()
@@ -221,6 +223,9 @@ const fn is_afterwards(event: &EventKind) -> bool {
         EventKind::ArtifactPruned { .. }
             | EventKind::CopiesPruned { .. }
             | EventKind::Resolved { .. }
+            | EventKind::Approved { .. }
+            | EventKind::Rejected { .. }
+            | EventKind::ApprovalRefused { .. }
             | EventKind::Unlocked { .. }
             | EventKind::Abandoned { .. }
             | EventKind::RunFinished { outcome: Outcome::Abandoned, .. }

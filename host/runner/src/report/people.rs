@@ -1,9 +1,10 @@
 //! What people decided, from the events that say so. Whatever comes to be decided by people in a later version is told here.
 
 use jiff::Timestamp;
-use pipe_core::event::EventKind;
+use pipe_core::event::{EventKind, SignedApproval};
 
 use super::Decision;
+use crate::gate::Approval;
 
 /// The decision that an event tells of.
 pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
@@ -24,6 +25,19 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
             told(actor, format!("said that step \"{step}\" is {resolution}, after a repair by hand"), Some(reason))
         }
         EventKind::Abandoned { actor, reason } => told(actor, "gave the run up".to_owned(), Some(reason)),
+        EventKind::Approved { step, approval, .. } => told(
+            &approval.principal,
+            format!("approved \"{step}\", signed with {}", approval.key),
+            reason(approval).as_ref(),
+        ),
+        EventKind::Rejected { step, approval, .. } => told(
+            &approval.principal,
+            format!("rejected \"{step}\", signed with {}", approval.key),
+            reason(approval).as_ref(),
+        ),
+        EventKind::ApprovalRefused { step, reason, actor, .. } => {
+            told(actor, format!("handed in a decision about \"{step}\" that does not hold"), Some(reason))
+        }
         EventKind::Unlocked { actor, reason, holder, .. } => {
             let holder = if holder.is_empty() { "whoever drove it" } else { holder };
             told(actor, format!("took the run from {holder}, who can record nothing more"), Some(reason))
@@ -37,4 +51,10 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
         }
         _ => None,
     }
+}
+
+/// What the signer gave as the reason, if anything.
+fn reason(approval: &SignedApproval) -> Option<String> {
+    let read = Approval::read(&approval.text).ok()?;
+    (!read.reason.is_empty()).then_some(read.reason)
 }

@@ -65,6 +65,9 @@ impl Report {
                     attempt.failure = failure.as_ref().map(|failure| failure.message.clone());
                 }
             }),
+            EventKind::Resolved { step, resolution, actor, reason } => self.with(step, |known| {
+                known.resolved = Some(format!("is {resolution}, says {actor}: {reason}"));
+            }),
             EventKind::UndoStarted { step } => self.with(step, |known| {
                 let times = known.undo.as_ref().map_or(0, |undo| undo.times) + 1;
                 let (done, by_hand) = (Vec::new(), Vec::new());
@@ -129,6 +132,7 @@ impl StepReport {
             used: BTreeMap::new(),
             warnings: Vec::new(),
             undo: None,
+            resolved: None,
         }
     }
 
@@ -137,6 +141,7 @@ impl StepReport {
         match (report, &self.failure) {
             (Some(report), _) => {
                 self.findings.clone_from(&report.findings);
+                // The record holds names alone; the values lie sealed beside it.
                 self.outputs = report.outputs.keys().chain(report.sealed.keys()).cloned().collect();
                 self.before.clone_from(&report.before);
                 self.after.clone_from(&report.after);

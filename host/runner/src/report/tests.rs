@@ -1,7 +1,10 @@
 use jiff::Timestamp;
 use pipe_core::{
     digest::Digest,
-    event::{EventKind, InFlight, Outcome, Part, PlannedStep, PluginIdentity, Refusal, StepStatus as Ended, Use},
+    event::{
+        CheckedItem, ChecklistItem, EventKind, GateEnd, InFlight, ItemState, Outcome, Part, PlannedStep,
+        PluginIdentity, Refusal, SignedApproval, StepStatus as Ended, Use,
+    },
     id::{RunId, StepId},
     report::{Failure, FailureKind, StageReport},
     stage::Stage,
@@ -86,7 +89,7 @@ fn done(step: &str) -> EventKind {
 }
 
 fn resumed(actor: &str) -> EventKind {
-    EventKind::RunResumed { actor: actor.into(), pipe_version: "2".into(), boot: None }
+    EventKind::RunResumed { actor: actor.into(), pipe_version: "2".into(), boot: None, epoch: 0 }
 }
 
 fn ended(outcome: Outcome) -> EventKind {
@@ -260,6 +263,71 @@ fn an_artifact_says_when_and_by_whom_it_was_pruned() {
     assert_eq!(made.people.last().unwrap().did, "pruned the artifact data");
     assert_eq!(made.took_ms, Some(2_000), "what was done afterwards is no part of the run");
     assert_eq!(made.processes.len(), 1);
+}
+
+#[test]
+fn a_gate_says_who_decided_and_what_people_had_to_see_to() {
+    let moment =
+        pipe_core::event::Moment { at: Timestamp::from_second(1_795_399_500).unwrap(), boot: None, boot_ms: 0 };
+    let line = |item: &str| ChecklistItem { item: item.into(), step: None };
+    let opened = EventKind::GateOpened {
+        step: StepId::new("manual verification"),
+        role: "clinical".into(),
+        quorum: 1,
+        opening: "1".into(),
+        opened: moment.clone(),
+        expires_ms: 1_000,
+        expires_at: moment.at,
+        plan_digest: Digest::of(b"plan"),
+        checklist: vec![line("the page opens"), line("dashboards")],
+        signers: "dr.smith ssh-ed25519 AAAA".into(),
+        requesters: Vec::new(),
+    };
+    let approved = EventKind::Approved {
+        step: StepId::new("manual verification"),
+        approval: SignedApproval {
+            text: "not one of ours".into(),
+            signature: "-----BEGIN SSH SIGNATURE-----".into(),
+            principal: "dr.smith".into(),
+            key: "SHA256:abc".into(),
+        },
+        actor: "ana@ops".into(),
+        recorded: moment,
+    };
+    let checked = |item: &str, state| CheckedItem { item: item.into(), state };
+    let closed = EventKind::GateClosed {
+        step: StepId::new("manual verification"),
+        how: GateEnd::Passed,
+        by: vec!["dr.smith".into()],
+        why: None,
+        checklist: vec![
+            checked("the page opens", ItemState::Attested { by: "dr.smith".into(), evidence: "seen".into() }),
+            checked("dashboards", ItemState::Waived { by: "dr.smith".into(), reason: "being moved".into() }),
+        ],
+    };
+    let gates = |made: &Report| -> Vec<(String, Tick, String)> {
+        let items = made.checklist.iter().filter(|item| item.group == "Gates");
+        items.map(|item| (item.text.clone(), item.tick, item.by.clone())).collect()
+    };
+    let waiting = report(vec![started(), opened.clone()]);
+    let ticks: Vec<Tick> = gates(&waiting).into_iter().map(|(_, tick, _)| tick).collect();
+    assert_eq!(ticks, [Tick::Open, Tick::Open, Tick::Open]);
+    let made = report(vec![started(), opened, approved, closed]);
+    let item = |text: &str, tick, by: &str| (text.to_owned(), tick, by.to_owned());
+    assert_eq!(
+        gates(&made),
+        [
+            item("manual verification (clinical)", Tick::Done, "dr.smith"),
+            item("the page opens", Tick::Done, "dr.smith"),
+            item("dashboards", Tick::Waived, "dr.smith"),
+        ]
+    );
+    assert_eq!(made.gates[0].votes[0].approval.key, "SHA256:abc");
+    let last = made.people.last().unwrap();
+    assert_eq!(
+        (last.who.as_str(), last.did.as_str()),
+        ("dr.smith", "approved \"manual verification\", signed with SHA256:abc")
+    );
 }
 
 #[test]

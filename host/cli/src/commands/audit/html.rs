@@ -31,6 +31,7 @@ pub(super) fn report(audit: &Audit) -> String {
         summary::reach(page, audit);
         summary::findings(page, audit, &words);
         calls::rows(page, audit);
+        calls::gates(page, audit);
         calls::peers(page, audit);
         summary::explained(page, audit);
         page.raw("</main>\n<footer>Written by pipe ")

@@ -35,6 +35,9 @@ pub(super) fn report(audit: &Audit) -> String {
     lines.push(String::new());
     lines.extend(folded("What this deployment may touch", reach(audit)));
     lines.extend(folded("Every rule of every step", rules(audit)));
+    if !audit.gates.is_empty() {
+        lines.extend(folded("Where people decide", gates(audit)));
+    }
     if !notes.is_empty() {
         lines.extend(folded(&count(notes.len(), "note"), findings(audit, &notes)));
     }
@@ -66,6 +69,17 @@ fn findings(audit: &Audit, findings: &[&Finding]) -> Vec<String> {
             code(finding.check),
             prose(&finding.message),
         ));
+    }
+    lines
+}
+
+fn gates(audit: &Audit) -> Vec<String> {
+    let mut lines = vec!["| gate | asks | who can decide |".to_owned(), "|---|---|---|".to_owned()];
+    for gate in &audit.gates {
+        let signers: Vec<String> =
+            gate.signers.iter().map(|signer| format!("{} {}", code(&signer.principal), code(&signer.key))).collect();
+        let (name, asks) = (code(&gate.planned.gate.to_string()), prose(&gate.summary()));
+        lines.push(format!("| {name} | {asks} | {} |", signers.join("<br>")));
     }
     lines
 }

@@ -45,6 +45,15 @@ pub(super) fn report(audit: &Audit) -> String {
             lines.extend(calls.into_iter().flat_map(|call| row(audit, call)));
         }
     }
+    if !audit.gates.is_empty() {
+        lines.push(format!("\n{}", styled(STRONG, "People decide")));
+    }
+    for gate in &audit.gates {
+        let what = format!("{}: {}", visible(&gate.planned.gate.to_string()), visible(&gate.summary()));
+        lines.extend(wrapped("  ", "    ", &what));
+        let signer = |signer: &pipe_runner::AuditedSigner| format!("    {} {}", visible(&signer.principal), signer.key);
+        lines.extend(gate.signers.iter().map(|known| styled(QUIET, &signer(known))));
+    }
     lines.join("\n")
 }
 

@@ -19,6 +19,7 @@ pub(super) fn report(report: &Report) -> String {
         page.raw("<main>\n");
         checklist(page, report);
         decisions(page, report);
+        gates(page, report);
         steps::steps(page, report);
         steps::rollback(page, report);
         artifacts(page, report);
@@ -110,6 +111,34 @@ fn decisions(page: &mut Page, report: &Report) {
         page.text(decision.reason.as_deref().unwrap_or_default()).raw("</td></tr>\n");
     }
     page.raw("</tbody></table></div>\n</section>\n");
+}
+
+/// Every decision with its proof, so that it can be checked with nothing but this page and `ssh-keygen`.
+fn gates(page: &mut Page, report: &Report) {
+    if report.gates.is_empty() {
+        return;
+    }
+    page.raw("<section id=\"gates\">\n<h2>Gates</h2>\n");
+    for gate in &report.gates {
+        page.raw("<article class=\"list gate\"><p><b>").text(&gate.gate.to_string()).raw("</b> <span class=\"about\">");
+        page.text(&told::gate(gate)).raw("</span></p>\n<ul>");
+        for vote in &gate.votes {
+            page.raw("<li class=\"vote\"><p>").text(&told::vote(vote)).raw("</p>");
+            page.raw(
+                "<details class=\"more\"><summary>what was signed, and the signature: <code>ssh-keygen -Y verify -n ",
+            );
+            page.raw(pipe_runner::gate::NAMESPACE).raw("</code></summary><pre>").text_lines(&vote.approval.text);
+            page.raw("</pre><pre>").text_lines(&vote.approval.signature).raw("</pre></details></li>\n");
+        }
+        for refused in &gate.refused {
+            page.raw("<li class=\"vote\"><p><span class=\"bad\">does not hold</span>: ")
+                .text(refused)
+                .raw("</p></li>\n");
+        }
+        page.raw("</ul><details class=\"more\"><summary>who could decide, as it was then</summary><pre>");
+        page.text_lines(&gate.signers).raw("</pre></details></article>\n");
+    }
+    page.raw("</section>\n");
 }
 
 fn artifacts(page: &mut Page, report: &Report) {

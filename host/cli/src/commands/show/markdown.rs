@@ -34,6 +34,17 @@ pub(super) fn report(report: &Report) -> String {
     );
     table(
         &mut lines,
+        "Gates",
+        "| gate | | decisions |\n|---|---|---|",
+        report.gates.iter().map(|gate| {
+            let votes = gate.votes.iter().map(told::vote);
+            let refused = gate.refused.iter().map(|refused| format!("does not hold: {refused}"));
+            let said: Vec<String> = votes.chain(refused).map(|said| text(&said)).collect();
+            format!("| {} | {} | {} |", code(&gate.gate.to_string()), text(&told::gate(gate)), said.join("<br>"))
+        }),
+    );
+    table(
+        &mut lines,
         "Artifacts",
         "| artifact | of | | sha256 |\n|---|---|---|---|",
         report.artifacts.iter().map(|known| {

@@ -1,7 +1,7 @@
 //! The report for a terminal of a hundred columns.
 
 use pipe_core::report::Finding;
-use pipe_runner::report::{Report, StepReport};
+use pipe_runner::report::{GateReport, Report, StepReport};
 
 use super::{
     super::audit::text::wrapped,
@@ -17,6 +17,7 @@ pub(super) fn report(report: &Report) -> String {
     let mut lines = head(report);
     section(&mut lines, "Checklist", checklist(report));
     section(&mut lines, "Decisions", decisions(report));
+    section(&mut lines, "Gates", report.gates.iter().flat_map(gate).collect());
     section(&mut lines, "Steps", report.steps.iter().flat_map(|one| step(report, one)).collect());
     section(&mut lines, "Rollback", rollback(report));
     section(&mut lines, "Artifacts", artifacts(report));
@@ -96,6 +97,16 @@ fn decisions(report: &Report) -> Vec<String> {
     report.people.iter().flat_map(told).collect()
 }
 
+fn gate(gate: &GateReport) -> Vec<String> {
+    let text = visible(&told::gate(gate));
+    let mut lines: Vec<String> =
+        wrapped(&format!("  {}: ", styled(STRONG, &visible(&gate.gate.to_string()))), "    ", &text).collect();
+    let votes = gate.votes.iter().map(told::vote);
+    let refused = gate.refused.iter().map(|refused| format!("does not hold: {refused}"));
+    lines.extend(votes.chain(refused).flat_map(|said| wrapped("    ", "      ", &visible(&said))));
+    lines
+}
+
 fn step(report: &Report, step: &StepReport) -> Vec<String> {
     let (mark, tone) = told::mark(step.status);
     let at = step.started.map_or_else(|| " ".repeat(8), |at| told::clock(report, at));
@@ -135,7 +146,7 @@ fn rollback(report: &Report) -> Vec<String> {
             .collect();
     for entry in &rollback.entries {
         let Some(step) = report.steps.iter().find(|known| known.step == *entry) else { continue };
-        let (mark, tone) = told::mark(step.status);
+        let (mark, tone, standing) = told::undone(step);
         let lasted = match &step.undo {
             Some(undo) => undo.duration_ms.map(|ms| format!(", {}", took(ms))).unwrap_or_default(),
             None => String::new(),
@@ -144,7 +155,7 @@ fn rollback(report: &Report) -> Vec<String> {
             "           {} {} {}",
             toned(tone, mark),
             styled(STRONG, &visible(&entry.to_string())),
-            styled(QUIET, &format!("{}{lasted}", told::status(step.status)))
+            styled(QUIET, &format!("{standing}{lasted}"))
         ));
         lines.extend(told::undo_notes(step).into_iter().flat_map(|(tone, note)| below(tone, &note)));
     }

@@ -6,7 +6,9 @@ use pipe_core::{
     report::{Finding, FindingStatus},
     units::ByteSize,
 };
-use pipe_runner::report::{ArtifactReport, AttemptEnd, Conclusion, Process, Report, StepReport, StepStatus, Tick};
+use pipe_runner::report::{
+    ArtifactReport, AttemptEnd, Conclusion, GateReport, Process, Report, Signed, StepReport, StepStatus, Tick,
+};
 
 use crate::{printer::count, reporter::took};
 
@@ -100,6 +102,7 @@ pub(super) const fn tick(tick: Tick) -> (&'static str, Tone) {
         Tick::Failed => ("✗", Tone::Bad),
         Tick::Undone => ("↩", Tone::Careful),
         Tick::Open => (" ", Tone::Quiet),
+        Tick::Waived => ("~", Tone::Careful),
         Tick::NotNeeded => ("–", Tone::Quiet),
     }
 }
@@ -159,7 +162,19 @@ pub(super) fn notes(report: &Report, step: &StepReport) -> Vec<(Tone, String)> {
         notes.push((Tone::Bad, format!("{}: {}", failure.kind.word(), failure.message)));
         notes.extend(failure.hint.iter().map(|hint| (Tone::Careful, format!("hint: {hint}"))));
     }
+    notes.extend(step.resolved.iter().map(|said| (Tone::Careful, said.clone())));
     notes
+}
+
+/// How an entry of a rollback stands: what succeeded and is to be undone has not been yet.
+pub(super) const fn undone(step: &StepReport) -> (&'static str, Tone, &'static str) {
+    match (step.status, step.part) {
+        (StepStatus::Succeeded | StepStatus::Failed, Part::Deployment) => ("!", Tone::Bad, "still stands"),
+        (other, _) => {
+            let (sign, tone) = mark(other);
+            (sign, tone, status(other))
+        }
+    }
 }
 
 /// What is said of the undo of a step.
@@ -171,6 +186,7 @@ pub(super) fn undo_notes(step: &StepReport) -> Vec<(Tone, String)> {
     }
     notes.extend(undo.failure.iter().map(|failure| (Tone::Bad, failure.clone())));
     notes.extend(undo.by_hand.iter().map(|summary| (Tone::Careful, format!("by hand: {summary}"))));
+    notes.extend(step.resolved.iter().map(|said| (Tone::Careful, said.clone())));
     notes
 }
 
@@ -182,6 +198,22 @@ pub(super) fn about(step: &StepReport) -> String {
         more => format!(", {}", count(more, "attempt")),
     };
     format!("{}, {} {}{part}{attempts}", step.stage, step.plugin.name, step.plugin.version)
+}
+
+/// `1 of 2 of clinical, opened 2026-11-23 02:15:00 UTC, passed 2026-11-23 02:20:00 UTC`.
+pub(super) fn gate(gate: &GateReport) -> String {
+    let ended = match gate.ended {
+        None => format!("open until {}", moment(gate.expires)),
+        Some((at, how)) => format!("{} {}", how.word(), moment(at)),
+    };
+    let quorum = if gate.quorum == 1 { "1 signature".to_owned() } else { format!("{} signatures", gate.quorum) };
+    format!("{quorum} of {}, opened {}, {ended}", gate.role, moment(gate.opened))
+}
+
+/// `approved by dr.smith, SHA256:…`.
+pub(super) fn vote(vote: &Signed) -> String {
+    let did = if vote.approves { "approved" } else { "rejected" };
+    format!("{} {did} by {}, key {}", moment(vote.at), vote.approval.principal, vote.approval.key)
 }
 
 /// `142 B, encrypted, verified by archive listing (4 entries)`.

@@ -209,6 +209,25 @@ fn said(page: &mut Page, call: &AuditedCall) {
     page.raw("</ul></details>\n");
 }
 
+/// Where people decide, and who can.
+pub(super) fn gates(page: &mut Page, audit: &Audit) {
+    if audit.gates.is_empty() {
+        return;
+    }
+    page.raw("<section>\n<h2>Where people decide</h2>\n<div class=\"scroll\"><table><thead><tr><th>gate</th>");
+    page.raw("<th>asks</th><th>who can decide</th></tr></thead><tbody>");
+    for gate in &audit.gates {
+        page.raw("<tr><td><strong>").text(&gate.planned.gate.to_string()).raw("</strong></td><td>");
+        page.text(&gate.summary()).raw("</td><td>");
+        for (index, signer) in gate.signers.iter().enumerate() {
+            page.raw(if index == 0 { "" } else { "<br>" }).text(&signer.principal).raw(" <code>");
+            page.text(&signer.key).raw("</code>");
+        }
+        page.raw("</td></tr>\n");
+    }
+    page.raw("</tbody></table></div>\n</section>\n");
+}
+
 /// Who is reached, and how.
 pub(super) fn peers(page: &mut Page, audit: &Audit) {
     if audit.peers.is_empty() {

@@ -104,13 +104,13 @@ pub(super) fn rollback(page: &mut Page, report: &Report) {
         .raw("</p>\n<ol class=\"steps\">");
     for entry in &rollback.entries {
         let Some(step) = report.steps.iter().find(|known| known.step == *entry) else { continue };
-        let (sign, tone) = told::mark(step.status);
+        let (sign, tone, standing) = told::undone(step);
         page.raw("<li class=\"step ").raw(class(tone)).raw("\"><div class=\"at\">");
         let began = step.undo.as_ref().map(|undo| undo.started).or(step.started);
         page.text(&began.map(|at| told::clock(report, at)).unwrap_or_default()).raw("</div><div class=\"what\"><p>");
-        mark(page, sign, tone, told::status(step.status));
+        mark(page, sign, tone, standing);
         page.raw(" <b>").text(&entry.to_string()).raw("</b> <span class=\"status ").raw(class(tone)).raw("\">");
-        page.text(told::status(step.status)).raw("</span></p>\n");
+        page.text(standing).raw("</span></p>\n");
         notes(page, &told::undo_notes(step));
         page.raw("</div><div class=\"took\">");
         if let Some(ms) = step.undo.as_ref().and_then(|undo| undo.duration_ms) {
