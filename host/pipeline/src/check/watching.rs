@@ -6,7 +6,8 @@ use pipe_core::{diagnostic::Diagnostic, id::StepId};
 
 use crate::{
     check::expand::{Expander, Kind},
-    document::{Document, GuardSpec, RollbackSpec, StepSpec, WatchSpec},
+    document::{Document, GuardSpec, RollbackSpec, WatchSpec},
+    fields::Located,
     pipeline::{Guard, GuardCheck, Step, Watch},
     report::Report,
 };
@@ -27,13 +28,13 @@ pub(super) fn checks(report: &Report, document: &Document, expander: &Expander<'
             if !made.insert(name) {
                 continue;
             }
-            if let Some(step) = called(document).find(|step| step.name.value == name) {
-                let message = format!("a step and a check of a guard are both called `{name}`");
+            if let Some(step) = called(document).find(|step| step.value == name) {
+                let message = format!("a step or gate and a check of a guard are both called `{name}`");
                 report.push(
                     Diagnostic::error("duplicate-name", message)
                         .at(report.file(), span.clone(), "")
-                        .at(report.file(), step.name.span.clone(), "the step")
-                        .hint("give the step a `name` of its own: the record tells them apart by it"),
+                        .at(report.file(), step.span.clone(), "the other")
+                        .hint("give it a `name` of its own: the record tells them apart by it"),
                 );
                 continue;
             }
@@ -45,13 +46,15 @@ pub(super) fn checks(report: &Report, document: &Document, expander: &Expander<'
 }
 
 /// Everything else that runs under its own name.
-fn called(document: &Document) -> impl Iterator<Item = &StepSpec> {
+fn called(document: &Document) -> impl Iterator<Item = &Located<String>> {
     let rollback = document.rollback.iter().flatten().filter_map(|entry| match entry {
-        RollbackSpec::Run(step) => Some(step),
-        RollbackSpec::Undo { .. } | RollbackSpec::Gate(_) => None,
+        RollbackSpec::Run(step) => Some(&step.name),
+        RollbackSpec::Gate(gate) | RollbackSpec::Undo { gate: Some(gate), .. } => Some(&gate.name),
+        RollbackSpec::Undo { gate: None, .. } => None,
     });
-    let notifications = document.notifications.iter().map(|notification| &notification.step);
-    document.steps.iter().chain(rollback).chain(notifications)
+    let notifications = document.notifications.iter().map(|notification| &notification.step.name);
+    let gates = document.gates.iter().map(|gate| &gate.name);
+    document.steps.iter().map(|step| &step.name).chain(gates).chain(rollback).chain(notifications)
 }
 
 pub(super) fn guarded(spec: &GuardSpec) -> Guard {

@@ -18,8 +18,8 @@ fn leg(name: &str, stage: Stage) -> Leg {
         reversible,
         in_flight: None,
         attempts: 2,
-        waves: 0,
         repetition: Repetition::default(),
+        waves: 0,
     }
 }
 
@@ -30,10 +30,6 @@ fn failure(retryable: bool) -> Failure {
 fn started(step: &str, stage: Stage) -> EventKind {
     let plugin = PluginIdentity { name: "std:x".into(), version: "1".into(), digest: Digest::of(b"x") };
     EventKind::StepStarted { step: StepId::new(step), stage, plugin, settings_digest: Digest::of(b"") }
-}
-
-fn wave(index: u32, count: u32) -> Wave {
-    Wave { index, count, weight: 10_000 * index / count }
 }
 
 fn attempt(step: &str, attempt: u32) -> EventKind {
@@ -199,6 +195,43 @@ fn what_failed_is_repeated_only_where_that_is_safe() {
 }
 
 #[test]
+fn a_wave_is_released_once_and_held_again_after_a_crash() {
+    let course = Course { steps: vec![Leg { waves: 2, ..leg("release", Stage::Release) }], rollback: None };
+    let step = StepId::new("release");
+    let wave = |index| Wave { index, count: 2, weight: 5_000 * index };
+    let released =
+        |index| EventKind::WaveReleased { step: step.clone(), wave: wave(index), report: StageReport::default() };
+    let holding = EventKind::WaveHolding { step: step.clone(), wave: wave(1), hold_ms: 1 };
+    let resumed = || EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 0 };
+    let hold = |guard_first| Next::Hold { step: step.clone(), wave: 1, guard_first };
+    let mut events = vec![started("release", Stage::Release), attempt("release", 1)];
+    events.extend(touched("release", 1, "http"));
+    assert_eq!(
+        next(&course, &[&events[..], &[resumed()]].concat()),
+        Next::Ask(step.clone()),
+        "it may have been released"
+    );
+    events.push(released(1));
+    assert_eq!(next(&course, &events), hold(false));
+    assert_eq!(next(&course, &[&events[..], &[resumed()]].concat()), hold(true), "nobody knows what was before");
+    events.extend([holding, resumed()]);
+    assert_eq!(next(&course, &events), hold(true));
+    let breached =
+        |breach| EventKind::GuardBreached { step: step.clone(), wave: wave(1), breach, failure: failure(false) };
+    let at_once = [&events[..], &[breached(Breach::Rollback)]].concat();
+    assert_eq!(next(&course, &at_once), Next::Fail(step.clone(), Box::new(failure(false))));
+    let asked = [&events[..], &[breached(Breach::Ask), resumed()]].concat();
+    assert_eq!(next(&course, &asked), Next::Breached(step.clone()), "nobody has said anything");
+    let decide = |decision| EventKind::InFlightDecided { step: step.clone(), decision, actor: "a".into() };
+    assert_eq!(next(&course, &[&asked[..], &[decide(InFlight::Retry)]].concat()), hold(true));
+    assert!(matches!(next(&course, &[&asked[..], &[decide(InFlight::Undo)]].concat()), Next::Fail(..)));
+    events.push(EventKind::WaveFinished { step: step.clone(), wave: wave(1) });
+    assert_eq!(next(&course, &events), Next::Attempt(step.clone()));
+    events.extend([attempt("release", 2), released(2), EventKind::WaveFinished { step: step.clone(), wave: wave(2) }]);
+    assert_eq!(next(&course, &events), Next::Finish(step));
+}
+
+#[test]
 fn a_rollback_goes_on_where_it_stood_and_tries_again_what_failed_before() {
     let mut events = vec![started("migrate", Stage::Migrate), attempt("migrate", 1)];
     events.extend(touched("migrate", 1, "sql"));
@@ -272,6 +305,8 @@ struct World {
     journal: Vec<EventKind>,
     script: std::vec::IntoIter<Happening>,
     finished: Vec<StepId>,
+    /// Waves that were released, in order.
+    released: Vec<u32>,
 }
 
 impl World {
@@ -282,10 +317,6 @@ impl World {
     fn write(&mut self, event: EventKind) {
         if let EventKind::StepFinished { step, .. } = &event {
             self.finished.push(step.clone());
-        }
-        if let EventKind::WaveReleased { step, wave, .. } = &event {
-            let released = self.state().step(step).map_or(0, |known| known.waves.released);
-            assert_eq!(wave.index, released + 1, "each wave is released once, in order");
         }
         self.journal.push(event);
     }
@@ -307,7 +338,7 @@ impl World {
         loop {
             match self.script.next().unwrap_or(Happening::Success) {
                 Happening::Touch { word } => self.journal.extend(touched(&name, number, word)),
-                Happening::Success => return self.done(step),
+                Happening::Success => return self.succeeded(step),
                 Happening::Failure { retryable } => return self.write(failed(&name, number, failure(retryable))),
                 Happening::Interrupt => {
                     let interrupted = Failure { kind: FailureKind::Interrupted, ..failure(false) };
@@ -318,33 +349,46 @@ impl World {
         }
     }
 
-    /// An attempt went well: the step has succeeded, or a wave of it is released.
-    fn done(&mut self, step: &StepId) {
+    /// The attempt did what it should: the step is done, or one wave of it.
+    fn succeeded(&mut self, step: &StepId) {
         let count = self.course.leg(step).expect("is a step").waves;
         if count == 0 {
             return self.write(finished(&step.name, None));
         }
-        let released = self.state().step(step).map_or(0, |known| known.waves.released);
-        self.write(EventKind::WaveReleased {
-            step: step.clone(),
-            wave: wave(released + 1, count),
-            report: StageReport::default(),
-        });
+        let index = self.state().step(step).map_or(0, |known| known.waves.released) + 1;
+        self.released.push(index);
+        let report = StageReport::default();
+        self.write(EventKind::WaveReleased { step: step.clone(), wave: self.wave(step, index), report });
     }
 
-    /// Holds a wave until it has held, its guard speaks against it, or the process dies.
-    fn hold(&mut self, step: &StepId, index: u32) {
-        let wave = wave(index, self.course.leg(step).expect("is a step").waves);
-        self.write(EventKind::WaveHolding { step: step.clone(), wave, hold_ms: 1 });
+    fn wave(&self, step: &StepId, index: u32) -> Wave {
+        let count = self.course.leg(step).expect("is a step").waves;
+        Wave { index, count, weight: 10_000 * index / count }
+    }
+
+    /// Holds a wave until that ends or the process dies in it. A guard that must pass first is asked first.
+    fn hold(&mut self, step: &StepId, index: u32, guard_first: bool) {
+        let wave = self.wave(step, index);
         let breached = |breach| EventKind::GuardBreached { step: step.clone(), wave, breach, failure: failure(false) };
-        match self.script.next().unwrap_or(Happening::Success) {
-            Happening::Failure { retryable: true } => self.write(breached(Breach::Ask)),
-            Happening::Failure { retryable: false } => self.write(breached(Breach::Rollback)),
-            Happening::Crash => self.resumed(),
-            Happening::Success | Happening::Touch { .. } | Happening::Interrupt => {
-                self.write(EventKind::WaveFinished { step: step.clone(), wave });
+        for first in [true, false] {
+            if first && !guard_first {
+                continue;
+            }
+            if !first {
+                self.write(EventKind::WaveHolding { step: step.clone(), wave, hold_ms: 1 });
+            }
+            match self.script.next().unwrap_or(Happening::Success) {
+                Happening::Success | Happening::Touch { .. } => {}
+                Happening::Failure { retryable: true } => return self.write(breached(Breach::Ask)),
+                Happening::Failure { retryable: false } => return self.write(breached(Breach::Rollback)),
+                Happening::Interrupt => {
+                    let interrupted = Failure { kind: FailureKind::Interrupted, ..failure(false) };
+                    return self.write(finished(&step.name, Some(interrupted)));
+                }
+                Happening::Crash => return self.resumed(),
             }
         }
+        self.write(EventKind::WaveFinished { step: step.clone(), wave });
     }
 
     /// Waits at a gate until people have decided or the process dies.
@@ -393,16 +437,15 @@ impl World {
                     assert!(gate.is_none_or(|(_, gate)| passed(&gate.gate)), "{step} runs before people agreed");
                     self.attempt(&step);
                 }
-                Next::Hold { step, wave, guard_first } => {
-                    let known = state.step(&step).expect("has begun").waves.clone();
-                    let cut_off = known.holding && known.in_hand_since != state.resumed;
-                    assert!(guard_first || !cut_off, "after a crash the guard passes first");
-                    self.hold(&step, wave);
-                }
-                Next::Finish(step) => self.write(finished(&step.name, None)),
                 Next::Wait(gate) => self.wait(&gate),
                 Next::Stop(_) => self.resumed(),
                 Next::SideBySide { steps, .. } => steps.iter().for_each(|step| self.attempt(step)),
+                Next::Hold { step, wave, guard_first } => {
+                    let cut_off = matches!(self.journal.last(), Some(EventKind::RunResumed { .. }));
+                    assert!(guard_first || !cut_off, "the guard passes first after a crash");
+                    self.hold(&step, wave, guard_first);
+                }
+                Next::Finish(step) => self.write(finished(&step.name, None)),
                 Next::Fail(step, failure) => self.write(finished(&step.name, Some(*failure))),
                 Next::Ask(step) | Next::Breached(step) => {
                     let decision = if turn % 2 == 0 { InFlight::Retry } else { InFlight::Undo };
@@ -437,12 +480,18 @@ proptest! {
             course.rollback = Some(vec![undo("migrate"), undo("release"), smoke]);
         }
         let mut world =
-            World { course, journal: Vec::new(), script: script.into_iter(), finished: Vec::new() };
+            World { course, journal: Vec::new(), script: script.into_iter(), finished: Vec::new(), released: Vec::new() };
         let outcome = world.live();
         let state = world.state();
         let stands = |name: &str| state.step(&StepId::new(name)).is_some_and(|known| known.standing == StepStanding::Succeeded);
+        let again = world.released.windows(2).any(|pair| pair[1] != pair[0] + 1);
+        prop_assert!(!again, "a wave was released again: {:?}", world.released);
         match outcome {
-            Outcome::Succeeded => prop_assert!(stands("migrate") && stands("release")),
+            Outcome::Succeeded => {
+                prop_assert!(stands("migrate") && stands("release"));
+                let held = state.step(&StepId::new("release")).map_or(0, |known| known.waves.finished);
+                prop_assert!(held == waves, "{held} of {waves} waves held");
+            }
             Outcome::RolledBack => {
                 let left = world.course.steps.iter().any(|leg| leg.changed(&state));
                 prop_assert!(!left, "something that was started still stands");
