@@ -196,7 +196,7 @@ fn what_failed_is_repeated_only_where_that_is_safe() {
 
 #[test]
 fn a_wave_is_released_once_and_held_again_after_a_crash() {
-    let course = Course { steps: vec![Leg { waves: 2, ..leg("release", Stage::Release) }], rollback: None };
+    let course = Course { steps: vec![Leg { waves: 2, ..leg("release", Stage::Release) }], ..Course::default() };
     let step = StepId::new("release");
     let wave = |index| Wave { index, count: 2, weight: 5_000 * index };
     let released =
