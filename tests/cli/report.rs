@@ -168,7 +168,7 @@ fn a_run_that_was_rolled_back() {
     let tick = |item| ticked(&report, item);
     assert_eq!(tick("preflight (precheck)"), "done");
     assert_eq!(tick("release"), "undone");
-    assert_eq!(tick("verify (verify)"), "failed");
+    assert_eq!(tick("verify"), "failed");
     assert_eq!(tick("history (notify)"), "open");
     assert_eq!(tick("example is deployed to demo"), "undone");
     assert_eq!(report["notifications"][0]["about"], "rolled-back");
