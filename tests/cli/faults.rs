@@ -280,7 +280,7 @@ fn a_clock_that_jumps_back_changes_no_order() {
     assert_eq!(listed[0]["run"].as_str(), Some(run.as_str()), "the newest is the one that was begun last");
     let started = |at: usize| listed[at]["started"].as_str().unwrap_or_default().to_owned();
     assert!(started(0) < started(1), "the clock did not jump: {listed:?}");
-    let events = deployment.run(&["show", &run, "--output", "json"]).json();
+    let events = deployment.run(&["show", &run, "--events", "--output", "json"]).json();
     let seqs: Vec<u64> = events.iter().filter_map(|event| event["seq"].as_u64()).collect();
     assert!(seqs.is_sorted() && seqs.len() == events.len());
     let at = |event: &serde_json::Value| event["at"].as_str().unwrap_or_default().to_owned();

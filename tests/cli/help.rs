@@ -2,7 +2,7 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["run"],
     &["check"],
@@ -19,6 +19,7 @@ const COMMANDS: [&[&str]; 25] = [
     &["resolve"],
     &["abandon"],
     &["approve"],
+    &["watch"],
     &["lock"],
     &["suggest"],
     &["unlock"],

@@ -96,11 +96,13 @@ with = { kind = "program", version = "2", publish = { program = "sleep", argumen
 "#;
 
 fn begin(deployment: &Deployment) -> Child {
+    let runs = || deployment.run(&["history", "--output", "json"]).stdout.lines().count();
+    let before = runs();
     let child = deployment.command(&RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pipe");
     let began = Instant::now();
     let touched =
         || deployment.run(&["show", "last", "--output", "json"]).stdout.matches("\"event\":\"touched\"").count() == 2;
-    while !touched() {
+    while runs() == before || !touched() {
         assert!(began.elapsed() < Duration::from_secs(60), "the second step did not begin");
         thread::sleep(Duration::from_millis(10));
     }

@@ -138,7 +138,7 @@ fn gate_step(report: &Report, fields: &Fields<'_>, standing: Standing) -> Option
     let of_calls: Vec<&str> =
         keys::ROLLBACK.iter().copied().filter(|key| !matches!(*key, "name" | "gate" | "checklist" | "undo")).collect();
     fields.exclude("gate", &of_calls);
-    fields.exclude("gate", &["irreversible"]);
+    fields.exclude("gate", &["irreversible", "waves", "guard"]);
     gate::read(report, fields, own_name(report, fields), standing)
 }
 

@@ -120,7 +120,9 @@ fn share(report: &Report, node: &Node) -> Option<u32> {
 /// `guard` of a step.
 pub(super) fn guard(report: &Report, fields: &Fields<'_>) -> Option<GuardSpec> {
     let entry = fields.get("guard")?;
-    fields.exclude_without("guard", "waves");
+    if fields.get("waves").is_none() {
+        fields.exclude_without("guard", "waves");
+    }
     read(report, &Fields::of(report, &entry.node, keys::GUARD)?)
 }
 
