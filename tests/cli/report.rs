@@ -96,7 +96,7 @@ with = { kind = "program", version = "2", publish = { program = "sleep", argumen
 "#;
 
 fn begin(deployment: &Deployment) -> Child {
-    let runs = || deployment.run(&["history", "--output", "json"]).stdout.lines().count();
+    let runs = || deployment.run(&["history", "--output", "json"]).stdout.matches("\"pipe.run/v1\"").count();
     let before = runs();
     let child = deployment.command(&RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pipe");
     let began = Instant::now();

@@ -1,11 +1,9 @@
 //! The pipeline file as a JSON Schema, for editors and `pipe schema`. It knows the shape; references, names and rules are
 //! known to [`check`](crate::check()).
 
-use pipe_core::{
-    event::{Breach, InFlight},
-    limits::Limit,
-    stage::Stage,
-};
+mod flow;
+
+use pipe_core::{event::InFlight, limits::Limit, stage::Stage};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -52,7 +50,7 @@ pub fn json_schema() -> Value {
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
             "notify": { "type": "array", "items": { "$ref": "#/$defs/notify" } },
-            "watch": watch(),
+            "watch": flow::watch(),
             "env": entries("What an environment changes. Never steps.", &table("Merged entry by entry.", &[], json!({
                 "inputs": { "$ref": "#/$defs/inputs" },
                 "sets": { "$ref": "#/$defs/sets" },
@@ -102,8 +100,8 @@ fn definitions() -> Value {
         "roles": entries("Who decides at gates.", &table("A role.", &["signers"], json!({
             "signers": text("File of those who have it, in the format of OpenSSH's allowed_signers."),
         }))),
-        "gate": gate(),
-        "checklist": checklist(),
+        "gate": flow::gate(),
+        "checklist": flow::checklist(),
         "step": step(&[], keys::STEP),
         "check": step(&["name"], keys::CHECK),
         "rollback": step(&[], keys::ROLLBACK),
@@ -145,7 +143,7 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
                 "hold": { "$ref": "#/$defs/duration" },
             })),
         },
-        "guard": table("Checks that are made while a wave holds.", &["checks", "every"], guard(json!({}))),
+        "guard": table("Checks that are made while a wave holds.", &["checks", "every"], flow::guard(json!({}))),
         "limits": { "$ref": "#/$defs/limits" },
         "allow": { "$ref": "#/$defs/allow" },
         "with": { "type": "object", "description": "Settings of the plugin." },
@@ -160,62 +158,6 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
     let properties: Map<String, Value> =
         keys.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone()))).collect();
     table("A call of a plugin.", required, Value::Object(properties))
-}
-
-/// A wait for people.
-fn gate() -> Value {
-    table(
-        "Waits until people of a role have approved with their SSH keys: pipe approve.",
-        &["role"],
-        json!({
-            "role": text("A name of [roles]."),
-            "quorum": {
-                "type": "integer", "minimum": 1, "maximum": 20,
-                "description": "How many different people must approve. Usually 1.",
-            },
-            "expires": { "$ref": "#/$defs/duration" },
-            "on_expiry": {
-                "enum": ["rollback", "stop", "fail"],
-                "description": "rollback (of steps): undo what was started. stop: wait for pipe resume, which opens the gate \
-                                again. fail (in the rollback): give the rollback up. Usually stop.",
-            },
-            "if_started": text("In the rollback: the gate stands only where this step was started."),
-        }),
-    )
-}
-
-fn checklist() -> Value {
-    json!({
-        "type": "array", "maxItems": 100, "description": "What is to be seen to: attested or waived by those who approve.",
-        "items": { "anyOf": [{ "type": "string" }, table("A line that a step before the gate sees to.", &["item", "step"], json!({
-            "item": text("What is to be seen to."),
-            "step": text("The step that sees to it by succeeding."),
-        }))] },
-    })
-}
-
-fn watch() -> Value {
-    let lasts = json!({ "for": { "$ref": "#/$defs/duration" } });
-    table("Checks that go on after the last step, by `pipe watch`.", &["for", "checks", "every"], guard(lasts))
-}
-
-/// What guards and the watch have in common.
-fn guard(mut own: Value) -> Value {
-    let breach = json!({
-        "enum": Breach::ALL.map(Breach::word),
-        "description": "What follows when a check is not met, or says nothing: undo at once, stop and ask a person, or only \
-                        say so. Default: rollback.",
-    });
-    own["checks"] = json!({
-        "type": "array", "minItems": 1, "description": "[[check]] entries.",
-        "items": { "anyOf": [{ "type": "string" }, table("A check with consequences of its own.", &["check"], json!({
-            "check": text("One of the [[check]] entries."),
-            "breach": breach,
-        }))] },
-    });
-    own["every"] = json!({ "$ref": "#/$defs/duration" });
-    own["breach"] = breach;
-    own
 }
 
 /// What one call may take. Sizes carry a unit.

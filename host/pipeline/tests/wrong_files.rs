@@ -161,7 +161,8 @@ fn the_top_of_a_file() {
 #[test]
 fn waves_and_guards() {
     let start = "name = \"x\"\n[[check]]\nname = \"errors\"\n[[check]]\nname = \"slow\"\n\
-                 [[step]]\nname = \"look\"\ncheck = \"slow\"\n[[step]]\nname = \"a\"\nstage = \"release\"\n";
+                 [[step]]\nname = \"look\"\ncheck = \"slow\"\n[[step]]\nname = \"seen\"\ncheck = \"errors\"\n\
+                 [[step]]\nname = \"a\"\nstage = \"release\"\n";
     assert_all(
         start,
         &[
