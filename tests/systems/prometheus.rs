@@ -86,6 +86,14 @@ impl Prometheus {
     }
 }
 
+impl Prometheus {
+    /// From now on nobody answers there.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
 impl Drop for Prometheus {
     fn drop(&mut self) {
         let _ = self.server.kill();

@@ -158,8 +158,7 @@ fn no_data_is_a_breach() {
 fn a_check_that_cannot_look_is_a_breach() {
     let mut scene = scene(ROLLBACK, "");
     let run = scene.start(10);
-    // Nobody answers there any more.
-    scene.prometheus = Prometheus::start(0.001);
+    scene.prometheus.stop();
     let (code, stderr) = end(run);
     assert_eq!(code, Some(5), "{stderr}");
     assert_eq!(scene.shares(), [10, 0]);

@@ -72,7 +72,7 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
     if !place.delivered.is_empty() {
         lines.push(row("told", &place.delivered.join(", ")));
     }
-    let state = if place.state_is_default { String::new() } else { format!(" --state {}", in_shell(&place.state)) };
+    let state = if place.state_is_default { String::new() } else { format!(" --state {}", in_shell(place.state)) };
     lines.push(row("journal", &place.state.join("journal.db").display().to_string()));
     lines.push(row("audit", &format!("head {}", place.head)));
     let commands: &[&str] = match &result.ending {
