@@ -205,7 +205,8 @@ fn waves_and_guards() {
                 "check = ",
             ),
             (
-                "guard = { checks = [\"look\"], every = \"10s\" }\n[[check]]\nname = \"look\"",
+                "guard = { checks = [\"look\"], every = \"10s\" }\n[[check]]\nname = \"look\"\n\
+                 [[step]]\nname = \"z\"\ncheck = \"look\"",
                 "duplicate-name",
                 "\"look\"",
                 "name",

@@ -55,7 +55,7 @@ pub(crate) fn publish(settings: &TrafficShift, wave: Option<&Wave>) -> Result<Re
         previous: Some(was),
         current: is,
         findings: vec![finding.named(&settings.virtual_service)],
-        outputs: vec![output("share", &format!("{share}%"))],
+        outputs: vec![output("share", format!("{share}%"))],
     })
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn undo(settings: &TrafficShift, receipts: &[Receipt]) -> Result<undo
 /// The share of a wave in whole per cent, which is what Istio takes.
 fn share(wave: Option<&Wave>) -> Result<u64, Failure> {
     let hundredths = wave.map_or(10_000, |wave| wave.weight_basis_points);
-    if hundredths % 100 != 0 || hundredths > 10_000 {
+    if !hundredths.is_multiple_of(100) || hundredths > 10_000 {
         let message = "a share of traffic is a whole number of per cent, and at most 100";
         return Err(Failure::settings(message));
     }
