@@ -25,7 +25,7 @@ pub struct Guard {
 /// A check, and what follows when it is not met or says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardCheck {
-    /// One of [`Pipeline::checks`].
+    /// One of [`Pipeline::checks`](super::Pipeline::checks).
     pub check: StepId,
     /// What follows.
     pub breach: Breach,
