@@ -223,7 +223,7 @@ fn waves_and_guards() {
     let pipeline = checked.unwrap_or_else(|errors| panic!("{}", shown(&errors))).pipeline;
     let names: Vec<String> = pipeline.checks.iter().map(|check| check.id.to_string()).collect();
     assert_eq!(names, ["errors", "slow"], "each once, however many guards make it");
-    assert_eq!(pipeline.calls().count(), 4);
+    assert_eq!(pipeline.calls().count(), 5);
     assert_eq!(pipeline.checks[0].timeout.as_secs(), 30, "nobody waits ten minutes for it");
 }
 
