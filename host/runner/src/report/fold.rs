@@ -89,6 +89,7 @@ impl Report {
             people: people::decision(at, event).into_iter().collect(),
             gates: Vec::new(),
             steps: steps.iter().filter_map(planned).collect(),
+            watch: None,
             rollback: None,
             artifacts: Vec::new(),
             refusals: Vec::new(),
@@ -125,7 +126,7 @@ impl Report {
             EventKind::ArtifactStored { .. }
             | EventKind::ArtifactVerified { .. }
             | EventKind::ArtifactPruned { .. } => self.apply_of_artifact(at, event),
-            _ if self.apply_of_gate(at, event) => {}
+            _ if self.apply_of_gate(at, event) || self.apply_of_waves(at, event) => {}
             _ => self.apply_of_step(at, event),
         }
         if let Some(process) = self.processes.last_mut()
@@ -228,6 +229,10 @@ const fn is_afterwards(event: &EventKind) -> bool {
             | EventKind::ApprovalRefused { .. }
             | EventKind::Unlocked { .. }
             | EventKind::Abandoned { .. }
+            | EventKind::WatchChecked { .. }
+            | EventKind::WatchBreached { .. }
+            | EventKind::WatchContinued { .. }
+            | EventKind::WatchEnded { .. }
             | EventKind::RunFinished { outcome: Outcome::Abandoned, .. }
     )
 }

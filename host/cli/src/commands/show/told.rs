@@ -10,6 +10,7 @@ use pipe_runner::report::{
     ArtifactReport, AttemptEnd, Conclusion, GateReport, Process, Report, Signed, StepReport, StepStatus, Tick,
 };
 
+use super::waves;
 use crate::{printer::count, reporter::took};
 
 /// How bad something is.
@@ -131,7 +132,7 @@ pub(super) fn finding(finding: &Finding) -> String {
 
 /// What is worth a line below a step, with how bad it is: attempts that failed, warnings, what was done, and why it ended so.
 pub(super) fn notes(report: &Report, step: &StepReport) -> Vec<(Tone, String)> {
-    let mut notes = Vec::new();
+    let mut notes = waves::waves(report, step);
     let only = step.attempts.len() == 1;
     for attempt in &step.attempts {
         let (number, at) = (attempt.attempt, clock(report, attempt.started));
