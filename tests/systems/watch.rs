@@ -58,7 +58,7 @@ checks = ["errors"]
 
 impl Scene {
     fn release(&self, version: &str) -> Ended {
-        self.deployment.run(&["run", "pipeline.toml", "--env", "test", "--input", &format!("version={version}")])
+        self.deployment.run(&["run", "pipeline.toml", "--env", "test", "--set", &format!("version={version}")])
     }
 
     fn watch(&self, more: &[&str]) -> Ended {
@@ -88,7 +88,7 @@ impl Scene {
     }
 
     fn report(&self, run: &str) -> Value {
-        let shown = self.deployment.run(&["show", run, "--output", "json"]);
+        let shown = self.deployment.run(&["show", run, "--format", "json"]);
         assert_eq!(shown.code, 0, "{shown}");
         serde_json::from_str(&shown.stdout).unwrap()
     }

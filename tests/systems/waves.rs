@@ -145,7 +145,7 @@ fn a_breach_rolls_back_at_once() {
     assert!(breached.elapsed() < Duration::from_secs(2), "{:?}", breached.elapsed());
     assert_eq!(scene.shares(), [10, 0]);
     assert!(stderr.contains("check \"errors\": 5% is above 1% in wave 1 of 3 (10%)"), "{stderr}");
-    let shown = scene.deployment.run(&["show", "last", "--output", "json"]);
+    let shown = scene.deployment.run(&["show", "last", "--format", "json"]);
     let report: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(report.pointer("/steps/0/waves/0/breaches/0/breach"), Some(&Value::from("rollback")), "{shown}");
 }
