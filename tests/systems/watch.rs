@@ -152,6 +152,8 @@ fn a_breach_that_asks_waits_for_somebody_who_goes_on_or_goes_back() {
     assert_eq!(asked.code, 7, "{asked}");
     assert!(asked.stderr.contains("--go-on") && asked.stderr.contains("pipe rollback"), "{asked}");
     assert!(scene.live().is_some(), "it stays as it is");
+    let reason = scene.report("last")["reason"].to_string();
+    assert!(reason.contains("nobody has seen to it") && reason.contains("5% is above 1%"), "{reason}");
     assert_eq!(scene.watch(&[]).code, 7, "nobody has said anything");
     assert_eq!(scene.watch(&["--go-on"]).code, 7, "the checks have to be met all the same");
     scene.prometheus.set(0.001);

@@ -108,6 +108,7 @@ impl Report {
                 self.processes.push(process(at, actor, pipe_version));
             }
             EventKind::RollbackStarted { reason, entries } => {
+                self.watch.iter_mut().for_each(|watch| watch.waits = None);
                 self.rollback = Some(RollbackReport { started: at, reason: reason.clone(), entries: entries.clone() });
             }
             EventKind::Notified { step, about, delivered, failure } => self.notifications.push(Told {
@@ -163,7 +164,9 @@ impl Report {
     /// What is known once all events are.
     fn concluded(mut self, state: &RunState, events: &[StoredEvent], running: bool) -> Self {
         self.conclusion = Conclusion::of(state, running);
-        self.reason = state.reason.clone().or_else(|| state.paused.clone());
+        let waits = self.watch.as_ref().and_then(|watch| watch.waits.as_ref());
+        let waits = waits.map(|why| format!("the watch was not met, and nobody has seen to it: {why}"));
+        self.reason = state.reason.clone().or_else(|| state.paused.clone()).or(waits);
         if let Some(process) = self.processes.last_mut()
             && running
         {

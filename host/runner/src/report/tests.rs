@@ -391,7 +391,7 @@ fn the_watch_is_told_and_does_not_move_the_end_of_the_run() {
     let watch = made.watch.as_ref().unwrap();
     assert_eq!((watch.seen.checks[0].met, watch.seen.checks[0].not_met), (1, 1));
     assert_eq!(watch.seen.breaches[0].message, "5% is above 1%");
-    assert_eq!(watch.end, Some(WatchEnd::Passed));
+    assert_eq!((&watch.end, &watch.waits, &made.reason), (&Some(WatchEnd::Passed), &None, &None));
     assert_eq!(made.took_ms, Some(3_000), "what follows is not the run");
     assert_eq!(made.people.last().unwrap().event, "watch-continued");
 }

@@ -40,6 +40,8 @@ pub struct WatchReport {
     /// What it saw.
     #[serde(flatten)]
     pub seen: Seen,
+    /// What was not met, where that has consequences and nobody has seen to it.
+    pub waits: Option<String>,
     /// When it ended.
     pub ended: Option<Timestamp>,
     /// How.
@@ -122,8 +124,8 @@ impl Report {
             }
             EventKind::WaveFinished { step, wave } => self.with_wave(at, step, *wave, |known| known.ended = Some(at)),
             EventKind::WatchOpened { until, .. } => {
-                let (seen, ended, end) = (Seen::default(), None, None);
-                self.watch = Some(WatchReport { opened: at, until: *until, seen, ended, end });
+                let (seen, waits, ended, end) = (Seen::default(), None, None, None);
+                self.watch = Some(WatchReport { opened: at, until: *until, seen, waits, ended, end });
             }
             _ => return self.apply_of_watch(at, event),
         }
@@ -134,7 +136,11 @@ impl Report {
         let Some(watch) = &mut self.watch else { return false };
         match event {
             EventKind::WatchChecked { checked } => watch.seen.checked(checked),
-            EventKind::WatchBreached { breach, failure } => watch.seen.breached(at, *breach, &failure.message),
+            EventKind::WatchBreached { breach, failure } => {
+                watch.seen.breached(at, *breach, &failure.message);
+                watch.waits = Some(failure.message.clone());
+            }
+            EventKind::WatchContinued { .. } => watch.waits = None,
             EventKind::WatchEnded { end } => (watch.ended, watch.end) = (Some(at), Some(end.clone())),
             _ => return false,
         }

@@ -37,7 +37,10 @@ pub(super) fn clock(report: &Report, at: Timestamp) -> String {
 /// How the run stands, in a word or two, and how bad that is.
 pub(super) fn verdict(report: &Report) -> (&'static str, Tone) {
     match report.conclusion {
-        Conclusion::Ended(Outcome::Succeeded) => ("succeeded", Tone::Good),
+        Conclusion::Ended(Outcome::Succeeded) => match &report.watch {
+            Some(watch) if watch.waits.is_some() => ("succeeded, and somebody must look since", Tone::Careful),
+            _ => ("succeeded", Tone::Good),
+        },
         Conclusion::Ended(Outcome::Failed) => ("failed, nothing needed undoing", Tone::Bad),
         Conclusion::Ended(Outcome::RolledBack) => ("rolled back", Tone::Careful),
         Conclusion::Ended(Outcome::RollbackFailed) => ("rollback failed, somebody must look", Tone::Bad),
