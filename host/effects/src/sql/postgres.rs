@@ -6,6 +6,7 @@ mod marks;
 mod number;
 mod parameter;
 mod remains;
+mod shape;
 mod time;
 mod value;
 mod wire;
