@@ -12,6 +12,7 @@ mod settings;
 mod sqlite;
 mod table;
 mod text;
+mod trust;
 mod undo;
 mod version;
 
