@@ -236,8 +236,14 @@ async fn no_spelling_reaches_the_markers() {
     assert_eq!(database.count(), 1);
     session.close().await;
 
-    // Somebody else forges one.
+    // One that somebody has copied from another step is passed over, one that no host made is not.
     database.own().execute_batch("UPDATE pipe_marker SET step = 'other'").unwrap();
+    let (session, ledger) = database.session("other", marking(1));
+    session.sql_open("main", Access::Write).await.unwrap();
+    let logs = ledger.logs.lock().unwrap().clone();
+    assert!(logs.iter().any(|(_, line)| line.contains("were copied from other places")), "{logs:?}");
+    session.close().await;
+    database.own().execute_batch("UPDATE pipe_marker SET statements = '[]'").unwrap();
     let (session, _) = database.session("other", marking(1));
     let error = session.sql_open("main", Access::Write).await.unwrap_err();
     assert!(error.message.contains("what pipe has not marked"), "{error}");

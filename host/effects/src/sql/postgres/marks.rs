@@ -1,5 +1,7 @@
 //! Markers in PostgreSQL: where they are read, where their table is made, and how one is put beside what it marks.
 
+use std::collections::BTreeMap;
+
 use pipe_core::event::LogLevel;
 use tokio::time::timeout;
 use tokio_postgres::{
@@ -35,7 +37,7 @@ const EXISTS: [&str; 3] = ["42P07", "42710", "23505"];
 /// # Errors
 ///
 /// The table is not one to be trusted.
-pub(super) async fn learn(server: &Server, login: &Login, book: &Book) -> Result<bool, EffectError> {
+pub(super) async fn learn(session: &Session, server: &Server, login: &Login, book: &Book) -> Result<bool, EffectError> {
     let late = || egress::failure::connect_timed_out(&login.endpoint, CONNECT);
     let failed = |error: tokio_postgres::Error| {
         let mut failed = failure::set_up(&login.endpoint, &error);
@@ -71,7 +73,10 @@ pub(super) async fn learn(server: &Server, login: &Login, book: &Book) -> Result
             seal: row.try_get(4)?,
         })
     };
-    book.learn(rows.iter().map(marker).collect::<Result<_, _>>().map_err(failed)?)?;
+    let copies = book.learn(rows.iter().map(marker).collect::<Result<_, _>>().map_err(failed)?)?;
+    if copies > 0 {
+        session.ledger.logged(LogLevel::Warning, marker::copied(book, copies), BTreeMap::new());
+    }
     Ok(true)
 }
 
@@ -194,7 +199,7 @@ pub(super) fn no_right(login: &Login, may_not: &str) -> EffectError {
 /// Tells that something was not done again.
 pub(super) fn tell(session: &Session, book: &Book) {
     let line = marker::told(book);
-    session.ledger.logged(LogLevel::Info, line, std::collections::BTreeMap::new());
+    session.ledger.logged(LogLevel::Info, line, BTreeMap::new());
 }
 
 /// A marker that the database did not take.

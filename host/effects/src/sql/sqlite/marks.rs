@@ -1,11 +1,14 @@
 //! Markers in SQLite: where they are read, whether their table is the one that `pipe` makes, and how one is put beside what it
 //! marks.
 
+use std::collections::BTreeMap;
+
+use pipe_core::event::LogLevel;
 use rusqlite::OptionalExtension as _;
 
 use super::{
     super::{
-        marker::{Book, COLUMNS, DEFINITION, KEY, MARKER_TABLE, MOST_MARKERS, Marker},
+        marker::{Book, COLUMNS, DEFINITION, KEY, MARKER_TABLE, MOST_MARKERS, Marker, copied},
         work::Failure,
     },
     Worker,
@@ -29,7 +32,11 @@ impl Worker {
         self.control("BEGIN")?;
         let markers = self.check_table().and_then(|there| if there { self.markers(book) } else { Ok(Vec::new()) });
         self.control("ROLLBACK")?;
-        Ok(book.learn(markers?)?)
+        let copies = book.learn(markers?)?;
+        if copies > 0 {
+            self.ledger.logged(LogLevel::Warning, copied(book, copies), BTreeMap::new());
+        }
+        Ok(())
     }
 
     fn markers(&self, book: &Book) -> Result<Vec<Marker>, Failure> {
