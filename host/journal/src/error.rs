@@ -246,7 +246,7 @@ impl JournalError {
                 path.display()
             ),
             Self::Owned { holder: Some(holder), .. } => format!(
-                "{}; wait for it, and where it hangs for good, `pipe unlock {} --reason TEXT` takes its place",
+                "{}; wait for it, and where it hangs for good, `pipe unlock {} --reason TEXT` (and `--state` as here) takes its place",
                 holder.tell(),
                 holder.run.as_ref().map_or_else(|| "FILE --env NAME".to_owned(), ToString::to_string)
             ),

@@ -152,8 +152,10 @@ impl Driver<'_> {
                 if self.stops() {
                     return self.stopped().await;
                 }
-                let what = if matches!(next, Next::Wait(_)) { "gate" } else { "step" };
-                let reason = format!("{what} \"{step}\": interrupted by the operator before it began");
+                let reason = match next {
+                    Next::Wait(_) => format!("gate \"{step}\": interrupted by the operator before it was passed"),
+                    _ => format!("step \"{step}\": interrupted by the operator before it began"),
+                };
                 next = self.course.turn_back(&state, reason, Outcome::Interrupted);
             }
             let stopped = match next {

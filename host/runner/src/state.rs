@@ -124,6 +124,8 @@ pub struct GateStanding {
     pub rejection: Option<String>,
     /// [`RunState::resumed`] when it ended.
     pub ended_in: u32,
+    /// A plugin was replaced since: what was decided on is not what would be done now.
+    pub stale: bool,
 }
 
 /// A rollback that has begun.
@@ -199,6 +201,7 @@ impl RunState {
             }
             EventKind::RollbackStarted { reason, entries } => {
                 self.rollback = Some(Rollback { reason: reason.clone(), entries: entries.clone() });
+                self.withdraw_gates();
             }
             EventKind::UndoFinished { step, failure, .. } => {
                 let resumed = self.resumed;
@@ -216,9 +219,15 @@ impl RunState {
                 self.outcome = Some(*outcome);
                 self.reason.clone_from(reason);
                 self.notified.clear();
+                self.withdraw_gates();
             }
             _ => self.apply_of_people(event),
         }
+    }
+
+    /// Nobody is asked any more whether something may be done that will not be.
+    fn withdraw_gates(&mut self) {
+        self.gates.retain(|_, gate| gate.ended.is_some());
     }
 
     /// Takes in what people did with the run.
@@ -233,7 +242,8 @@ impl RunState {
                 self.with(step, |state| state.decision = Some(*decision));
             }
             EventKind::GateOpened { step, role, .. } => {
-                let opened = GateStanding { role: role.clone(), ended: None, rejection: None, ended_in: 0 };
+                let opened =
+                    GateStanding { role: role.clone(), ended: None, rejection: None, ended_in: 0, stale: false };
                 self.gates.insert(step.clone(), opened);
             }
             EventKind::GateClosed { step, how, why, .. } => {
@@ -243,6 +253,7 @@ impl RunState {
                     gate.rejection.clone_from(why);
                 }
             }
+            EventKind::PluginReplaced { .. } => self.gates.values_mut().for_each(|gate| gate.stale = true),
             EventKind::RollbackRequested { reason, .. } => {
                 (self.rollback_requested, self.watch) = (Some(reason.clone()), None);
             }

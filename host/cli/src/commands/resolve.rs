@@ -38,7 +38,7 @@ pub(crate) struct ResolveArguments {
     undone: bool,
 
     /// What was repaired and how, for the record
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn resolve(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let left = left::take(&arguments.which, state)?;
+    let left = left::take(&arguments.which, state, printer)?;
     left.needs_open()?;
     let step = left.step(&arguments.step)?;
     let resolution = if arguments.done { Resolution::Done } else { Resolution::Undone };
@@ -60,7 +60,7 @@ pub(crate) async fn resolve(
         (_, Resolution::Done, true) => Some("the run is being undone: a step can only be `--undone` in it".to_owned()),
         (Some(StepStanding::Undone), Resolution::Undone, _) => Some(format!("step \"{step}\" is undone already")),
         (Some(StepStanding::Succeeded), _, false) => {
-            Some(format!("step \"{step}\" has succeeded: `pipe rollback {run}` undoes the run"))
+            Some(format!("step \"{step}\" has succeeded: `pipe rollback {run} --reason TEXT` undoes the run"))
         }
         _ => None,
     };

@@ -48,7 +48,7 @@ pub(crate) struct ResumeArguments {
     role: Option<String>,
 
     /// Why the plugin is replaced
-    #[arg(long, value_name = "TEXT", requires = "replace")]
+    #[arg(long, value_name = "TEXT", requires = "replace", value_parser = crate::arguments::reason)]
     reason: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn resume(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let mut left = left::take(&arguments.which, state)?;
+    let mut left = left::take(&arguments.which, state, printer)?;
     left.needs_open()?;
     let replaced = replaced(arguments, &left)?;
     replaced.iter().for_each(|event| left.begun.replace(event));
@@ -80,6 +80,7 @@ pub(super) async fn go_on(
 ) -> Result<Exit, Failure> {
     let (prepared, journal) = left.prepare(display.printer, redactor).await?;
     let begun = left.begun.state.clone();
+    let decisions: Vec<EventKind> = left.accepted().into_iter().chain(decisions).collect();
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::resume(&prepared, begun, decisions, observer, interrupt).await
     })
@@ -91,6 +92,11 @@ fn replaced(arguments: &ResumeArguments, left: &Left) -> Result<Vec<EventKind>, 
     let (Some(role), Some(reason)) = (&arguments.role, &arguments.reason) else { return Ok(Vec::new()) };
     let pins = Pins::of(&left.state);
     let known = left.begun.pipeline(&pins)?.pipeline;
+    if !known.roles.is_empty() && !known.roles.contains_key(role) {
+        let roles: Vec<&str> = known.roles.keys().map(String::as_str).collect();
+        return Err(Failure::new(Exit::Usage, format!("the pipeline has no role `{role}`"))
+            .hint(format!("it has {}", roles.join(", "))));
+    }
     let one = |(step, file): &(String, String)| {
         if !known.calls().any(|call| call.id.name == *step) {
             return Err(Failure::new(Exit::Usage, format!("the pipeline has no step \"{step}\"")));

@@ -34,10 +34,20 @@ impl Course {
 
     /// The next entry of a rollback that has begun. What failed before somebody resumed the run is tried again.
     pub(super) fn back(&self, state: &RunState, reason: &str, entries: &[StepId]) -> Next {
-        for entry in entries {
+        let done = |step: &StepId| {
+            let standing = state.step(step).map(|known| known.standing);
+            matches!(standing, Some(StepStanding::Undone))
+                || self.after().any(|leg| leg.step == *step) && standing == Some(StepStanding::Succeeded)
+        };
+        // What was let pass is not asked for again once it is done, whatever was replaced since.
+        let done_behind = |place: usize| entries.get(place + 1).is_some_and(done);
+        for (place, entry) in entries.iter().enumerate() {
             let known = state.step(entry);
             if let Some(barrier) = self.barriers_back().find(|barrier| barrier.gate == *entry) {
                 match barrier.reached(state) {
+                    Reached::Open if state.gates.get(entry).is_some_and(|gate| gate.stale) && !done_behind(place) => {
+                        return Next::Wait(entry.clone());
+                    }
                     Reached::Open => continue,
                     Reached::Waits => return Next::Wait(entry.clone()),
                     Reached::Stopped => return Next::Stop(entry.clone()),
