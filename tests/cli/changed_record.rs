@@ -102,3 +102,24 @@ fn a_journal_that_is_gone_is_missed() {
     let again = deployment.run(&RUN);
     assert!(again.stderr.contains("there was a journal in ") && again.stderr.contains("and it is gone"), "{again}");
 }
+
+#[test]
+fn a_state_directory_that_others_may_change_is_not_obeyed() {
+    let deployment = waiting();
+    let mode = |mode: u32| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(deployment.at("state"), permissions).expect("it is ours");
+    };
+    for open in [0o777, 0o770, 0o702] {
+        mode(open);
+        for arguments in [&["resume", "last"][..], &["abandon", "last", "--reason", "x"], &RUN] {
+            let ended = deployment.run(arguments);
+            assert_eq!(ended.code, 70, "{open:o} {arguments:?}\n{ended}");
+            assert!(ended.stderr.contains("is not this user's alone: others may write in it"), "{ended}");
+            assert!(ended.stderr.contains("hint: `chmod go-w "), "{ended}");
+        }
+    }
+    mode(0o755);
+    let resumed = deployment.run(&["resume", "last"]);
+    assert_eq!(resumed.code, 7, "{resumed}");
+}

@@ -46,6 +46,8 @@ pub struct StepState {
     pub failure: Option<Failure>,
     /// How many receipts it saved.
     pub receipts: usize,
+    /// How many bytes they have in all, those that were saved again among them.
+    pub receipt_bytes: u64,
     /// Summaries of its receipts, oldest first.
     pub summaries: Vec<String>,
     /// How long it took, in milliseconds.
@@ -170,8 +172,9 @@ impl RunState {
                 state.failures += 1;
                 state.last_failure = Some(failure.clone());
             }),
-            EventKind::CheckpointSaved { step, summary, .. } => self.with(step, |state| {
+            EventKind::CheckpointSaved { step, summary, bytes, .. } => self.with(step, |state| {
                 state.receipts += 1;
+                state.receipt_bytes += bytes;
                 state.summaries.push(summary.clone());
             }),
             EventKind::ArtifactStored { step, artifact } => {
@@ -320,6 +323,7 @@ impl RunState {
             report: None,
             failure: None,
             receipts: 0,
+            receipt_bytes: 0,
             summaries: Vec::new(),
             duration_ms: 0,
             attempt: 0,
