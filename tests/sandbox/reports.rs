@@ -49,7 +49,7 @@ pub(crate) fn large_receipts() {
 #[test]
 pub(crate) fn forty_heavy_receipts() {
     let seen = Scene::new(Behaviour::SaveHeavyReceipts).run();
-    seen.fails("unavailable", "the receipts of a step have at most [size], over all its attempts");
+    seen.fails("unavailable", "the receipts of a step have at most 32.0 MiB, over all its attempts");
     assert_eq!(seen.of("checkpoint-saved").count(), 32);
 }
 
