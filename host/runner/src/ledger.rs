@@ -13,14 +13,14 @@ use std::{
 use async_trait::async_trait;
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, LogLevel, Refusal, Started, Use, Verification},
+    event::{Artifact, EventKind, LogLevel, Moment, Refusal, Started, Use, Verification},
     id::StepId,
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 use pipe_journal::{Durability, JournalError};
 use tokio::sync::OnceCell;
 
-use crate::record::Recorder;
+use crate::{gate::moment, record::Recorder};
 
 /// How often progress is passed on at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -30,6 +30,7 @@ pub(crate) struct StepLedger {
     recorder: Recorder,
     step: StepId,
     attempt: u32,
+    began: Moment,
     announced: OnceCell<()>,
     wrote: AtomicBool,
     last_refusal: Mutex<Option<Refusal>>,
@@ -45,6 +46,7 @@ impl StepLedger {
             recorder,
             step,
             attempt,
+            began: moment(),
             announced: OnceCell::new(),
             wrote: AtomicBool::new(false),
             last_refusal: Mutex::default(),
@@ -166,7 +168,8 @@ impl Ledger for StepLedger {
     }
 
     async fn artifact_stored(&self, artifact: Artifact) -> Result<(), LedgerError> {
-        let kind = EventKind::ArtifactStored { step: self.step.clone(), artifact };
+        let taken = Some(self.began.clone());
+        let kind = EventKind::ArtifactStored { step: self.step.clone(), artifact, taken };
         self.recorder.durable(kind).await.map_err(ledger_error)
     }
 
