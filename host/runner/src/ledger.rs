@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, LogLevel, Refusal, Started, Use, Verification},
+    event::{Artifact, EventKind, LogLevel, Moment, Refusal, Started, Use, Verification},
     id::StepId,
     units::ByteSize,
 };
@@ -21,7 +21,7 @@ use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 use pipe_journal::{Durability, JournalError};
 use tokio::sync::OnceCell;
 
-use crate::record::Recorder;
+use crate::{gate::moment, record::Recorder};
 
 /// The most bytes of receipts of one step, over all its attempts. An undo gets them all at once, in the memory of its plugin.
 const MOST_RECEIPT_BYTES: u64 = 32 << 20;
@@ -34,6 +34,7 @@ pub(crate) struct StepLedger {
     recorder: Recorder,
     step: StepId,
     attempt: u32,
+    began: Moment,
     announced: OnceCell<()>,
     wrote: AtomicBool,
     last_refusal: Mutex<Option<Refusal>>,
@@ -49,6 +50,7 @@ impl StepLedger {
             recorder,
             step,
             attempt,
+            began: moment(),
             announced: OnceCell::new(),
             wrote: AtomicBool::new(false),
             last_refusal: Mutex::default(),
@@ -176,7 +178,8 @@ impl Ledger for StepLedger {
     }
 
     async fn artifact_stored(&self, artifact: Artifact) -> Result<(), LedgerError> {
-        let kind = EventKind::ArtifactStored { step: self.step.clone(), artifact };
+        let taken = Some(self.began.clone());
+        let kind = EventKind::ArtifactStored { step: self.step.clone(), artifact, taken };
         self.recorder.durable(kind).await.map_err(ledger_error)
     }
 

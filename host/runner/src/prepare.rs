@@ -38,6 +38,7 @@ use crate::{
     gate::{SignersFiles, read_signers},
     grants, kept,
     load::{self, PluginBytes, StandardPlugins},
+    order::BackupNeeds,
     plan::Plan,
     secrets,
 };
@@ -98,7 +99,7 @@ pub struct Prepared {
     pub(crate) copies: Option<Digest>,
     not_copied: Vec<PathBuf>,
     pub(crate) policy_files: Vec<String>,
-    pub(crate) encrypted_backup: bool,
+    pub(crate) needs: BackupNeeds,
     pub(crate) signers: SignersFiles,
     pub(crate) requesters: Vec<String>,
     pub(crate) waits: bool,
@@ -207,8 +208,7 @@ pub async fn prepare(
         .mode(0o700)
         .create(&artifacts)
         .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
-    let encrypted_backup =
-        settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
+    let needs = BackupNeeds::of(&settings.policies);
     let policy_files = settings.policies.iter().map(|policy| absolute(&policy.file.path)).collect();
     let world = World {
         peers,
@@ -242,7 +242,7 @@ pub async fn prepare(
         copies: copies.digest,
         not_copied: copies.manifest.too_large().map(Path::to_owned).collect(),
         policy_files,
-        encrypted_backup,
+        needs,
         signers,
         requesters: settings.requesters,
         waits: settings.waits,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, GateEnd, InFlight, Outcome, Resolution, StepStatus, Verification},
+    event::{Artifact, EventKind, GateEnd, InFlight, Moment, Outcome, Resolution, StepStatus, Verification},
     id::StepId,
     report::{Failure, StageReport},
     stage::Stage,
@@ -71,10 +71,25 @@ pub struct StepState {
     pub decision: Option<InFlight>,
     /// Why it could not be undone.
     pub undo_failure: Option<Failure>,
+    /// How often it was begun again after it had succeeded: a backup that had become too old.
+    pub again: u32,
     /// [`RunState::resumed`] when it, or its undo, failed.
     pub failed_in: u32,
     /// How far its waves have come.
     pub waves: WaveStanding,
+}
+
+impl StepState {
+    /// Takes in what somebody said becomes of it: of an attempt that was cut off, or of a backup that is to be taken again.
+    fn decided(&mut self, decision: InFlight) {
+        self.decision = Some(decision);
+        let again = decision == InFlight::Retry && self.stage == Stage::Backup;
+        if again && self.standing == StepStanding::Succeeded {
+            self.standing = StepStanding::Started;
+            (self.open, self.report, self.last_failure, self.failures) = (false, None, None, 0);
+            self.again += 1;
+        }
+    }
 }
 
 /// An artifact and what became of it.
@@ -86,6 +101,16 @@ pub struct ArtifactState {
     pub artifact: Artifact,
     /// Set once the host saw it read back to its end.
     pub verification: Option<Verification>,
+    /// When the attempt began that stored it, where the record says.
+    pub taken: Option<Moment>,
+}
+
+impl ArtifactState {
+    /// Whether the host saw something made of the whole of it.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.verification.as_ref().is_some_and(|seen| seen.restored)
+    }
 }
 
 /// What is known of a run.
@@ -107,6 +132,8 @@ pub struct RunState {
     pub resumed: u32,
     /// What it waits for, where it stopped without an end.
     pub paused: Option<String>,
+    /// The backup that has to be taken again before it goes on, where that is what it waits for.
+    pub stale: Option<StepId>,
     /// The gates that were opened.
     pub gates: BTreeMap<StepId, GateStanding>,
     /// Notifications that were sent since it last ended: which, and about what.
@@ -177,16 +204,19 @@ impl RunState {
                 state.receipt_bytes += bytes;
                 state.summaries.push(summary.clone());
             }),
-            EventKind::ArtifactStored { step, artifact } => {
+            EventKind::ArtifactStored { step, artifact, taken } => {
                 self.artifacts.push(ArtifactState {
                     step: step.clone(),
                     artifact: artifact.clone(),
                     verification: None,
+                    taken: taken.clone(),
                 });
             }
             EventKind::ArtifactVerified { verification, .. } => {
                 for known in self.artifacts.iter_mut().filter(|known| known.artifact.digest == verification.digest) {
-                    known.verification = Some(verification.clone());
+                    // What was restored once stays so, however it is looked at later.
+                    let restored = verification.restored || known.is_restored();
+                    known.verification = Some(Verification { restored, ..verification.clone() });
                 }
             }
             EventKind::StepFinished { step, status, report, failure, duration_ms } => {
@@ -236,13 +266,13 @@ impl RunState {
     /// Takes in what people did with the run.
     fn apply_of_people(&mut self, event: &EventKind) {
         match event {
-            EventKind::RunPaused { why } => self.paused = Some(why.clone()),
+            EventKind::RunPaused { why, stale } => (self.paused, self.stale) = (Some(why.clone()), stale.clone()),
             EventKind::RunResumed { .. } => {
-                (self.outcome, self.reason, self.paused) = (None, None, None);
+                (self.outcome, self.reason, self.paused, self.stale) = (None, None, None, None);
                 self.resumed += 1;
             }
             EventKind::InFlightDecided { step, decision, .. } => {
-                self.with(step, |state| state.decision = Some(*decision));
+                self.with(step, |state| state.decided(*decision));
             }
             EventKind::GateOpened { step, role, .. } => {
                 let opened =
@@ -294,6 +324,21 @@ impl RunState {
         self.steps.iter().find(|state| state.step == *step)
     }
 
+    /// Whether a step is a backup that was taken and can be taken again: the run is not being undone, and no migration is half
+    /// way.
+    #[must_use]
+    pub fn may_be_taken_again(&self, step: &StepId) -> bool {
+        let taken = |known: &StepState| known.stage == Stage::Backup && known.standing == StepStanding::Succeeded;
+        let half_way = |known: &StepState| {
+            known.stage == Stage::Migrate && known.touched && known.standing == StepStanding::Started
+        };
+        self.rollback.is_none()
+            && self.rollback_requested.is_none()
+            && self.outcome.is_none()
+            && self.step(step).is_some_and(taken)
+            && !self.steps.iter().any(half_way)
+    }
+
     /// Outputs of the steps that succeeded, by step.
     #[must_use]
     pub fn outputs(&self) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -335,6 +380,7 @@ impl RunState {
             last_failure: None,
             decision: None,
             undo_failure: None,
+            again: 0,
             failed_in: 0,
             waves: WaveStanding::default(),
         });

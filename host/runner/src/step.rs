@@ -17,16 +17,10 @@ use pipe_core::{
 use pipe_effects::session::Session;
 use pipe_journal::JournalError;
 use pipe_pipeline::{OnInterrupt, Step, validate_resolved};
-use pipe_sandbox::{BackupArtifact, Call, CallContext};
+use pipe_sandbox::{Call, CallContext};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    course::Leg,
-    ledger::StepLedger,
-    prepare::Prepared,
-    record::Recorder,
-    state::{ArtifactState, StepState},
-};
+use crate::{course::Leg, ledger::StepLedger, prepare::Prepared, record::Recorder, state::StepState};
 
 /// Whether an interrupt has stopped the run where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,13 +180,15 @@ impl Stepper<'_> {
         })
     }
 
-    /// A wave is an act of its own: a server that knows its key would not do the next.
+    /// A wave is an act of its own, and so is a backup that is taken again: a server that knows its key would not do the next.
     fn key(&self, step: &Step, wave: Option<Wave>) -> String {
         let wave = wave.map(|wave| format!("\0wave {}", wave.index)).unwrap_or_default();
+        let again = self.recorder.state().step(&step.id).map_or(0, |known| known.again);
+        let again = if again == 0 { String::new() } else { format!("\0again {again}") };
         idempotency_key(
             self.prepared.world.proofs.as_ref(),
             self.recorder.run().as_str(),
-            &format!("{}{wave}", step.id),
+            &format!("{}{wave}{again}", step.id),
         )
     }
 
@@ -225,58 +221,6 @@ impl Stepper<'_> {
                 steps: crate::notify::summaries(&self.recorder.state()),
             },
         }
-    }
-
-    /// The order rule: why a migration may not begin. A verified backup of the same run comes first, encrypted where a policy
-    /// requires that; or somebody accepts that there is none, which no policy of that kind does.
-    fn unready(&self, step: &Step) -> Option<Failure> {
-        let encrypted = self.prepared.encrypted_backup;
-        if step.stage != Stage::Migrate || (step.without_backup.is_some() && !encrypted) {
-            return None;
-        }
-        let state = self.recorder.state();
-        let of_backup = |step: &StepId| state.step(step).is_some_and(|known| known.stage == Stage::Backup);
-        let safe = |known: &ArtifactState| {
-            (known.artifact.encrypted || !encrypted) && known.verification.is_some() && of_backup(&known.step)
-        };
-        if state.artifacts.iter().any(safe) {
-            return None;
-        }
-        let (message, hint) = match encrypted {
-            true => (
-                "the policy requires a backup of this run that is encrypted and verified, and there is none",
-                "let the backup step encrypt and verify what it stores",
-            ),
-            false => ("no backup of this run has been verified", "let the backup step verify what it stores"),
-        };
-        let hint = Some(hint.to_owned());
-        Some(Failure { kind: FailureKind::Denied, hint, ..refused(message.to_owned()) })
-    }
-
-    /// Writes down who accepts that there is no backup.
-    async fn waive(&self, step: &Step) -> Result<(), JournalError> {
-        let Some(waiver) = &step.without_backup else { return Ok(()) };
-        let (role, reason) = (waiver.role.clone(), waiver.reason.clone());
-        let actor = self.prepared.actor.clone();
-        let rule = "backup".to_owned();
-        self.recorder.durable(EventKind::Waived { step: step.id.clone(), rule, role, reason, actor }).await
-    }
-
-    fn backups(&self) -> Vec<BackupArtifact> {
-        let state = self.recorder.state();
-        let of_backups =
-            |step: &pipe_core::id::StepId| state.step(step).is_some_and(|known| known.stage == Stage::Backup);
-        state
-            .artifacts
-            .iter()
-            .filter(|known| of_backups(&known.step))
-            .map(|known| BackupArtifact {
-                step: known.step.to_string(),
-                digest: known.artifact.digest,
-                name: known.artifact.name.clone(),
-                verified: known.verification.is_some(),
-            })
-            .collect()
     }
 
     /// The step's settings with every reference resolved, validated once more, as JSON text.

@@ -30,7 +30,8 @@ pub(crate) struct ResumeArguments {
     which: LeftRun,
 
     /// Make another attempt of this step, which was cut off after it had begun to change something; or let its guard, which
-    /// was not met, look again: it must pass, then the wave holds in full
+    /// was not met, look again: it must pass, then the wave holds in full; or take this backup again, before a migration to
+    /// which it has become too old
     #[arg(long, value_name = "STEP")]
     retry: Option<String>,
 
@@ -114,7 +115,8 @@ fn replaced(arguments: &ResumeArguments, left: &Left) -> Result<Vec<EventKind>, 
 
 fn decided(left: &Left, step: &str, decision: InFlight) -> Result<EventKind, Failure> {
     let step = left.step(step)?;
-    if !left.begun.state.step(&step).is_some_and(|known| known.open || known.waves.asks().is_some()) {
+    let again = decision == InFlight::Retry && left.begun.state.may_be_taken_again(&step);
+    if !again && !left.begun.state.step(&step).is_some_and(|known| known.open || known.waves.asks().is_some()) {
         let message =
             format!("step \"{step}\" was not cut off, nor does its guard ask: nothing to {}", decision.word());
         return Err(Failure::new(Exit::Usage, message).hint("`pipe status` says what the run waits for"));

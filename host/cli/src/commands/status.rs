@@ -135,6 +135,10 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
         Some(step) => ["retry", "undo"]
             .map(|answer| command("resume", &format!(" --{answer} {}", step_in_shell(&step.step))))
             .into(),
+        None if known.stale.is_some() => {
+            let again = known.stale.iter().map(|step| command("resume", &format!(" --retry {}", step_in_shell(step))));
+            again.chain([undo()]).collect()
+        }
         None => vec![command("resume", ""), undo()],
     };
     Standing { word: "waiting", what: why, next }

@@ -153,7 +153,7 @@ impl Report {
 
     fn apply_of_artifact(&mut self, at: Timestamp, event: &EventKind) {
         match event {
-            EventKind::ArtifactStored { step, artifact } => self.artifacts.push(ArtifactReport {
+            EventKind::ArtifactStored { step, artifact, .. } => self.artifacts.push(ArtifactReport {
                 step: step.clone(),
                 stored: at,
                 artifact: artifact.clone(),

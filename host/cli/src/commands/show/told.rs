@@ -233,7 +233,8 @@ pub(super) fn artifact(known: &ArtifactReport) -> String {
         None => "not verified".to_owned(),
         Some(seen) => {
             let entries = if seen.entries == 1 { "entry" } else { "entries" };
-            format!("verified by {} ({} {entries})", seen.method, seen.entries)
+            let restored = if seen.restored { ", restored" } else { "" };
+            format!("verified by {} ({} {entries}){restored}", seen.method, seen.entries)
         }
     };
     format!("{}, {encrypted}, {verified}", ByteSize(known.artifact.bytes))
