@@ -295,7 +295,7 @@ fn backoff(first: Duration, attempt: u32) -> Duration {
 }
 
 /// The same for every attempt of a step of a run, or of one of its waves, and for nothing else.
-fn idempotency_key(run: &str, step: &str) -> String {
+pub(crate) fn idempotency_key(run: &str, step: &str) -> String {
     Digest::of(format!("{run}\0{step}").as_bytes()).to_string()[..32].to_owned()
 }
 
