@@ -120,7 +120,13 @@ fn every_use_is_in_the_record_and_the_record_is_of_no_run() {
     let proven = deployment.run_with_input(&["log", "prove", "sql"], statement);
     assert!(proven.stdout.contains(&format!("of run {id}")), "{proven}");
 
-    for command in [&["log", "verify"][..], &["history"], &["status"], &["show", "last"], &["prune", "example.toml", "--dry-run"]] {
+    for command in [
+        &["log", "verify"][..],
+        &["history"],
+        &["status"],
+        &["show", "last"],
+        &["prune", "example.toml", "--env", "demo", "--dry-run"],
+    ] {
         let ended = deployment.run(command);
         assert_eq!(ended.code, 0, "{command:?}: {ended}");
         assert!(!ended.stdout.contains(id), "{command:?}: {ended}");
@@ -145,7 +151,11 @@ fn it_may_look_while_a_run_is_open() {
 
 #[test]
 fn what_an_earlier_step_puts_out_is_known_only_then() {
-    let deployment = second().edit("example.toml", "version = \"${inputs.version}\" }\n\n[[step]]\nname = \"verify\"", "version = \"${steps.migrate.outputs.after}\" }\n\n[[step]]\nname = \"verify\"");
+    let deployment = second().edit(
+        "example.toml",
+        "version = \"${inputs.version}\" }\n\n[[step]]\nname = \"verify\"",
+        "version = \"${steps.migrate.outputs.after}\" }\n\n[[step]]\nname = \"verify\"",
+    );
     let ended = preview(&deployment, &[]);
     assert!(ended.stdout.contains("    what it would do is known only once \"migrate\" has run\n"), "{ended}");
     let previews = previews(&preview(&deployment, &["--output", "json"]));
@@ -175,4 +185,34 @@ fn before_anything_was_deployed_it_looks_at_what_is_there() {
     assert!(!deployment.at("example/live/app.db").exists(), "looking makes no database");
     assert!(!deployment.at("example/live/www").exists(), "and no directory");
     assert!(deployment.at("state/journal.db").exists(), "what was used is written down");
+}
+
+#[test]
+fn every_instance_of_a_repeated_step_is_asked_under_its_own_grant() {
+    let toml = r#"
+name = "wards"
+environments = ["demo"]
+
+[sets.wards]
+north = "North"
+south = "South"
+
+[[step]]
+name = "release"
+stage = "release"
+for_each = { in = "wards" }
+allow.read = ["example/app"]
+allow.write = ["live/${each.key}"]
+with = { kind = "files", source = "example/app", destination = "live/${each.key}", version = "1.0.0" }
+"#;
+    let deployment = Deployment::example().file("wards.toml", toml).folder("live");
+    let ended = deployment.run(&["plan", "wards.toml", "--env", "demo", "--preview", "--output", "json"]);
+    assert_eq!(ended.code, 0, "{ended}");
+    let previews = previews(&ended);
+    for (place, key) in ["north", "south"].into_iter().enumerate() {
+        let step = &previews["steps"][place];
+        assert_eq!(step["step"]["instance"], key);
+        let last = step["lines"].as_array().and_then(|lines| lines.last()).and_then(Value::as_str).unwrap_or_default();
+        assert!(last.starts_with(&format!("make live/{key}/current")), "{step}");
+    }
 }

@@ -180,6 +180,10 @@ pub(crate) fn no_secret_is_told_by_whatever_name() {
         .is_refused("env", "the preview has no `allow.env`");
     private(scene(Behaviour::ReadFile).with("path", "private/token")).preview().is_refused("read", "");
     assert_eq!(private(scene(Behaviour::ListVariables)).preview().lines(), ["attempt: "]);
+    let linked = private(scene(Behaviour::ReadFile).with("path", "data/notes").allow(r#"allow.read = ["data"]"#));
+    let linked = linked.file("data/other", "");
+    fs::hard_link(linked.deployment.at("private/token"), linked.deployment.at("data/notes")).unwrap();
+    linked.preview().is_refused("read", "");
 }
 
 #[test]

@@ -24,8 +24,8 @@ use pipe_core::{
     report::{Failure, FailureKind},
 };
 use pipe_effects::{session::Session, world::World};
-use pipe_journal::{Durability, Journal, JournalError};
-use pipe_pipeline::{PeerSpec, Pipeline, SecretSource, Step};
+use pipe_journal::{Durability, Journal};
+use pipe_pipeline::{PeerSpec, Pipeline, SecretSource, Step, holds_another_name};
 use pipe_sandbox::{Call, CallContext, Plugin, Sandbox};
 use serde::Serialize;
 
@@ -216,7 +216,7 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    async fn ask(&self, step: &Step, whole: Option<&Result<Arc<Grant>, Diagnostic>>) -> Result<Preview, JournalError> {
+    async fn ask(&self, step: &Step, whole: Option<&Result<Arc<Grant>, Diagnostic>>) -> Result<Preview, PrepareError> {
         let without_asking =
             |said| Ok(Preview { step: step.id.clone(), said, refused: Vec::new(), further_refusals: 0 });
         let Some(plugin) = self.plugins.get(&step.plugin).filter(|plugin| plugin.contract.preview) else {
@@ -236,7 +236,11 @@ impl Asker<'_> {
             None => Grant::default().reading(),
         };
         let files: Vec<&Path> = self.sources.files.iter().map(PathBuf::as_path).collect();
-        let grant = grant.hiding(&self.sources.variables, &files);
+        let mut grant = grant.hiding(&self.sources.variables, &files);
+        // A hard link is another name of the same file. Where nothing is revealed, the check of the pipeline has looked for it.
+        if !step.grant.reveal.is_empty() {
+            grant.read.retain(|rule| !files.iter().any(|file| holds_another_name(&rule.resolved, file)));
+        }
         if let Some(problem) = self.needs(&grant).into_iter().find_map(|name| self.missing.get(name)) {
             return without_asking(unknown(FailureKind::Unavailable, problem));
         }
@@ -250,13 +254,16 @@ impl Asker<'_> {
         plugin: &Plugin,
         grant: Grant,
         settings: String,
-    ) -> Result<Preview, JournalError> {
+    ) -> Result<Preview, PrepareError> {
         let asked = EventKind::PreviewAsked {
             step: step.id.clone(),
             plugin: planned(self.plugins, step).plugin,
             grant: grant.lines(),
         };
         self.journal.append(self.preview, vec![asked], Durability::Durable).await?;
+        if self.journal.is_short_of_room() {
+            return Err(PrepareError::NoRoom);
+        }
         let ledger = Arc::new(PreviewLedger::new(Arc::clone(self.journal), self.preview.clone(), step.id.clone()));
         let session = Session::new(
             step.id.clone(),

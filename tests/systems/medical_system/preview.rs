@@ -55,6 +55,9 @@ fn what_a_migration_would_run_into_is_said_before_it_does() {
     hospital.next_version();
     hospital.write("medical-system/migrations/006_allergies.up.sql", "CREATE TABLE allergies (id int); COMMIT;");
     let ended = preview(&hospital, "1.1.0");
-    assert!(ended.stdout.contains("what it would do is not known: settings: 006_allergies.up.sql holds COMMIT"), "{ended}");
+    assert!(
+        ended.stdout.contains("what it would do is not known: settings: 006_allergies.up.sql holds COMMIT"),
+        "{ended}"
+    );
     assert!(!hospital.database.schema().contains("allergies"));
 }

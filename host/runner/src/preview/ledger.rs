@@ -51,6 +51,9 @@ impl PreviewLedger {
         if let Some(broken) = self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(LedgerError(broken));
         }
+        if self.journal.is_short_of_room() {
+            return Err(LedgerError("the disk is full, and what is left is kept for undoing".to_owned()));
+        }
         if let Some(used) = uses.iter().find(|used| used.effect) {
             return Err(never(&format!("uses `{}` for anything but reading", used.word)));
         }

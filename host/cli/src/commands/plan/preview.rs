@@ -24,6 +24,8 @@ pub(super) async fn ask(
     redactor: Redactor,
 ) -> Result<Previews, Failure> {
     loading::make_state(&loaded.state)?;
+    // What it writes must not be at the cost of a run that may have to be undone.
+    pipe_journal::set_aside(&loaded.state)?;
     let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
     let (checked, settings) = loading::settings(loaded, policies)?;
     let asked = pipe_runner::preview(&checked.pipeline, sandbox, planned, &journal, redactor, settings).await;
