@@ -68,18 +68,18 @@ pub(crate) fn nothing_is_made_where_there_is_nothing() {
     }
     // A granted directory that is not there yet is not made either.
     let scene = Scene::new(Behaviour::ListDirectory).with("path", "new").allow(r#"allow.write = ["new"]"#);
-    scene.preview().fails("other", "");
+    scene.preview().fails("unavailable", "new does not exist");
     assert!(!scene.deployment.at("new").exists());
 }
 
 #[test]
 pub(crate) fn no_program_runs() {
     let scene = Scene::new(Behaviour::RunProgram)
-        .with_all("argv", &["touch", "made"])
-        .allow(r#"allow.exec = [{ program = "touch", argv = ["**"], cwd = ".", write = ["data"] }]"#)
+        .with_all("argv", &["touch", "data/made"])
+        .allow(r#"allow.exec = [{ program = "touch", argv = ["**"], write = ["data"] }]"#)
         .file("data/x", "");
     scene.preview().is_refused("exec", NEVER);
-    assert!(!scene.deployment.at("made").exists());
+    assert!(!scene.deployment.at("data/made").exists());
 }
 
 #[test]
@@ -237,7 +237,7 @@ pub(crate) fn what_goes_wrong_is_told_and_is_no_failure_of_the_plan() {
         (Behaviour::EatMemory, "out-of-memory", "memory"),
         (Behaviour::Recurse, "trap", "trapped"),
         (Behaviour::FloodRefusals, "denied", "was refused 1000 times"),
-        (Behaviour::ReportTooMuch, "malformed-report", "bytes"),
+        (Behaviour::ReportTooMuch, "trap", "too much data is being copied"),
     ] {
         let seen = Scene::new(behaviour).with("text", "over").preview();
         seen.fails(kind, words);

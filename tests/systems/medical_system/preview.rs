@@ -21,11 +21,11 @@ fn a_preview_says_what_would_be_done_and_changes_nothing() {
     let ended = preview(&hospital, "1.1.0");
     for line in [
         "store what pg_dump --format=custom --no-password writes of database as database.dump, encrypted with the secret backup",
-        "store medical-system/files (2 files, ",
+        "store medical-system/files (3 files, ",
         "bring database from 005 to 006 with 1 migration",
         "apply 006_allergies.up.sql, which can be taken back",
         "look at 5 tables of database then",
-        "copy 2 files, ",
+        "copy 3 files, ",
         "switch medical-system/live/www/current from 1.0.0 to 1.1.0",
         "std:precheck does not say what it would do",
     ] {
