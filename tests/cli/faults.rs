@@ -163,11 +163,9 @@ fn a_preview_takes_nothing_of_what_is_set_aside_for_undoing() {
 stat -c %s "$PIPE_STATE/reserve" > reserve-before.txt
 dd if=/dev/zero of="$PIPE_STATE/ballast" bs=64k 2> /dev/null
 dd if=/dev/zero of="$PIPE_STATE/ballast-2" bs=1 count=65536 2> /dev/null
-for look in $(seq 200); do
-  "$pipe" plan pipeline.toml --env demo --preview > look.txt 2>&1; code=$?; echo $code >> look.txt
-  [ $code = 0 ] || break
+for look in 1 2 3; do
+  "$pipe" plan pipeline.toml --env demo --preview > look.txt 2>&1; echo $? >> look.txt
 done
-"$pipe" plan pipeline.toml --env demo --preview > again.txt 2>&1
 stat -c %s "$PIPE_STATE/reserve" > reserve-after.txt
 "$pipe" plan pipeline.toml --env demo > plan.txt 2>&1; echo $? >> plan.txt
 "#,
@@ -177,9 +175,9 @@ stat -c %s "$PIPE_STATE/reserve" > reserve-after.txt
     let number = |name: &str| read(name).trim().parse::<u64>().unwrap_or_else(|_| panic!("{name}: {}", read(name)));
     assert!(read("run.txt").ends_with("\n0\n"), "{}", read("run.txt"));
     let look = read("look.txt");
-    let refused = ["the disk of the state directory is full: no plugin is asked", "cannot set 1572864 bytes aside"];
-    assert!(refused.iter().any(|why| look.contains(why)) && look.ends_with("\n70\n"), "{look}");
-    assert!(number("reserve-after.txt") >= number("reserve-before.txt") / 2, "it lived from the reserve");
+    let refused = "the disk of the state directory is full: no plugin is asked";
+    assert!(look.contains(refused) && look.ends_with("\n70\n"), "{look}");
+    assert_eq!(number("reserve-after.txt"), number("reserve-before.txt"), "it lived from the reserve");
     assert!(read("plan.txt").ends_with("\n0\n"), "a plan alone writes nothing: {}", read("plan.txt"));
 }
 

@@ -296,7 +296,8 @@ proptest! {
         prop_assert!(preview.read(&hidden).is_err(), "the file of a secret is not read");
         // A secret goes where a request of the preview may go, or nowhere.
         for slot in &preview.secrets {
-            prop_assert!(preview.http.iter().any(|rule| rule.target().to_string() == format!("{}:", slot.to)));
+            let peer = format!("{}:", slot.to);
+            prop_assert!(preview.http.iter().any(|rule| rule.target().to_string() == peer));
         }
     }
 }

@@ -19,6 +19,7 @@ mod ledger;
 mod load;
 mod notify;
 mod opening;
+mod peers;
 mod pins;
 mod plan;
 mod prepare;

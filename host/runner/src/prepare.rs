@@ -19,14 +19,12 @@ use pipe_core::{
     redact::Redactor,
 };
 use pipe_effects::{
-    path::resolve,
     tls::check_identity,
-    world::{ClientIdentity, Peer, Secrets, TlsMode, World},
+    world::{Secrets, World},
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    Gate, PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, Tls, check_against_plugins,
-    read_schema,
+    Gate, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, check_against_plugins, read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
@@ -38,6 +36,7 @@ use crate::{
     gate::{SignersFiles, read_signers},
     grants, kept,
     load::{self, PluginBytes, StandardPlugins},
+    peers::{database, peer, peers},
     plan::Plan,
     secrets,
 };
@@ -336,38 +335,6 @@ fn check_identities(pipeline: &Pipeline, secrets: &Secrets) -> Result<(), Vec<Di
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-/// The peers of the file as the effects know them.
-pub(crate) fn peers(pipeline: &Pipeline) -> BTreeMap<String, Peer> {
-    pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect()
-}
-
-/// Where the file of an SQLite peer lies.
-pub(crate) fn database(peers: &BTreeMap<String, Peer>, name: &str, file: &Path) -> PathBuf {
-    peers.get(name).and_then(|peer| peer.pinned.clone()).unwrap_or_else(|| file.to_owned())
-}
-
-/// A peer of the file as the effects know it.
-fn peer(name: &str, spec: &PeerSpec) -> Peer {
-    Peer {
-        name: name.to_owned(),
-        url: spec.url.clone(),
-        password: spec.password.clone(),
-        bearer: spec.bearer.clone(),
-        secret_path: spec.secret_path.clone(),
-        tls: match spec.tls {
-            Tls::VerifyFull => TlsMode::VerifyFull,
-            Tls::Disable => TlsMode::Disable,
-        },
-        ca: spec.ca.clone(),
-        client: spec
-            .client
-            .as_ref()
-            .map(|client| ClientIdentity { certificate: client.certificate.clone(), key: client.key.clone() }),
-        addresses: spec.addresses.clone(),
-        pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
-    }
 }
 
 pub(crate) fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {

@@ -34,7 +34,8 @@ use crate::{
     ceiling,
     error::PrepareError,
     grants,
-    prepare::{Planned, Settings, absolute, database, peers, planned},
+    peers::{database, peers},
+    prepare::{Planned, Settings, absolute, planned},
     secrets,
     step::{idempotency_key, milliseconds, refused},
 };

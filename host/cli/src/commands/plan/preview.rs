@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use pipe_core::redact::Redactor;
 use pipe_journal::Journal;
 use pipe_pipeline::Policy;
-use pipe_runner::{Planned, Preview, Previews, Said};
+use pipe_runner::{Planned, PrepareError, Preview, Previews, Said};
 use pipe_sandbox::Sandbox;
 
 use crate::{
@@ -25,7 +25,9 @@ pub(super) async fn ask(
 ) -> Result<Previews, Failure> {
     loading::make_state(&loaded.state)?;
     // What it writes must not be at the cost of a run that may have to be undone.
-    pipe_journal::set_aside(&loaded.state)?;
+    if !pipe_journal::has_room(&loaded.state)? {
+        return Err(PrepareError::NoRoom.into());
+    }
     let journal = Arc::new(Journal::open(&loaded.state, redactor.clone())?);
     let (checked, settings) = loading::settings(loaded, policies)?;
     let asked = pipe_runner::preview(&checked.pipeline, sandbox, planned, &journal, redactor, settings).await;
