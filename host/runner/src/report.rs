@@ -8,6 +8,7 @@ mod gates;
 mod people;
 mod record;
 mod step;
+mod waves;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ pub use self::{
     checklist::{Item, Tick},
     gates::{GateReport, Signed},
     record::Record,
+    waves::{Breached, Seen, Tally, WatchReport, WaveReport},
 };
 use crate::state::RunState;
 
@@ -119,6 +121,8 @@ pub struct Report {
     pub gates: Vec<GateReport>,
     /// Steps in the order of the file; those of the rollback behind them.
     pub steps: Vec<StepReport>,
+    /// Set once the deployment is to be watched.
+    pub watch: Option<WatchReport>,
     /// Set once undoing has begun.
     pub rollback: Option<RollbackReport>,
     /// What was stored, and what has become of it.
@@ -202,6 +206,9 @@ pub struct StepReport {
     pub ended: Option<Timestamp>,
     /// How long it took in the process that ended it, in milliseconds.
     pub duration_ms: Option<u64>,
+    /// The waves of a release, as far as it came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<WaveReport>,
     /// Every attempt.
     pub attempts: Vec<Attempt>,
     /// What was looked at.

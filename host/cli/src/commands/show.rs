@@ -4,6 +4,7 @@ mod html;
 mod markdown;
 mod text;
 mod told;
+mod waves;
 
 use std::path::{Path, PathBuf};
 

@@ -89,6 +89,7 @@ impl Report {
             people: people::decision(at, event).into_iter().collect(),
             gates: Vec::new(),
             steps: steps.iter().filter_map(planned).collect(),
+            watch: None,
             rollback: None,
             artifacts: Vec::new(),
             refusals: Vec::new(),
@@ -107,6 +108,7 @@ impl Report {
                 self.processes.push(process(at, actor, pipe_version));
             }
             EventKind::RollbackStarted { reason, entries } => {
+                self.watch.iter_mut().for_each(|watch| watch.waits = None);
                 self.rollback = Some(RollbackReport { started: at, reason: reason.clone(), entries: entries.clone() });
             }
             EventKind::Notified { step, about, delivered, failure } => self.notifications.push(Told {
@@ -125,7 +127,7 @@ impl Report {
             EventKind::ArtifactStored { .. }
             | EventKind::ArtifactVerified { .. }
             | EventKind::ArtifactPruned { .. } => self.apply_of_artifact(at, event),
-            _ if self.apply_of_gate(at, event) => {}
+            _ if self.apply_of_gate(at, event) || self.apply_of_waves(at, event) => {}
             _ => self.apply_of_step(at, event),
         }
         if let Some(process) = self.processes.last_mut()
@@ -162,7 +164,9 @@ impl Report {
     /// What is known once all events are.
     fn concluded(mut self, state: &RunState, events: &[StoredEvent], running: bool) -> Self {
         self.conclusion = Conclusion::of(state, running);
-        self.reason = state.reason.clone().or_else(|| state.paused.clone());
+        let waits = self.watch.as_ref().and_then(|watch| watch.waits.as_ref());
+        let waits = waits.map(|why| format!("the watch was not met, and nobody has seen to it: {why}"));
+        self.reason = state.reason.clone().or_else(|| state.paused.clone()).or(waits);
         if let Some(process) = self.processes.last_mut()
             && running
         {
@@ -228,6 +232,10 @@ const fn is_afterwards(event: &EventKind) -> bool {
             | EventKind::ApprovalRefused { .. }
             | EventKind::Unlocked { .. }
             | EventKind::Abandoned { .. }
+            | EventKind::WatchChecked { .. }
+            | EventKind::WatchBreached { .. }
+            | EventKind::WatchContinued { .. }
+            | EventKind::WatchEnded { .. }
             | EventKind::RunFinished { outcome: Outcome::Abandoned, .. }
     )
 }

@@ -21,6 +21,7 @@ pub(super) fn report(report: &Report) -> String {
         decisions(page, report);
         gates(page, report);
         steps::steps(page, report);
+        steps::watch(page, report);
         steps::rollback(page, report);
         artifacts(page, report);
         refusals(page, report);

@@ -4,7 +4,7 @@ use pipe_runner::report::{Report, Tick};
 
 use super::{
     super::audit::markdown::{code, escaped},
-    told,
+    told, waves,
 };
 use crate::{
     printer::{count, visible},
@@ -43,6 +43,10 @@ pub(super) fn report(report: &Report) -> String {
             format!("| {} | {} | {} |", code(&gate.gate.to_string()), text(&told::gate(gate)), said.join("<br>"))
         }),
     );
+    if let Some(watch) = &report.watch {
+        let said = waves::watch(report, watch);
+        table(&mut lines, "Watch", "| |\n|---|", said.iter().map(|(_, note)| format!("| {} |", text(note))));
+    }
     table(
         &mut lines,
         "Artifacts",

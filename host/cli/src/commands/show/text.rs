@@ -6,6 +6,7 @@ use pipe_runner::report::{GateReport, Report, StepReport};
 use super::{
     super::audit::text::wrapped,
     told::{self, Tone},
+    waves,
 };
 use crate::{
     printer::{ADVICE, BAD, CAREFUL, GOOD, QUIET, STRONG, styled, visible},
@@ -19,6 +20,7 @@ pub(super) fn report(report: &Report) -> String {
     section(&mut lines, "Decisions", decisions(report));
     section(&mut lines, "Gates", report.gates.iter().flat_map(gate).collect());
     section(&mut lines, "Steps", report.steps.iter().flat_map(|one| step(report, one)).collect());
+    section(&mut lines, "Watch", watch(report));
     section(&mut lines, "Rollback", rollback(report));
     section(&mut lines, "Artifacts", artifacts(report));
     section(&mut lines, "Refused", refusals(report));
@@ -137,6 +139,11 @@ fn finding(finding: &Finding) -> Vec<String> {
 fn below(tone: Tone, note: &str) -> Vec<String> {
     let lines = wrapped("             ", &" ".repeat(15), &visible(note));
     lines.map(|line| if matches!(tone, Tone::Quiet) { line } else { toned(tone, &line) }).collect()
+}
+
+fn watch(report: &Report) -> Vec<String> {
+    let Some(watch) = &report.watch else { return Vec::new() };
+    waves::watch(report, watch).into_iter().flat_map(|(tone, note)| below(tone, &note)).collect()
 }
 
 fn rollback(report: &Report) -> Vec<String> {

@@ -10,6 +10,7 @@ use pipe_runner::report::{
     ArtifactReport, AttemptEnd, Conclusion, GateReport, Process, Report, Signed, StepReport, StepStatus, Tick,
 };
 
+use super::waves;
 use crate::{printer::count, reporter::took};
 
 /// How bad something is.
@@ -36,7 +37,10 @@ pub(super) fn clock(report: &Report, at: Timestamp) -> String {
 /// How the run stands, in a word or two, and how bad that is.
 pub(super) fn verdict(report: &Report) -> (&'static str, Tone) {
     match report.conclusion {
-        Conclusion::Ended(Outcome::Succeeded) => ("succeeded", Tone::Good),
+        Conclusion::Ended(Outcome::Succeeded) => match &report.watch {
+            Some(watch) if watch.waits.is_some() => ("succeeded, and somebody must look since", Tone::Careful),
+            _ => ("succeeded", Tone::Good),
+        },
         Conclusion::Ended(Outcome::Failed) => ("failed, nothing needed undoing", Tone::Bad),
         Conclusion::Ended(Outcome::RolledBack) => ("rolled back", Tone::Careful),
         Conclusion::Ended(Outcome::RollbackFailed) => ("rollback failed, somebody must look", Tone::Bad),
@@ -131,7 +135,7 @@ pub(super) fn finding(finding: &Finding) -> String {
 
 /// What is worth a line below a step, with how bad it is: attempts that failed, warnings, what was done, and why it ended so.
 pub(super) fn notes(report: &Report, step: &StepReport) -> Vec<(Tone, String)> {
-    let mut notes = Vec::new();
+    let mut notes = waves::waves(report, step);
     let only = step.attempts.len() == 1;
     for attempt in &step.attempts {
         let (number, at) = (attempt.attempt, clock(report, attempt.started));
