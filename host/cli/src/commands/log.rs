@@ -84,8 +84,8 @@ fn export(run: Option<&str>, out: Option<&Path>, state: Option<&Path>) -> Result
     let state = loading::reading_state(state, None)?;
     let reader = Reader::open(&state)?;
     let run = match run {
-        Some(text) => match reader.previews_named(text)?.as_slice() {
-            [preview] => Some(preview.clone()),
+        Some(text) => match (reader.previews_named(text)?.as_slice(), reader.runs_named(Some(text))?.is_empty()) {
+            ([preview], true) => Some(preview.clone()),
             _ => Some(loading::find_run(&reader, text)?.run),
         },
         None => None,

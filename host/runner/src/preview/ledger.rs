@@ -136,3 +136,69 @@ impl Ledger for PreviewLedger {
         Err(never("runs a statement that writes"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pipe_core::redact::Redactor;
+    use pipe_journal::Reader;
+
+    use super::*;
+
+    fn used(effect: bool) -> Use {
+        Use {
+            word: "http".to_owned(),
+            subject: "POST k8s:/".to_owned(),
+            rule: "* k8s:/".to_owned(),
+            effect,
+            ..Use::default()
+        }
+    }
+
+    /// Whatever a grant lets through.
+    #[test]
+    fn what_changes_something_is_not_written_down_and_so_does_not_happen() {
+        let folder = std::env::temp_dir().join(format!("pipe-preview-ledger-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let preview = RunId::new(jiff::Timestamp::now());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let journal = Arc::new(Journal::open(&folder, Redactor::default()).unwrap());
+            let ledger = PreviewLedger::new(Arc::clone(&journal), preview.clone(), StepId::new("a"));
+            ledger.used(used(false)).await.unwrap();
+            for refused in [
+                ledger.used(used(true)).await,
+                ledger.used_together(vec![used(false), used(true)]).await,
+                ledger.used_at_once(used(true)),
+                ledger.checkpoint("key", b"", "").await,
+                ledger.unmarked("main", "CREATE INDEX").await,
+            ] {
+                let why = refused.unwrap_err().to_string();
+                assert!(why.contains("a preview never "), "{why}");
+            }
+            journal.close().await.unwrap();
+        });
+        let events = Reader::open(&folder).unwrap().events(&preview).unwrap();
+        assert_eq!(events.len(), 1, "of two uses as one, neither");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_first_refusals_are_shown_and_all_are_counted() {
+        let folder = std::env::temp_dir().join(format!("pipe-preview-refusals-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let journal = Arc::new(Journal::open(&folder, Redactor::default()).unwrap());
+            let preview = RunId::new(jiff::Timestamp::now());
+            let ledger = PreviewLedger::new(Arc::clone(&journal), preview, StepId::new("a"));
+            for number in 0..MOST_SHOWN + 3 {
+                let (word, subject, reason) = ("env".to_owned(), number.to_string(), "no rule names it".to_owned());
+                ledger.denied(Refusal { word, subject, reason, hint: None }).await;
+            }
+            let Refused { shown, further } = ledger.refused();
+            assert_eq!((shown.len(), shown[0].subject.as_str(), further), (MOST_SHOWN, "0", 3));
+            journal.close().await.unwrap();
+        });
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
