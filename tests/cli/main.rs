@@ -20,6 +20,7 @@ mod order_rule;
 mod output;
 mod ownership;
 mod policy;
+mod preview;
 mod prune;
 mod readme;
 mod record;

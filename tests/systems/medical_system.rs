@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod grants;
 mod leaks;
+mod preview;
 mod restored;
 mod rollback;
 mod success;

@@ -52,7 +52,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Run(command) => run::run(&command, state, verbose, *printer, redactor).await,
         Command::Approve(command) => approve::approve(&command, state, *printer, redactor).await,
         Command::Check(command) => check::check(&command, *printer).await,
-        Command::Plan(command) => plan::plan(&command, state, *printer).await,
+        Command::Plan(command) => plan::plan(&command, state, *printer, redactor).await,
         Command::Audit(command) => audit::audit(&command, state, *printer).await,
         Command::Diff(command) => diff::diff(&command, *printer).await,
         Command::Inspect(command) => inspect::inspect(&command, *printer).await,

@@ -56,7 +56,7 @@ impl From<PrepareError> for Failure {
         match error {
             PrepareError::Invalid(diagnostics) => Self::Diagnostics(diagnostics),
             PrepareError::Journal(error) => error.into(),
-            PrepareError::Directory { .. } | PrepareError::Pin(_) | PrepareError::Copy(_) => {
+            PrepareError::Directory { .. } | PrepareError::Pin(_) | PrepareError::Copy(_) | PrepareError::NoRoom => {
                 Self::new(Exit::Internal, error.to_string())
             }
             PrepareError::NotResumable(_) => Self::new(Exit::Invalid, error.to_string()),

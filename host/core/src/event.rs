@@ -614,6 +614,50 @@ pub enum EventKind {
         #[serde(flatten)]
         end: WatchEnd,
     },
+
+    // What plugins were asked before any run. These events have an identity of their own, which is that of no run.
+    /// Plugins are asked what their steps would do. Each use and each refusal of theirs follows.
+    PreviewStarted {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// Environment.
+        environment: String,
+        /// Path of the pipeline file, absolute.
+        file: String,
+        /// Content of the pipeline file.
+        pipeline_digest: Digest,
+        /// Hash of the plan that it was asked for.
+        plan_digest: Digest,
+        /// Contents of the policies that it was held against.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies: Vec<Digest>,
+        /// Version of `pipe`.
+        pipe_version: String,
+        /// Who asked: user and host.
+        actor: String,
+    },
+    /// A plugin is about to be asked. Written before.
+    PreviewAsked {
+        /// The step.
+        step: StepId,
+        /// Its plugin.
+        plugin: PluginIdentity,
+        /// What the plugin may do meanwhile: the step's grant cut down to reading, as lines of the pipeline file.
+        grant: Vec<String>,
+    },
+    /// What a plugin said, or why it said nothing.
+    PreviewTold {
+        /// The step.
+        step: StepId,
+        /// What the step would do, a line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<String>,
+        /// Why it could not be said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -698,6 +742,9 @@ impl EventKind {
             Self::WatchBreached { .. } => "watch-breached",
             Self::WatchContinued { .. } => "watch-continued",
             Self::WatchEnded { .. } => "watch-ended",
+            Self::PreviewStarted { .. } => "preview-started",
+            Self::PreviewAsked { .. } => "preview-asked",
+            Self::PreviewTold { .. } => "preview-told",
         }
     }
 }

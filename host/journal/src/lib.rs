@@ -42,7 +42,7 @@ pub use crate::{
     ownership::{Claim, Holder, Liveness, Ownership, Unlocked, Unlocking},
     reader::Reader,
     receipt::Receipt,
-    reserve::set_aside,
+    reserve::{has_room, set_aside},
     store::EventStore,
     verify::verify_lines,
     writer::{Appended, Head},

@@ -41,6 +41,7 @@ pub use self::{
         OnFailure, OnInterrupt, PeerKind, PeerSpec, Pipeline, PluginSource, Repetition, Retry, RollbackEntry,
         RuleSpans, SecretSource, Step, Tls, Waiver, Watch, Wave,
     },
+    place::holds_another_name,
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_of, policy_schema},
     read::{MAXIMUM_FILE_BYTES, read},

@@ -20,9 +20,11 @@ mod load;
 mod notify;
 mod opening;
 mod order;
+mod peers;
 mod pins;
 mod plan;
 mod prepare;
+mod preview;
 mod record;
 mod remains;
 pub mod report;
@@ -49,7 +51,8 @@ pub use pins::{PinError, Pins};
 pub use plan::{
     Plan, PlanEntry, PlannedCheck, PlannedGate, PlannedGuard, PlannedWatch, PlannedWave, Role, usual_bounds,
 };
-pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
+pub use prepare::{Planned, Prepared, Settings, describe_plugins, plan, prepare};
+pub use preview::{Preview, Previews, Said, preview};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};
 pub use state::{Breached, GateStanding, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding};

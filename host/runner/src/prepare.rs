@@ -19,14 +19,12 @@ use pipe_core::{
     redact::Redactor,
 };
 use pipe_effects::{
-    path::resolve,
     tls::check_identity,
-    world::{ClientIdentity, Peer, Secrets, TlsMode, World},
+    world::{Secrets, World},
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    Gate, PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, Tls, check_against_plugins,
-    read_schema,
+    Gate, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, check_against_plugins, read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
@@ -39,6 +37,7 @@ use crate::{
     grants, kept,
     load::{self, PluginBytes, StandardPlugins},
     order::BackupNeeds,
+    peers::{database, peer, peers},
     plan::Plan,
     secrets,
 };
@@ -140,6 +139,13 @@ pub async fn describe_plugins(
     Ok((plugins, facts, problems))
 }
 
+/// A plan, and the plugins that it names.
+pub struct Planned {
+    /// What would happen.
+    pub plan: Plan,
+    pub(crate) plugins: BTreeMap<String, Plugin>,
+}
+
 /// Plans a checked pipeline without setting anything up.
 ///
 /// # Errors
@@ -151,14 +157,15 @@ pub async fn plan(
     standard: StandardPlugins,
     policies: &[Policy],
     run: &RunFacts,
-) -> Result<Plan, Vec<Diagnostic>> {
+) -> Result<Planned, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let above = ceiling::check_policies(policies, pipeline, &plugins);
     if !above.is_empty() {
         return Err(above);
     }
     let signers = read_signers(pipeline, &[])?;
-    Ok(Plan::new(pipeline, policies, run, &signers, |step| planned(&plugins, step)))
+    let plan = Plan::new(pipeline, policies, run, &signers, |step| planned(&plugins, step));
+    Ok(Planned { plan, plugins })
 }
 
 /// Checks everything and sets up everything, up to but not including the first step. What is not a copy already is copied: the
@@ -192,11 +199,8 @@ pub async fn prepare(
         grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
     // And once more as they were pinned: a link may have been changed in between.
     let pinned = |step: &Step| grants.get(&step.id).map_or_else(Cow::default, |grant| Cow::Borrowed(&**grant));
-    let peers: BTreeMap<String, Peer> =
-        pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect();
-    let database = |name: &str, file: &Path| {
-        peers.get(name).and_then(|peer| peer.pinned.clone()).unwrap_or_else(|| file.to_owned())
-    };
+    let peers = peers(&pipeline);
+    let database = |name: &str, file: &Path| database(&peers, name, file);
     let above = ceiling::hold(&settings.policies, &pipeline, &plugins, database, pinned);
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
@@ -333,29 +337,7 @@ fn check_identities(pipeline: &Pipeline, secrets: &Secrets) -> Result<(), Vec<Di
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// A peer of the file as the effects know it.
-fn peer(name: &str, spec: &PeerSpec) -> Peer {
-    Peer {
-        name: name.to_owned(),
-        url: spec.url.clone(),
-        password: spec.password.clone(),
-        bearer: spec.bearer.clone(),
-        secret_path: spec.secret_path.clone(),
-        tls: match spec.tls {
-            Tls::VerifyFull => TlsMode::VerifyFull,
-            Tls::Disable => TlsMode::Disable,
-        },
-        ca: spec.ca.clone(),
-        client: spec
-            .client
-            .as_ref()
-            .map(|client| ClientIdentity { certificate: client.certificate.clone(), key: client.key.clone() }),
-        addresses: spec.addresses.clone(),
-        pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
-    }
-}
-
-fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
+pub(crate) fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
     let plugin = plugins.get(&step.plugin);
     PlannedStep {
         step: step.id.clone(),

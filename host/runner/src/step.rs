@@ -245,7 +245,7 @@ fn backoff(first: Duration, attempt: u32) -> Duration {
 
 /// The same for every attempt of a step of a run, or of one of its waves, and for nothing else. Without the key of the record nobody
 /// can compute that of another step, and use it up at a server that both call.
-fn idempotency_key(secret: Option<&ProofKey>, run: &str, step: &str) -> String {
+pub(crate) fn idempotency_key(secret: Option<&ProofKey>, run: &str, step: &str) -> String {
     let text = format!("{run}\0{step}");
     let digest = secret.map_or_else(|| Digest::of(text.as_bytes()), |key| key.of("idempotency", text.as_bytes()));
     digest.to_string()[..32].to_owned()

@@ -125,6 +125,16 @@ pub(crate) async fn prepare(
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
     let journal = Arc::new(Journal::open_owned(ownership, redactor.clone())?);
     journal.ready_to_seal()?;
+    let bytes = loaded.bytes.clone();
+    let (checked, settings) = settings(loaded, policies)?;
+    let sandbox = sandbox(printer)?;
+    let prepared =
+        pipe_runner::prepare(checked.pipeline, sandbox, bytes, Arc::clone(&journal), redactor, settings).await?;
+    Ok((prepared, journal))
+}
+
+/// The checked pipeline, and what the runner needs to know beside it.
+pub(crate) fn settings(loaded: Loaded, policies: Vec<Policy>) -> Result<(Checked, Settings), Failure> {
     let executable = std::env::current_exe()?;
     let settings = Settings {
         run: loaded.run,
@@ -143,11 +153,7 @@ pub(crate) async fn prepare(
         previous: loaded.previous,
         copies: loaded.copies,
     };
-    let sandbox = sandbox(printer)?;
-    let prepared =
-        pipe_runner::prepare(loaded.checked.pipeline, sandbox, loaded.bytes, Arc::clone(&journal), redactor, settings)
-            .await?;
-    Ok((prepared, journal))
+    Ok((loaded.checked, settings))
 }
 
 /// Makes the state directory and what leads to it, for this user alone.
