@@ -18,6 +18,7 @@ mod lock;
 mod order_rule;
 mod output;
 mod ownership;
+mod phases;
 mod policy;
 mod prune;
 mod readme;

@@ -3,6 +3,7 @@
 mod expand;
 mod gates;
 mod inputs;
+mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -165,6 +166,7 @@ fn assemble(
     }
     unused(report, document, &expander);
     asked.unused();
+    let window = document.window.as_ref().and_then(|spec| timing::window(&expander.scope, document, spec));
     let plugins = expander.called.into_inner().plugins;
     Some(Pipeline {
         name: document.name.clone(),
@@ -180,6 +182,7 @@ fn assemble(
         gates,
         rollback,
         notifications,
+        window,
         on_interrupt: document.on_interrupt,
         file: document.file.clone(),
         base,

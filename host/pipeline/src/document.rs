@@ -7,6 +7,7 @@ mod overlay;
 mod retention;
 mod sections;
 mod step;
+mod window;
 mod with;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -23,6 +24,7 @@ pub(crate) use self::{
         InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, RoleSpec, Sections, SourceSpec, digest, pattern,
     },
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
+    window::WindowSpec,
     with::{MAXIMUM_STRING, With, WithValue},
 };
 use crate::{
@@ -51,6 +53,7 @@ pub struct Document {
     pub(crate) limits: LimitSpec,
     pub(crate) on_interrupt: OnInterrupt,
     pub(crate) retention: Option<Retention>,
+    pub(crate) window: Option<WindowSpec>,
     pub(crate) steps: Vec<StepSpec>,
     /// Between the steps, in order.
     pub(crate) gates: Vec<GateSpec>,
@@ -171,6 +174,8 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|_| step::rollback(report, fields.array("rollback")));
     let notifications = step::notifications(report, fields.array("notify"));
+    let window = window::read(report, &fields);
+    window::in_order(report, fields.get("window").is_some(), &steps, &gates);
     name::no_duplicates(report, &steps, &gates, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
     if steps.is_empty() && !report.has_errors() {
         let hint = "a step begins with `[[step]]`, `name = \"…\"` and `stage = \"…\"`";
@@ -187,6 +192,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         limits,
         on_interrupt,
         retention,
+        window,
         steps,
         gates,
         checks,

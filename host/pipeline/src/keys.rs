@@ -18,6 +18,7 @@ pub(crate) const FILE: &[&str] = &[
     "limits",
     "on_interrupt",
     "retention",
+    "window",
     "step",
     "check",
     "rollback",
@@ -36,6 +37,8 @@ pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
 /// How long artifacts are kept.
 pub(crate) const RETENTION: &[&str] = &["artifacts", "keep_min"];
+/// When phases begin, and until when they may.
+pub(crate) const WINDOW: &[&str] = &["start", "duration", "late", "max_age"];
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
 pub(crate) const STEP: &[&str] = &[
     "name",
@@ -53,6 +56,7 @@ pub(crate) const STEP: &[&str] = &[
     "with",
     "gate",
     "checklist",
+    "phase",
 ];
 pub(crate) const WITHOUT_BACKUP: &[&str] = &["role", "reason"];
 pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
@@ -139,8 +143,8 @@ pub(crate) const POLICY_REQUIRE: &[&str] =
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
-        FILE => &["watch", "window", "phase", "guard"],
-        STEP | CHECK | ROLLBACK | NOTIFY => &["waves", "guard", "watch", "window", "phase"],
+        FILE => &["watch", "guard"],
+        STEP | CHECK | ROLLBACK | NOTIFY => &["waves", "guard", "watch"],
         EXEC => &["user"],
         _ => &[],
     };

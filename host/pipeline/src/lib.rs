@@ -29,6 +29,7 @@ mod schema;
 mod scope;
 mod settings;
 mod suggestion;
+mod window;
 
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
@@ -46,4 +47,5 @@ pub use self::{
     schema::{ENCRYPTS, Encryption, EncryptionReader, SchemaRefused, compile_schema, read_schema, validate_resolved},
     settings::{Settings, UnresolvedReference},
     suggestion::{Activity, Advice, Ended, EntryAdvice, RuleAdvice, Suggestion, activity, suggest},
+    window::Window,
 };

@@ -18,6 +18,7 @@ use crate::{
     gate::{Gate, RoleSpec, StepGate},
     network,
     settings::Settings,
+    window::Window,
 };
 
 /// A pipeline in one environment, with its inputs. Made by [`check`](crate::check()).
@@ -51,6 +52,8 @@ pub struct Pipeline {
     pub rollback: Option<Vec<RollbackEntry>>,
     /// What is told to whom.
     pub notifications: Vec<Notification>,
+    /// When its phases are due, where the file says.
+    pub window: Option<Window>,
     /// What an interrupt of the operator leads to.
     pub on_interrupt: OnInterrupt,
     /// The file, for diagnostics.

@@ -13,9 +13,15 @@ use pipe_core::{
     id::RunId,
 };
 use pipe_journal::{Recorded, StoredEvent};
-use pipe_pipeline::{Checked, NO_ENVIRONMENT, Policy, RunFacts, Selection};
+use pipe_pipeline::{Checked, NO_ENVIRONMENT, Pipeline, Policy, RunFacts, Selection};
 
-use crate::{error::PrepareError, load::PluginBytes, pins::Pins, state::RunState};
+use crate::{
+    course::{Next, course_of},
+    error::PrepareError,
+    load::PluginBytes,
+    pins::Pins,
+    state::RunState,
+};
 
 /// What a run was begun with.
 #[derive(Clone, Debug)]
@@ -73,6 +79,7 @@ impl Begun {
                 begun.signers.clone_from(signers);
             }
             if let Some(begun) = &mut begun {
+                begun.state.phases.seen(stored.at);
                 begun.replace(event);
                 let planned = event.planned_steps().iter();
                 begun.plugins.extend(planned.map(|step| (step.plugin.name.clone(), step.plugin.digest)));
@@ -141,6 +148,12 @@ impl Begun {
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.state.outcome, None | Some(Outcome::RollbackFailed))
+    }
+
+    /// What comes next in it at this time, as far as its pipeline alone says: not what could be undone.
+    #[must_use]
+    pub fn next(&self, pipeline: &Pipeline, now: jiff::Timestamp) -> Next {
+        course_of(pipeline, |_| false).next(&self.state, now)
     }
 
     /// The pipeline as it was checked then, from its copy.

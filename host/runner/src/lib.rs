@@ -42,8 +42,8 @@ pub use difference::{Difference, Side, Version, difference_of_pipelines, differe
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};
 pub use pins::{PinError, Pins};
-pub use plan::{Plan, PlanEntry, PlannedGate, Role, usual_bounds};
+pub use plan::{Plan, PlanEntry, PlannedGate, PlannedPhase, Role, usual_bounds};
 pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};
-pub use state::{GateStanding, Rollback, RunState, StepStanding, StepState};
+pub use state::{GateStanding, PhasesStanding, Rollback, RunState, StepStanding, StepState};

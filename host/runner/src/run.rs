@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use jiff::Timestamp;
 use pipe_core::{
     event::{EventKind, Outcome},
     id::StepId,
@@ -16,7 +17,7 @@ use pipe_pipeline::{NotifyEvent, Step};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    course::{Course, Next},
+    course::{Bar, Course, Next},
     error::RunError,
     gate::Waited,
     prepare::{Prepared, all_steps},
@@ -51,6 +52,15 @@ pub enum Wait {
     },
     /// Somebody who resumes the run: nobody came to this gate in time.
     Expired(StepId),
+    /// The time of a phase, or somebody who lets it begin although it is too late.
+    Phase(Bar),
+    /// Somebody who says what becomes of a step or gate of a later phase that failed.
+    Halted {
+        /// Which.
+        step: StepId,
+        /// Why it failed.
+        why: String,
+    },
 }
 
 /// How far a run has come.
@@ -62,6 +72,8 @@ pub struct RunResult {
     pub reason: Option<String>,
     /// Everything that is known of it.
     pub state: RunState,
+    /// What is still to come of a run that succeeded: its later phases.
+    pub later: Option<String>,
 }
 
 /// Runs a prepared pipeline to its end.
@@ -127,7 +139,10 @@ struct Driver<'r> {
 impl Driver<'_> {
     async fn drive(&self) -> Result<RunResult, RunError> {
         // Whoever was told already is not told again.
-        match self.stepper.recorder.state().rollback {
+        let state = self.stepper.recorder.state();
+        match state.rollback {
+            // Of what comes after a deployment that succeeded nobody is told.
+            None if state.succeeded => {}
             None => self.stepper.announce(NotifyEvent::Started, "running", "").await?,
             Some(rollback) => {
                 self.stepper.announce(NotifyEvent::RollbackStarted, "rolling-back", &rollback.reason).await?;
@@ -135,19 +150,23 @@ impl Driver<'_> {
         }
         loop {
             let state = self.stepper.recorder.state();
-            let mut next = self.course.next(&state);
+            let now = Timestamp::now();
+            let mut next = self.course.next(&state, now);
             let next_step = match &next {
                 Next::Attempt(step) | Next::Wait(step) => Some(step),
                 Next::SideBySide { steps, .. } => steps.first(),
                 _ => None,
             };
             if let (Some(step), None, true) = (next_step, &state.rollback, self.stepper.interrupt.is_cancelled()) {
-                if self.stops() {
+                if self.stops() || state.succeeded {
                     return self.stopped().await;
                 }
                 let what = if matches!(next, Next::Wait(_)) { "gate" } else { "step" };
                 let reason = format!("{what} \"{step}\": interrupted by the operator before it began");
                 next = self.course.turn_back(&state, reason, Outcome::Interrupted);
+            }
+            if let Some(began) = self.course.begins(&next, &state, now) {
+                self.stepper.recorder.durable(began).await?;
             }
             let stopped = match next {
                 Next::Attempt(step) => self.attempt(&step, state.rollback.is_some()).await?,
@@ -162,6 +181,10 @@ impl Driver<'_> {
                     Waited::Closed | Waited::Interrupted => Stopped::No,
                     Waited::Alone { role } => return self.waits(Wait::Gate { gate, role }).await,
                 },
+                // It has succeeded, and owns its environment no longer until then.
+                Next::Barred(_) if state.succeeded => return self.end(Outcome::Succeeded, None).await,
+                Next::Barred(bar) => return self.waits(Wait::Phase(bar)).await,
+                Next::Halted { step, why } => return self.waits(Wait::Halted { step, why }).await,
                 Next::Stop(gate) => return self.waits(Wait::Expired(gate)).await,
                 Next::RollBack { reason, entries } => self.turn_back(&state, reason, entries).await?,
                 Next::Undo(step) => self.undo(&step).await?,
@@ -247,10 +270,13 @@ impl Driver<'_> {
             Outcome::RollbackFailed => NotifyEvent::RollbackFailed,
         };
         let why = reason.as_deref().unwrap_or_default();
+        let known = event == NotifyEvent::Succeeded && self.stepper.recorder.state().succeeded;
         if event == NotifyEvent::Failed {
             self.stepper.announce(NotifyEvent::StepFailed, "running", why).await?;
         }
-        self.stepper.announce(event, outcome.word(), why).await?;
+        if !known {
+            self.stepper.announce(event, outcome.word(), why).await?;
+        }
         let duration_ms = milliseconds(self.began);
         let finished = EventKind::RunFinished { outcome, reason: reason.clone(), duration_ms };
         self.stepper.recorder.durable(finished).await?;
@@ -275,7 +301,14 @@ impl Driver<'_> {
     }
 
     fn result(&self, ending: Ending, reason: Option<String>) -> RunResult {
-        RunResult { ending, reason, state: self.stepper.recorder.state() }
+        let state = self.stepper.recorder.state();
+        let succeeded = ending == Ending::Finished(Outcome::Succeeded);
+        let later = succeeded.then(|| self.course.next(&state, Timestamp::now())).and_then(|next| match next {
+            Next::Barred(bar) => Some(bar.to_string()),
+            Next::End(..) => None,
+            _ => Some("its next phase is due".to_owned()),
+        });
+        RunResult { ending, reason, state, later }
     }
 }
 
@@ -286,6 +319,8 @@ impl std::fmt::Display for Wait {
                 write!(f, "step \"{step}\" was cut off after it had begun to change something: retry it, or undo?")
             }
             Self::Gate { gate, role } => write!(f, "{role} decides at the gate \"{gate}\""),
+            Self::Phase(bar) => write!(f, "{bar}"),
+            Self::Halted { step, why } => write!(f, "\"{step}\" of a later phase failed ({why}): try again, or undo?"),
             Self::Expired(gate) => write!(f, "nobody decided at the gate \"{gate}\" in time: resume, to ask again"),
         }
     }

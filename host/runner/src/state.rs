@@ -1,5 +1,7 @@
 //! What a run has come to: a pure fold over its events. The same fold serves a running process and a journal.
 
+mod phases;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_core::{
@@ -9,6 +11,8 @@ use pipe_core::{
     report::{Failure, StageReport},
     stage::Stage,
 };
+
+pub use self::phases::PhasesStanding;
 
 /// How far a step has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +103,10 @@ pub struct RunState {
     pub resumed: u32,
     /// What it waits for, where it stopped without an end.
     pub paused: Option<String>,
+    /// Whether every step without a later phase has succeeded at some time. Said once, to people as well.
+    pub succeeded: bool,
+    /// Its phases.
+    pub phases: PhasesStanding,
     /// The gates that were opened.
     pub gates: BTreeMap<StepId, GateStanding>,
     /// Notifications that were sent since it last ended: which, and about what.
@@ -206,6 +214,7 @@ impl RunState {
             }
             EventKind::RunFinished { outcome, reason, .. } => {
                 self.outcome = Some(*outcome);
+                self.succeeded |= *outcome == Outcome::Succeeded;
                 self.reason.clone_from(reason);
                 self.notified.clear();
             }
@@ -237,7 +246,7 @@ impl RunState {
             }
             EventKind::RollbackRequested { reason, .. } => self.rollback_requested = Some(reason.clone()),
             EventKind::Resolved { step, resolution, .. } => self.resolved(step, *resolution),
-            _ => {}
+            _ => self.phases.apply(event),
         }
     }
 

@@ -38,10 +38,12 @@ pub(crate) async fn abandon(
     left.needs_open()?;
     let (actor, reason) = (loading::actor(), arguments.reason.clone());
     let ended = Some(format!("abandoned by {actor}: {reason}"));
-    let events = vec![
-        EventKind::Abandoned { actor, reason },
-        EventKind::RunFinished { outcome: Outcome::Abandoned, reason: ended, duration_ms: 0 },
-    ];
+    // Of a deployment that succeeded and is not being undone, what was still to come after it is given up.
+    let known = &left.begun.state;
+    let stands = known.succeeded && known.rollback.is_none() && known.rollback_requested.is_none();
+    let outcome = if stands { Outcome::Succeeded } else { Outcome::Abandoned };
+    let events =
+        vec![EventKind::Abandoned { actor, reason }, EventKind::RunFinished { outcome, reason: ended, duration_ms: 0 }];
     let state = left.record(events, redactor).await?;
     printer.talk(&format!("run {} is given up: nothing was undone", left.begun.run));
     for step in state.steps.iter().filter(|step| step.touched && !step.summaries.is_empty()) {

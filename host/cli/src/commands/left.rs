@@ -6,8 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use pipe_core::{event::EventKind, id::StepId, redact::Redactor};
-use pipe_journal::{Durability, Journal, JournalError, Ownership, Reader};
+use pipe_core::{
+    event::EventKind,
+    id::{RunId, StepId},
+    redact::Redactor,
+};
+use pipe_journal::{Durability, Journal, JournalError, Ownership, Reader, RunFilter};
 use pipe_runner::{Begun, Pins, Prepared, RunState};
 
 use super::{
@@ -70,6 +74,21 @@ impl Left {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The newest run of its pipeline and environment, where that is another.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be read.
+    pub(crate) fn followed_by(&self) -> Result<Option<RunId>, Failure> {
+        let filter = RunFilter {
+            pipeline: Some(self.begun.pipeline.clone()),
+            environment: Some(self.begun.environment.clone()),
+            limit: Some(1),
+        };
+        let newest = Reader::open(&self.state)?.runs(&filter)?.into_iter().next();
+        Ok(newest.map(|newest| newest.run).filter(|run| *run != self.begun.run))
     }
 
     /// Sets everything up to go on, from what the run was begun with. Secrets are resolved afresh.

@@ -4,10 +4,13 @@ use std::path::Path;
 
 use clap::Args;
 use pipe_core::{
-    event::{EventKind, InFlight, PluginIdentity},
+    event::{EventKind, InFlight, Outcome, PluginIdentity},
     redact::Redactor,
 };
-use pipe_runner::Pins;
+use pipe_runner::{
+    Pins,
+    course::{Bar, Next},
+};
 use pipe_sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 
@@ -38,15 +41,19 @@ pub(crate) struct ResumeArguments {
     undo: Option<String>,
 
     /// Let a step call the component in this file from here on, instead of the plugin that the run was begun with; can be repeated
-    #[arg(long, value_name = "STEP=PLUGIN", value_parser = crate::arguments::assignment, requires_all = ["role", "reason"])]
+    #[arg(long, value_name = "STEP=PLUGIN", value_parser = crate::arguments::assignment, requires_all = ["role", "reason"], conflicts_with = "late")]
     replace: Vec<(String, String)>,
 
     /// The role in which somebody wants the plugin replaced
     #[arg(long, value_name = "ROLE", requires = "replace")]
     role: Option<String>,
 
-    /// Why the plugin is replaced
-    #[arg(long, value_name = "TEXT", requires = "replace")]
+    /// Let the next phase begin although it is too late for it, or what came before is too old
+    #[arg(long, requires = "reason")]
+    late: bool,
+
+    /// Why the plugin is replaced, or the phase begins late
+    #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
@@ -59,14 +66,87 @@ pub(crate) async fn resume(
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
     let mut left = left::take(&arguments.which, state)?;
-    left.needs_open()?;
+    if arguments.reason.is_some() && arguments.replace.is_empty() && !arguments.late {
+        return Err(Failure::new(Exit::Usage, "`--reason` is for `--replace` or `--late`"));
+    }
+    let late = match phase(&left)? {
+        Phase::Due if arguments.late => {
+            let message = format!("run {} is not late for anything", left.begun.run);
+            return Err(Failure::new(Exit::Usage, message).hint("`pipe status` says what it waits for"));
+        }
+        Phase::Due => None,
+        Phase::Barred(bar) => match &arguments.reason {
+            Some(reason) if arguments.late && !bar.passes() => {
+                let (actor, reason) = (loading::actor(), reason.clone());
+                Some(EventKind::LateAccepted { phase: bar.phase(), actor, reason })
+            }
+            _ => return Ok(told(&left, &bar, printer)),
+        },
+    };
     let replaced = replaced(arguments, &left)?;
     replaced.iter().for_each(|event| left.begun.replace(event));
     let answers = [(&arguments.retry, InFlight::Retry), (&arguments.undo, InFlight::Undo)];
     let decisions = answers.into_iter().filter_map(|(step, decision)| Some((step.as_ref()?, decision)));
     let decisions = decisions.map(|(step, decision)| decided(&left, step, decision));
-    let decisions = replaced.into_iter().map(Ok).chain(decisions).collect::<Result<_, _>>()?;
+    let decisions = late.into_iter().chain(replaced).map(Ok).chain(decisions).collect::<Result<_, _>>()?;
     go_on(&left, decisions, Display { state: &left.state, verbose, printer }, redactor).await
+}
+
+/// What the clock says of a run that is to be gone on with.
+enum Phase {
+    /// There is something to do.
+    Due,
+    /// It is written down already that there is nothing.
+    Barred(Bar),
+}
+
+/// Whether it is time for what comes next. Refuses a run that has ended, with its later phases.
+fn phase(left: &Left) -> Result<Phase, Failure> {
+    let state = &left.begun.state;
+    let succeeded = state.outcome == Some(Outcome::Succeeded);
+    if state.outcome.is_some() && !succeeded {
+        left.needs_open()?;
+        return Ok(Phase::Due);
+    }
+    let pipeline = left.begun.pipeline(&Pins::of(&left.state));
+    let next = match &pipeline {
+        Ok(checked) if checked.pipeline.window.is_some() => left.begun.next(&checked.pipeline, jiff::Timestamp::now()),
+        _ => {
+            left.needs_open()?;
+            return Ok(Phase::Due);
+        }
+    };
+    if succeeded {
+        if let Next::End(..) = next {
+            left.needs_open()?;
+        }
+        if let Some(newer) = left.followed_by()? {
+            let message = format!("run {} is superseded by run {newer}", left.begun.run);
+            return Err(Failure::new(Exit::Usage, message).hint("its later phases would look at another deployment"));
+        }
+    }
+    match next {
+        Next::Barred(bar) if succeeded || state.paused.is_some() => Ok(Phase::Barred(bar)),
+        _ => Ok(Phase::Due),
+    }
+}
+
+/// Says why nothing is done, and leaves the record as it is.
+fn told(left: &Left, bar: &Bar, printer: Printer) -> Exit {
+    if printer.json() {
+        printer.value(&serde_json::json!({
+            "schema": "pipe.waiting/v1", "run": left.begun.run, "phase": bar.phase(), "why": bar.to_string(),
+        }));
+    } else {
+        printer.talk(&format!("run {}: {bar}", left.begun.run));
+        if !bar.passes() {
+            let (run, state) = (&left.begun.run, crate::places::in_shell(&left.state));
+            printer
+                .talk(&format!("  `pipe resume {run} --late --reason '…' --state {state}` lets it begin all the same"));
+            printer.talk(&format!("  `pipe rollback {run} --reason '…' --state {state}` undoes the run"));
+        }
+    }
+    Exit::Waiting
 }
 
 /// Goes on with a run, with what people said of it.

@@ -7,7 +7,6 @@ use pipe_core::{
     event::{EventKind, Outcome},
     redact::Redactor,
 };
-use pipe_journal::{Reader, RunFilter};
 
 use super::{
     left::{self, Left, LeftRun},
@@ -55,17 +54,12 @@ pub(crate) async fn rollback(
 
 /// A run that others have followed is not undone beneath them.
 fn newest(left: &Left) -> Result<(), Failure> {
-    let filter = RunFilter {
-        pipeline: Some(left.begun.pipeline.clone()),
-        environment: Some(left.begun.environment.clone()),
-        limit: Some(1),
-    };
-    match Reader::open(&left.state)?.runs(&filter)?.first() {
-        Some(newest) if newest.run != left.begun.run => {
-            let message = format!("run {} has been followed by run {}", left.begun.run, newest.run);
+    match left.followed_by()? {
+        Some(newest) => {
+            let message = format!("run {} has been followed by run {newest}", left.begun.run);
             Err(Failure::new(Exit::Usage, message)
                 .hint("only the newest run of a pipeline and environment can be undone"))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

@@ -78,6 +78,10 @@ pub(crate) async fn run(
     if let Some(bound) = &bound {
         bound.hold(&prepared.plan, selection)?;
     }
+    if let Some(bar) = prepared.barred(jiff::Timestamp::now()) {
+        let message = format!("it is too late to begin: {bar}");
+        return Err(Failure::new(Exit::Invalid, message).hint("nothing was begun; choose another `[window]`"));
+    }
     let display = Display { state: &state, verbose, printer };
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::run(&prepared, observer, interrupt).await

@@ -6,9 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use pipe_core::id::StepId;
+use pipe_core::{event::Outcome, id::StepId};
 use pipe_journal::{Reader, RunFilter, RunSummary};
-use pipe_runner::{Begun, RunState, StepStanding};
+use pipe_runner::{
+    Begun, Pins, RunState, StepStanding,
+    course::{Bar, Next},
+};
 
 use super::{loading, open, ownership};
 use crate::{
@@ -40,13 +43,29 @@ pub(crate) fn status(arguments: &StatusArguments, state: Option<&Path>, printer:
     let mut seen = BTreeSet::new();
     let mut open = reader.runs(&RunFilter::default())?;
     // The newest of a pipeline and environment is the one that owns it.
-    open.retain(|run| seen.insert((run.pipeline.clone(), run.environment.clone())) && open::is_open(run));
-    if open.is_empty() && !printer.json() {
+    open.retain(|run| seen.insert((run.pipeline.clone(), run.environment.clone())));
+    let mut later = Vec::new();
+    for run in open.iter().filter(|run| run.outcome == Some(Outcome::Succeeded)) {
+        let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
+        later.extend(next_phase(&begun, &state).map(|next| (run.clone(), next)));
+    }
+    open.retain(open::is_open);
+    for (run, next) in &later {
+        print(run, &still_to_come(run, next, &state), printer);
+    }
+    if open.is_empty() && later.is_empty() && !printer.json() {
         printer.talk(&format!("every run in {} has ended", state.display()));
     }
     for run in &open {
         let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
-        print(run, &standing(run, &begun.state, &state), printer);
+        let mut standing = standing(run, &begun.state, &state);
+        if let ("waiting", Some(Next::Barred(bar))) = (standing.word, next_phase(&begun, &state)) {
+            standing.what = bar.to_string();
+            if let Some(resume) = standing.next.first_mut() {
+                *resume = resume_late(run, &bar, &state);
+            }
+        }
+        print(run, &standing, printer);
     }
     Ok(Exit::Succeeded)
 }
@@ -63,6 +82,31 @@ fn print(run: &RunSummary, standing: &Standing, printer: Printer) {
     let (name, word) = (styled(STRONG, run.run.as_str()), styled(CAREFUL, standing.word));
     printer.result(&format!("{name}  {word}  {} {}: {}", run.pipeline, run.environment, standing.what));
     standing.next.iter().for_each(|command| printer.result(&format!("    {command}")));
+}
+
+/// What comes next where that is a matter of phases, in a run that has not ended or has succeeded. Nothing where its copies are
+/// gone: then nothing comes next.
+fn next_phase(begun: &Begun, state: &Path) -> Option<Next> {
+    let pipeline = begun.pipeline(&Pins::of(state)).ok()?.pipeline;
+    pipeline.window.as_ref()?;
+    Some(begun.next(&pipeline, jiff::Timestamp::now())).filter(|next| !matches!(next, Next::End(..)))
+}
+
+/// A run that has succeeded, and has phases after that.
+fn still_to_come(run: &RunSummary, next: &Next, state: &Path) -> Standing {
+    let resume = format!("pipe resume {} --state {}", run.run, places::in_shell(state));
+    match next {
+        Next::Barred(bar) => {
+            Standing { word: "succeeded", what: bar.to_string(), next: vec![resume_late(run, bar, state)] }
+        }
+        _ => Standing { word: "succeeded", what: "its next phase is due".to_owned(), next: vec![resume] },
+    }
+}
+
+/// How somebody goes on with a run whose phase does not begin.
+fn resume_late(run: &RunSummary, bar: &Bar, state: &Path) -> String {
+    let late = if bar.passes() { "" } else { " --late --reason '…'" };
+    format!("pipe resume {}{late} --state {}", run.run, places::in_shell(state))
 }
 
 fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {

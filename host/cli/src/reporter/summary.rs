@@ -72,11 +72,13 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
     if !place.delivered.is_empty() {
         lines.push(row("told", &place.delivered.join(", ")));
     }
+    lines.extend(result.later.iter().map(|later| row("later", later)));
     let state = if place.state_is_default { String::new() } else { format!(" --state {}", in_shell(&place.state)) };
     lines.push(row("journal", &place.state.join("journal.db").display().to_string()));
     lines.push(row("audit", &format!("head {}", place.head)));
     let commands: &[&str] = match &result.ending {
         Ending::Finished(Outcome::RollbackFailed) => &["resume", "status"],
+        Ending::Finished(_) if result.later.is_some() => &["resume"],
         Ending::Finished(_) => &[],
         Ending::Waiting(_) => &["status"],
         Ending::Stopped => &["resume", "rollback"],

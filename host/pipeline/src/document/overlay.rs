@@ -57,7 +57,10 @@ fn refuse_steps(report: &Report, overlay: &Table) {
 }
 
 fn is_step(key: &str) -> bool {
-    matches!(key, "step" | "check" | "rollback" | "notify" | "defaults" | "plugins" | "state" | "name" | "retention")
+    matches!(
+        key,
+        "step" | "check" | "rollback" | "notify" | "defaults" | "plugins" | "state" | "name" | "retention" | "window"
+    )
 }
 
 fn without_steps(overlay: &Table) -> Table {

@@ -6,6 +6,7 @@ use pipe_core::{
     diagnostic::Diagnostic,
     event::InFlight,
     limits::{Limit, Limits},
+    phase::Phase,
     stage::Stage,
 };
 
@@ -13,7 +14,7 @@ use crate::{
     document::{
         allow::{self, AllowSpec},
         gate::{self, GateSpec, Standing},
-        name,
+        name, window,
         with::With,
     },
     fields::{self, Fields, Located},
@@ -48,6 +49,8 @@ pub(crate) struct StepSpec {
     pub(crate) in_flight: Option<InFlight>,
     pub(crate) without_backup: Option<Waiver>,
     pub(crate) limits: LimitSpec,
+    /// Of `[[step]]` alone.
+    pub(crate) phase: Option<Located<Phase>>,
 }
 
 /// The limits that a table names, in its order.
@@ -302,6 +305,7 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
         in_flight,
         without_backup,
         limits,
+        phase: window::phase(report, fields),
     })
 }
 
