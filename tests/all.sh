@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 # Debian packages that hold the servers and programs which the tests start.
-packages=(age bsdutils chromium faketime fonts-dejavu-core openssh-client patch postgresql postgresql-client procps python3-aiosmtpd strace zstd)
-programs=(age chromium faketime patch pgrep script ssh-keygen strace zstd)
+packages=(age bsdutils chromium faketime fonts-dejavu-core openssh-client patch postgresql postgresql-client procps prometheus python3-aiosmtpd strace zstd)
+programs=(age chromium faketime patch pgrep prometheus script ssh-keygen strace zstd)
 
 missing() {
     local program

@@ -34,8 +34,9 @@ fn database(deployment: &Deployment) -> Vec<String> {
         });
         row.expect(sql).collect::<Result<_, _>>().expect(sql)
     };
-    let mut statement =
-        database.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").expect("tables");
+    // What was committed stays marked, whatever is taken back.
+    let named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'pipe_marker' ORDER BY name";
+    let mut statement = database.prepare(named).expect("tables");
     let tables = statement.query_map([], |row| row.get::<_, String>(0)).expect("tables");
     let tables: Vec<String> = tables.collect::<Result<_, _>>().expect("tables");
     tables.iter().flat_map(|table| [vec![table.clone()], rows(&format!("SELECT * FROM {table}"))].concat()).collect()

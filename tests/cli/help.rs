@@ -2,7 +2,7 @@
 
 use pipe_tests::{Deployment, repository};
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["run"],
     &["check"],
@@ -18,6 +18,8 @@ const COMMANDS: [&[&str]; 24] = [
     &["rollback"],
     &["resolve"],
     &["abandon"],
+    &["approve"],
+    &["watch"],
     &["lock"],
     &["suggest"],
     &["unlock"],

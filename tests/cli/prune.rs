@@ -237,12 +237,13 @@ fn copies_of_what_old_runs_began_with_go_and_those_of_others_stay() {
     let new = ran(&deployment, 10);
     let pins = || fs::read_dir(deployment.at("state/pins")).expect("pins").count();
     let before = pins();
+    kept(&deployment, 0);
     let pruned = deployment.run(&PRUNE);
     assert_eq!(pruned.code, 0, "{pruned}");
     // They were kept just now, by the clock of the files: nobody knows whether a run is about to name them.
     assert_eq!(pins(), before, "{pruned}");
     assert!(events(&deployment, &new, "copies-pruned").is_empty() && deployment.at("state/copies").join(&old).exists());
-    aged(&deployment);
+    kept(&deployment, 10);
     let pruned = deployment.run(&PRUNE);
     assert_eq!(pruned.code, 0, "{pruned}");
     assert!(pins() < before && !deployment.at("state/pins").join(began["pipeline_digest"].as_str().unwrap()).exists());
@@ -253,12 +254,12 @@ fn copies_of_what_old_runs_began_with_go_and_those_of_others_stay() {
     assert_eq!(undone.code, 5, "{undone}");
 }
 
-/// Lets every copy be as old as it is.
-fn aged(deployment: &Deployment) {
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(10 * 86_400);
+/// Lets every copy have been wanted last so many days ago, by the clock of the files.
+fn kept(deployment: &Deployment, days: u64) {
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400);
     for entry in fs::read_dir(deployment.at("state/pins")).expect("pins") {
         let file = fs::File::options().write(true).open(entry.expect("an entry").path()).expect("a copy");
-        file.set_modified(long_ago).expect("set");
+        file.set_modified(then).expect("set");
     }
 }
 

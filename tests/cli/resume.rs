@@ -265,13 +265,13 @@ fn a_plugin_is_replaced_by_role_and_with_a_reason_and_by_that_plugin_alone() {
     // A custom section at the end makes another component of it that does the same.
     let mended = [&verify[..], b"\0\x03\x02v2"].concat();
     let deployment =
-        deployment("1.7021", "in_flight = \"retry\"").file("vendor.wasm", &verify).file("mended.wasm", mended);
+        deployment("1.7041", "in_flight = \"retry\"").file("vendor.wasm", &verify).file("mended.wasm", mended);
     let text = fs::read_to_string(deployment.at("pipeline.toml")).expect("is there");
     let vendor = "\n[plugins]\nvendor = { path = \"vendor.wasm\" }\n\n[[step]]\nname = \"look\"\nstage = \"verify\"\n\
                   plugin = \"vendor\"\nallow.read = [\"example/app\"]\n\
                   with.check = [{ kind = \"file\", path = \"example/app/index.html\" }]\n";
     let deployment = deployment.file("pipeline.toml", text + vendor);
-    kill(begin(&deployment, "1.7021"), "1.7021");
+    kill(begin(&deployment, "1.7041"), "1.7041");
     let replace = ["resume", "last", "--replace", "look=mended.wasm"];
     let bare = deployment.run(&replace);
     assert_eq!(bare.code, 2, "role and reason are needed\n{bare}");

@@ -73,10 +73,7 @@ fn same(left: &Left, whole: &Left) -> Result<(), String> {
     if left == whole {
         return Ok(());
     }
-    let (left, whole) = (format!("{left:#?}"), format!("{whole:#?}"));
-    let lines: Vec<&str> = whole.lines().collect();
-    let odd: Vec<&str> = left.lines().filter(|line| !lines.contains(line)).collect();
-    Err(format!("what is left differs: {odd:?}\n{left}"))
+    Err(format!("what is left differs:\n{left:#?}\ninstead of\n{whole:#?}"))
 }
 
 /// What is left of a run that nobody killed. Also fills the cache of compiled plugins.

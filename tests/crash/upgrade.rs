@@ -73,8 +73,12 @@ fn an_upgrade_of_pipe_after_the_crash_changes_nothing_of_the_run() {
     assert_eq!(scene.trace(&RUN, Some(&point)).unwrap().code, None, "it was not killed: {}", scene.said());
 
     // The next release of `pipe`: all its standard plugins that send messages are others.
-    let upgraded = scene.deployment.at("upgraded-pipe");
-    fs::write(&upgraded, patched(fs::read(pipe()).unwrap(), STANDARD, UPGRADED)).unwrap();
+    let (bytes, upgraded) = (scene.deployment.at("upgraded-bytes"), scene.deployment.at("upgraded-pipe"));
+    fs::write(&bytes, patched(fs::read(pipe()).unwrap(), STANDARD, UPGRADED)).unwrap();
+    // Copied by another process: a child that another test starts meanwhile would hold a file of this one open for writing, and
+    // what is open for writing cannot be run.
+    let copied = Command::new("cp").arg(&bytes).arg(&upgraded).status().unwrap();
+    assert!(copied.success(), "{copied}");
     fs::set_permissions(&upgraded, fs::Permissions::from_mode(0o755)).unwrap();
     let (code, said) = by(&upgraded, &scene, &RESUME);
     assert_eq!(code, Some(5), "{said}");

@@ -5,11 +5,14 @@
 
 mod certificates;
 mod https;
+mod kubernetes_stand_in;
 mod mail;
 mod mail_server;
 mod medical_system;
 mod network_checks;
 mod postgres;
 mod programs;
+mod prometheus;
 mod secrets;
 mod slack;
+mod waves;

@@ -162,6 +162,10 @@ impl Seen {
 
     fn look_at_files(&mut self, needles: &Needles, folder: &Path) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            // Written once and large: a look at them takes so long that programs come and go unseen. They are looked through at the end.
+            if ["pins", "copies", "reserve"].iter().any(|name| entry.file_name() == *name) {
+                continue;
+            }
             if entry.path().is_dir() {
                 self.look_at_files(needles, &entry.path());
             } else if let Ok(content) = fs::read(entry.path()) {

@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Plan(commands::plan::PlanArguments),
     Status(commands::status::StatusArguments),
     Resume(commands::resume::ResumeArguments),
+    Watch(commands::watch::WatchArguments),
     Rollback(commands::rollback::RollbackArguments),
     Resolve(commands::resolve::ResolveArguments),
     Abandon(commands::abandon::AbandonArguments),

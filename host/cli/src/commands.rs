@@ -22,6 +22,7 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod suggest;
 pub(crate) mod unlock;
+pub(crate) mod watch;
 
 mod binding;
 mod left;
@@ -56,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Diff(command) => diff::diff(&command, *printer).await,
         Command::Inspect(command) => inspect::inspect(&command, *printer).await,
         Command::Status(command) => status::status(&command, state, *printer),
+        Command::Watch(command) => watch::watch(&command, state, verbose, *printer, redactor).await,
         Command::Resume(command) => resume::resume(&command, state, verbose, *printer, redactor).await,
         Command::Rollback(command) => rollback::rollback(&command, state, verbose, *printer, redactor).await,
         Command::Resolve(command) => resolve::resolve(&command, state, *printer, redactor).await,

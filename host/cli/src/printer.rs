@@ -34,6 +34,11 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Whether a person sits at both ends: what is said is seen, and an answer could be typed.
+pub(crate) fn somebody_is_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
 /// Whether a result could not be written.
 static LOST: AtomicBool = AtomicBool::new(false);
 

@@ -5,6 +5,7 @@ mod gate;
 mod outcome;
 mod parts;
 mod started;
+mod wave;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ pub use self::{
     outcome::{Outcome, StepStatus},
     parts::{Artifact, LogLevel, Part, PlannedStep, PluginIdentity, Refusal, Use, Verification},
     started::{Started, StartedProgram, StartedSession},
+    wave::{Breach, Checked, NotBreach, Share, WatchEnd, Wave},
 };
 use crate::{
     digest::Digest,
@@ -508,6 +510,99 @@ pub enum EventKind {
         checklist: Vec<CheckedItem>,
     },
 
+    // Waves, guards and watches.
+    /// A wave of a release begins.
+    WaveStarted {
+        /// The step.
+        step: StepId,
+        /// Which.
+        wave: Wave,
+    },
+    /// A wave was released. Durable before anything else happens: it is never released again.
+    WaveReleased {
+        /// The step.
+        step: StepId,
+        /// Which.
+        wave: Wave,
+        /// What the release reported.
+        report: StageReport,
+    },
+    /// A wave is held: from here on it holds in full, whatever was before.
+    WaveHolding {
+        /// The step.
+        step: StepId,
+        /// Which.
+        wave: Wave,
+        /// How long, in milliseconds.
+        hold_ms: u64,
+    },
+    /// How long a wave is still held. Never journaled.
+    Holding {
+        /// The step.
+        step: StepId,
+        /// Which wave.
+        wave: Wave,
+        /// How much longer, in milliseconds.
+        left_ms: u64,
+    },
+    /// A check of the guard was made while a wave was held.
+    GuardChecked {
+        /// The step.
+        step: StepId,
+        /// Which wave.
+        wave: Wave,
+        /// What the check said.
+        checked: Checked,
+    },
+    /// A check of the guard was not met, and that has consequences. Durable.
+    GuardBreached {
+        /// The step.
+        step: StepId,
+        /// Which wave.
+        wave: Wave,
+        /// What follows.
+        breach: Breach,
+        /// The check, and what it saw.
+        failure: Failure,
+    },
+    /// A wave has held. Durable before the next one starts.
+    WaveFinished {
+        /// The step.
+        step: StepId,
+        /// Which.
+        wave: Wave,
+    },
+    /// Every step succeeded, and the deployment is to be watched from here on.
+    WatchOpened {
+        /// How long, in milliseconds.
+        for_ms: u64,
+        /// When that is over, by the wall clock.
+        until: jiff::Timestamp,
+    },
+    /// A check was made while the deployment was watched.
+    WatchChecked {
+        /// What it said.
+        checked: Checked,
+    },
+    /// A check of the watch was not met, and that has consequences. Durable.
+    WatchBreached {
+        /// What follows.
+        breach: Breach,
+        /// The check, and what it saw.
+        failure: Failure,
+    },
+    /// A person has seen to a breach: the deployment is watched again.
+    WatchContinued {
+        /// Who.
+        actor: String,
+    },
+    /// The deployment is not watched any more.
+    WatchEnded {
+        /// How that came.
+        #[serde(flatten)]
+        end: WatchEnd,
+    },
+
     // Phases of a window.
     /// A phase begins: its first step or gate has been reached, and is due. Written before that.
     PhaseBegan {
@@ -598,6 +693,18 @@ impl EventKind {
             Self::Rejected { .. } => "rejected",
             Self::ApprovalRefused { .. } => "approval-refused",
             Self::GateClosed { .. } => "gate-closed",
+            Self::WaveStarted { .. } => "wave-started",
+            Self::WaveReleased { .. } => "wave-released",
+            Self::WaveHolding { .. } => "wave-holding",
+            Self::Holding { .. } => "holding",
+            Self::GuardChecked { .. } => "guard-checked",
+            Self::GuardBreached { .. } => "guard-breached",
+            Self::WaveFinished { .. } => "wave-finished",
+            Self::WatchOpened { .. } => "watch-opened",
+            Self::WatchChecked { .. } => "watch-checked",
+            Self::WatchBreached { .. } => "watch-breached",
+            Self::WatchContinued { .. } => "watch-continued",
+            Self::WatchEnded { .. } => "watch-ended",
             Self::PhaseBegan { .. } => "phase-began",
             Self::LateAccepted { .. } => "late-accepted",
         }

@@ -353,7 +353,7 @@ impl Journal {
 
     async fn written(&self, append: Append) -> Result<Placed, JournalError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.push(Task::Append(Append { reply: Some(reply), ..append }))?;
+        self.queue.push(Task::Append(Box::new(Append { reply: Some(reply), ..append })))?;
         answer.await.map_err(|_| JournalError::Closed)?
     }
 }

@@ -34,7 +34,8 @@ pub(crate) struct NewOutput {
 fn report(kind: &EventKind) -> Option<(&StepId, &StageReport)> {
     match kind {
         EventKind::StepFinished { step, report: Some(report), .. }
-        | EventKind::UndoFinished { step, report: Some(report), .. } => Some((step, report)),
+        | EventKind::UndoFinished { step, report: Some(report), .. }
+        | EventKind::WaveReleased { step, report, .. } => Some((step, report)),
         _ => None,
     }
 }
@@ -42,6 +43,7 @@ fn report(kind: &EventKind) -> Option<(&StepId, &StageReport)> {
 fn report_mut(kind: &mut EventKind) -> Option<&mut StageReport> {
     match kind {
         EventKind::StepFinished { report, .. } | EventKind::UndoFinished { report, .. } => report.as_mut(),
+        EventKind::WaveReleased { report, .. } => Some(report),
         _ => None,
     }
 }
@@ -151,7 +153,7 @@ pub(crate) fn of_events(events: &[StoredEvent]) -> Outputs {
 /// Checks that the values beside the record are those that it names, each and all. Needs no key.
 pub(crate) fn verify(connection: &Connection) -> Result<(), Fault> {
     let named = "SELECT e.seq, j.key, j.value FROM events e, json_each(e.body, '$.report.sealed') j
-                 WHERE e.kind IN ('step-finished', 'undo-finished')";
+                 WHERE e.kind IN ('step-finished', 'undo-finished', 'wave-released')";
     let mut statement = connection.prepare(named)?;
     let mut beside = connection.prepare("SELECT data FROM outputs WHERE seq = ?1 AND key = ?2")?;
     let mut rows = statement.query([])?;

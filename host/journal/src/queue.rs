@@ -37,7 +37,7 @@ pub(crate) struct Append {
 
 /// Something for the writer thread.
 pub(crate) enum Task {
-    Append(Append),
+    Append(Box<Append>),
     /// Reads, after everything that was appended before.
     Read(Box<dyn FnOnce(&Connection) + Send>),
 }
@@ -112,7 +112,7 @@ impl Queue {
             return Err((refusal, Box::new(append)));
         }
         state.bytes += append.bytes();
-        state.tasks.push_back(Task::Append(append));
+        state.tasks.push_back(Task::Append(Box::new(append)));
         if state.due.is_none() {
             state.due = Some(Instant::now() + SOON);
             self.wake.notify_one();
@@ -157,7 +157,7 @@ impl Queue {
         }
         for append in appends.into_iter().rev() {
             state.bytes += append.bytes();
-            state.tasks.push_front(Task::Append(append));
+            state.tasks.push_front(Task::Append(Box::new(append)));
         }
         0
     }

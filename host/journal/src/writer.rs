@@ -96,7 +96,7 @@ impl Writer {
             let mut group = Vec::with_capacity(tasks.len());
             for task in tasks {
                 match task {
-                    Task::Append(append) => group.push(append),
+                    Task::Append(append) => group.push(*append),
                     Task::Read(read) => {
                         // What fails stays in the group, before all that comes later; reading goes on without it.
                         let _ = self.write(&mut group);

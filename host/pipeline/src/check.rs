@@ -4,6 +4,7 @@ mod expand;
 mod gates;
 mod inputs;
 mod timing;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -164,6 +165,7 @@ fn assemble(
         let steps = expander.steps(&spec.step, usize::MAX, Kind::Notification);
         notifications.extend(steps.into_iter().map(|step| Notification { on: spec.on.clone(), step }));
     }
+    let checks = watching::checks(report, document, &expander);
     unused(report, document, &expander);
     asked.unused();
     let window = document.window.as_ref().and_then(|spec| timing::window(&expander.scope, document, spec));
@@ -182,6 +184,8 @@ fn assemble(
         gates,
         rollback,
         notifications,
+        checks,
+        watch: document.watch.as_ref().map(watching::watch),
         window,
         on_interrupt: document.on_interrupt,
         file: document.file.clone(),

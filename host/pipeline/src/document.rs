@@ -7,6 +7,7 @@ mod overlay;
 mod retention;
 mod sections;
 mod step;
+mod wave;
 mod window;
 mod with;
 
@@ -24,6 +25,7 @@ pub(crate) use self::{
         InputSpec, MAXIMUM_INPUT, Named, PeerFields, PluginSpec, RoleSpec, Sections, SourceSpec, digest, pattern,
     },
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
+    wave::{GuardSpec, WatchSpec},
     window::WindowSpec,
     with::{MAXIMUM_STRING, With, WithValue},
 };
@@ -60,6 +62,7 @@ pub struct Document {
     pub(crate) checks: Vec<StepSpec>,
     pub(crate) rollback: Option<Vec<RollbackSpec>>,
     pub(crate) notifications: Vec<NotifySpec>,
+    pub(crate) watch: Option<WatchSpec>,
 }
 
 impl Document {
@@ -122,6 +125,17 @@ impl Document {
         self.steps.iter().chain(&self.checks).chain(rollback).chain(notifications).filter_map(plugin).collect()
     }
 
+    /// The guards of its steps, each with the step's place, and the one of its watch.
+    pub(crate) fn guards(&self) -> impl Iterator<Item = (usize, &GuardSpec)> {
+        let of_steps = self.steps.iter().enumerate().filter_map(|(place, step)| Some((place, step.guard.as_ref()?)));
+        of_steps.chain(self.watch.iter().map(|watch| (self.steps.len(), &watch.guard)))
+    }
+
+    /// Whether a guard or the watch makes this check.
+    pub(crate) fn guards_with(&self, check: &str) -> bool {
+        self.guards().any(|(_, guard)| guard.checks.iter().any(|known| known.check.value == check))
+    }
+
     /// Where the file says that a plugin is, for one of `[plugins]`.
     #[must_use]
     pub fn plugin_path(&self, name: &str) -> Option<&str> {
@@ -176,6 +190,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let notifications = step::notifications(report, fields.array("notify"));
     let window = window::read(report, &fields);
     window::in_order(report, fields.get("window").is_some(), &steps, &gates);
+    let watch = wave::watch(report, &fields);
     name::no_duplicates(report, &steps, &gates, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
     if steps.is_empty() && !report.has_errors() {
         let hint = "a step begins with `[[step]]`, `name = \"…\"` and `stage = \"…\"`";
@@ -198,6 +213,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         checks,
         rollback,
         notifications,
+        watch,
     })
 }
 

@@ -1,6 +1,8 @@
 //! The pipeline file as a JSON Schema, for editors and `pipe schema`. It knows the shape; references, names and rules are
 //! known to [`check`](crate::check()).
 
+mod flow;
+
 use pipe_core::{event::InFlight, limits::Limit, stage::Stage};
 use serde_json::{Map, Value, json};
 
@@ -54,6 +56,7 @@ pub fn json_schema() -> Value {
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
             "notify": { "type": "array", "items": { "$ref": "#/$defs/notify" } },
+            "watch": flow::watch(),
             "env": entries("What an environment changes. Never steps.", &table("Merged entry by entry.", &[], json!({
                 "inputs": { "$ref": "#/$defs/inputs" },
                 "sets": { "$ref": "#/$defs/sets" },
@@ -103,8 +106,8 @@ fn definitions() -> Value {
         "roles": entries("Who decides at gates.", &table("A role.", &["signers"], json!({
             "signers": text("File of those who have it, in the format of OpenSSH's allowed_signers."),
         }))),
-        "gate": gate(),
-        "checklist": checklist(),
+        "gate": flow::gate(),
+        "checklist": flow::checklist(),
         "step": step(&[], keys::STEP),
         "check": step(&["name"], keys::CHECK),
         "rollback": step(&[], keys::ROLLBACK),
@@ -140,6 +143,13 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
             "description": "What becomes of an attempt that had touched something and did not end: retry it, undo, or ask. \
                             Default: ask for migrate and release unless all they touched was SQL, else retry.",
         },
+        "waves": {
+            "type": "array", "minItems": 1, "items": table("One part of a gradual release.", &["weight"], json!({
+                "weight": text("Share of the traffic after this wave: 10%. Each is more than the one before, the last is 100%."),
+                "hold": { "$ref": "#/$defs/duration" },
+            })),
+        },
+        "guard": table("Checks that are made while a wave holds.", &["checks", "every"], flow::guard(json!({}))),
         "limits": { "$ref": "#/$defs/limits" },
         "allow": { "$ref": "#/$defs/allow" },
         "with": { "type": "object", "description": "Settings of the plugin." },
@@ -158,38 +168,6 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
     let properties: Map<String, Value> =
         keys.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone()))).collect();
     table("A call of a plugin.", required, Value::Object(properties))
-}
-
-/// A wait for people.
-fn gate() -> Value {
-    table(
-        "Waits until people of a role have approved with their SSH keys: pipe approve.",
-        &["role"],
-        json!({
-            "role": text("A name of [roles]."),
-            "quorum": {
-                "type": "integer", "minimum": 1, "maximum": 20,
-                "description": "How many different people must approve. Usually 1.",
-            },
-            "expires": { "$ref": "#/$defs/duration" },
-            "on_expiry": {
-                "enum": ["rollback", "stop", "fail"],
-                "description": "rollback (of steps): undo what was started. stop: wait for pipe resume, which opens the gate \
-                                again. fail (in the rollback): give the rollback up. Usually stop.",
-            },
-            "if_started": text("In the rollback: the gate stands only where this step was started."),
-        }),
-    )
-}
-
-fn checklist() -> Value {
-    json!({
-        "type": "array", "maxItems": 100, "description": "What is to be seen to: attested or waived by those who approve.",
-        "items": { "anyOf": [{ "type": "string" }, table("A line that a step before the gate sees to.", &["item", "step"], json!({
-            "item": text("What is to be seen to."),
-            "step": text("The step that sees to it by succeeding."),
-        }))] },
-    })
 }
 
 /// What one call may take. Sizes carry a unit.
@@ -355,6 +333,10 @@ mod tests {
             ("/$defs/roles/additionalProperties", keys::ROLE),
             ("/$defs/gate", keys::GATE),
             ("/$defs/checklist/items/anyOf/1", keys::CHECKLIST_ITEM),
+            ("/$defs/step/properties/waves/items", keys::WAVE),
+            ("/$defs/step/properties/guard", keys::GUARD),
+            ("/$defs/step/properties/guard/properties/checks/items/anyOf/1", keys::GUARDED),
+            ("/properties/watch", keys::WATCH),
             ("/$defs/check", keys::CHECK),
             ("/$defs/rollback", keys::ROLLBACK),
             ("/$defs/notify", keys::NOTIFY),

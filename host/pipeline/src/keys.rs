@@ -23,6 +23,7 @@ pub(crate) const FILE: &[&str] = &[
     "check",
     "rollback",
     "notify",
+    "watch",
     "env",
 ];
 pub(crate) const ENVIRONMENT: &[&str] = &["inputs", "sets", "secrets", "peers", "roles"];
@@ -50,6 +51,8 @@ pub(crate) const STEP: &[&str] = &[
     "in_flight",
     "for_each",
     "irreversible",
+    "waves",
+    "guard",
     "without_backup",
     "limits",
     "allow",
@@ -81,6 +84,12 @@ pub(crate) const ROLLBACK: &[&str] = &[
 pub(crate) const GATE: &[&str] = &["role", "quorum", "expires", "on_expiry", "if_started"];
 pub(crate) const CHECKLIST_ITEM: &[&str] = &["item", "step"];
 pub(crate) const NOTIFY: &[&str] = &["name", "on", "plugin", "timeout", "retry", "limits", "allow", "with"];
+/// One part of a gradual release.
+pub(crate) const WAVE: &[&str] = &["weight", "hold"];
+pub(crate) const GUARD: &[&str] = &["checks", "every", "breach"];
+pub(crate) const WATCH: &[&str] = &["for", "every", "checks", "breach"];
+/// A check of a guard with consequences of its own.
+pub(crate) const GUARDED: &[&str] = &["check", "breach"];
 pub(crate) const FOR_EACH: &[&str] = &["in", "at_once", "on_failure"];
 pub(crate) const ALLOW: &[&str] =
     &["http", "tcp", "tls", "sql", "mail", "read", "write", "disk", "env", "secrets", "reveal", "exec", "artifacts"];
@@ -143,8 +152,6 @@ pub(crate) const POLICY_REQUIRE: &[&str] =
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
-        FILE => &["watch", "guard"],
-        STEP | CHECK | ROLLBACK | NOTIFY => &["waves", "guard", "watch"],
         EXEC => &["user"],
         _ => &[],
     };

@@ -38,8 +38,9 @@ pub use self::{
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
-        ClientIdentity, NO_ENVIRONMENT, Notification, NotifyEvent, OnFailure, OnInterrupt, PeerKind, PeerSpec,
-        Pipeline, PluginSource, Repetition, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Waiver,
+        ClientIdentity, Guard, GuardCheck, NO_ENVIRONMENT, Notification, NotifyEvent, OnFailure, OnInterrupt, PeerKind,
+        PeerSpec, Pipeline, PluginSource, Repetition, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Waiver,
+        Watch, Wave,
     },
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_of, policy_schema},

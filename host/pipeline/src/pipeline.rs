@@ -1,5 +1,7 @@
 //! A checked pipeline: what the runner runs. Plain data, with the places of the file it came from.
 
+mod flow;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -14,6 +16,7 @@ use pipe_capability::{grant::Grant, word::Word};
 use pipe_core::{diagnostic::SourceFile, digest::Digest, event::InFlight, id::StepId, limits::Limits, stage::Stage};
 use url::Url;
 
+pub use self::flow::{Guard, GuardCheck, OnFailure, OnInterrupt, Repetition, Watch, Wave};
 use crate::{
     gate::{Gate, RoleSpec, StepGate},
     network,
@@ -52,36 +55,16 @@ pub struct Pipeline {
     pub rollback: Option<Vec<RollbackEntry>>,
     /// What is told to whom.
     pub notifications: Vec<Notification>,
+    /// The checks that guards and the watch make, each once. They do not run by themselves.
+    pub checks: Vec<Step>,
+    /// How the deployment is watched once every step has succeeded.
+    pub watch: Option<Watch>,
     /// When its phases are due, where the file says.
     pub window: Option<Window>,
     /// What an interrupt of the operator leads to.
     pub on_interrupt: OnInterrupt,
     /// The file, for diagnostics.
     pub file: Arc<SourceFile>,
-}
-
-/// What an interrupt of the operator leads to, once the step in hand is stopped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnInterrupt {
-    /// What was started is undone.
-    #[default]
-    Rollback,
-    /// The run stops, and can be resumed or rolled back.
-    Stop,
-}
-
-impl OnInterrupt {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Rollback, Self::Stop];
-
-    /// The word in pipeline files: `rollback`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Rollback => "rollback",
-            Self::Stop => "stop",
-        }
-    }
 }
 
 /// [`Pipeline::environment`] of a file without `environments`.
@@ -196,7 +179,7 @@ pub enum PluginSource {
 /// One call of a plugin.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Identity. Unique among steps, rollback and notifications.
+    /// Identity. Unique among steps, rollback, notifications and checks.
     pub id: StepId,
     /// The contract it uses.
     pub stage: Stage,
@@ -214,6 +197,10 @@ pub struct Step {
     pub without_backup: Option<Waiver>,
     /// What becomes of an attempt that had touched something and did not end, where the file says.
     pub in_flight: Option<InFlight>,
+    /// Its parts, where it releases gradually: shares that grow, the last of them everything.
+    pub waves: Vec<Wave>,
+    /// What is looked at while one of them holds.
+    pub guard: Option<Guard>,
     /// What one call may take, beside its time.
     pub limits: Limits,
     /// What it may touch.
@@ -268,45 +255,6 @@ pub struct Waiver {
     pub role: String,
     /// Why.
     pub reason: String,
-}
-
-/// How the instances of a repeated step run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Repetition {
-    /// How many at the same time, at least 1.
-    pub at_once: usize,
-    /// What becomes of the others where one fails.
-    pub on_failure: OnFailure,
-}
-
-impl Default for Repetition {
-    fn default() -> Self {
-        Self { at_once: 1, on_failure: OnFailure::default() }
-    }
-}
-
-/// What becomes of the other instances of a repeated step where one fails. Those that run are not stopped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFailure {
-    /// No other begins.
-    #[default]
-    Stop,
-    /// All others run before the step counts as failed.
-    Continue,
-}
-
-impl OnFailure {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Stop, Self::Continue];
-
-    /// The word in pipeline files: `stop`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Continue => "continue",
-        }
-    }
 }
 
 /// How often, and how long between.
@@ -401,13 +349,14 @@ impl fmt::Display for NotifyEvent {
 }
 
 impl Pipeline {
-    /// Everything that calls a plugin: steps, rollback, notifications.
+    /// Everything that calls a plugin: steps, rollback, notifications, checks.
     pub fn calls(&self) -> impl Iterator<Item = &Step> {
         let rollback = self.rollback.iter().flatten().filter_map(|entry| match entry {
             RollbackEntry::Run(step) => Some(step),
             RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
         });
-        self.steps.iter().chain(rollback).chain(self.notifications.iter().map(|notification| &notification.step))
+        let notifications = self.notifications.iter().map(|notification| &notification.step);
+        self.steps.iter().chain(rollback).chain(notifications).chain(&self.checks)
     }
 
     /// Lets every instance of a step call the component in a file instead of its plugin, wherever the step stands.

@@ -55,6 +55,7 @@ pub fn check_against_plugins(pipeline: &Pipeline, facts: &BTreeMap<String, Plugi
             report.error("wrong-stage", message, step.plugin_span.clone(), "");
         } else if let Some(schema) = compiled.get(step.plugin.as_str()) {
             settings(&report, pipeline, step, schema);
+            waves(&report, step, &facts.schema);
         }
     }
     undo(&report, pipeline, facts);
@@ -78,6 +79,32 @@ fn settings(report: &Report, pipeline: &Pipeline, step: &Step, schema: &Compiled
         let diagnostic = Diagnostic::error("settings", message).at(report.file(), span, "");
         report.push(hints.into_iter().fold(diagnostic, Diagnostic::hint));
     }
+}
+
+/// A plugin that takes no waves would find out in the middle of the run.
+fn waves(report: &Report, step: &Step, schema: &Value) {
+    if step.waves.is_empty() || takes_waves(schema, &step.settings.with_placeholders()) {
+        return;
+    }
+    let settings = step.settings.with_placeholders();
+    let kind =
+        settings.get("kind").and_then(Value::as_str).map(|kind| format!(" of kind `{kind}`")).unwrap_or_default();
+    let message = format!("the step `{}` has waves, and `{}`{kind} releases all at once", step.id.name, step.plugin);
+    let hint = "leave `waves` out, or let a step move the traffic: `with = { kind = \"traffic-shift\", … }`";
+    report.advise("no-waves", message, step.span.clone(), hint);
+}
+
+/// Whether the schema says so: `"x-waves": true`, on the whole or on the kind that the settings choose.
+fn takes_waves(schema: &Value, settings: &Value) -> bool {
+    let says = |part: &Value| part.get("x-waves") == Some(&Value::Bool(true));
+    let chosen = |choice: &&Value| {
+        let words = choice.pointer("/if/properties").and_then(Value::as_object);
+        words.is_some_and(|words| {
+            !words.is_empty() && words.iter().all(|(key, word)| word.get("const") == settings.get(key))
+        })
+    };
+    let choices = schema.get("allOf").and_then(Value::as_array);
+    says(schema) || choices.into_iter().flatten().filter(chosen).filter_map(|choice| choice.get("then")).any(says)
 }
 
 /// Advice for settings about which nothing better is known.

@@ -158,7 +158,10 @@ fn owners(document: &Document) -> Vec<Owner<'_>> {
     for (place, step) in &steps {
         if let Body::Call(call) = &step.body {
             let name = step.name.value.as_str();
-            owners.push(Owner { name, place: *place, allow: &call.allow, steps: called_by(*place, name) });
+            let mut calls: Vec<&str> = called_by(*place, name);
+            // A check that a guard makes runs under its own name.
+            calls.extend((matches!(place, Place::Check(_)) && document.guards_with(name)).then_some(name));
+            owners.push(Owner { name, place: *place, allow: &call.allow, steps: calls });
         }
     }
     owners

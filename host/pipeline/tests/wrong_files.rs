@@ -72,11 +72,12 @@ fn shapes() {
         start,
         &[
             ("timout = \"3s\"", "unknown-key", "timout", "did you mean `timeout`?"),
-            ("waves = []", "not-yet", "waves", ""),
+            ("waves = [{ weight = \"100%\" }]", "conflict", "waves", ""),
             ("without_backup = { role = \"dba\", reason = \"x\" }", "misplaced-key", "without_backup", ""),
             ("in_flight = \"rtry\"", "bad-value", "\"rtry\"", "did you mean `retry`?"),
             ("allow.udp = []", "unknown-key", "udp", ""),
-            ("[watch]", "not-yet", "watch", ""),
+            ("[watch]\nevery = \"60s\"\nchecks = [\"c\"]", "missing-key", "[watch]", "for = \"24h\""),
+            ("[watch]\nfor = 24\nevery = \"60s\"\nchecks = [\"c\"]", "bad-unit", "24", "for = \"24s\""),
             ("[retention]", "missing-key", "[retention]", "artifacts = \"90d\""),
             ("[retention]\nartifacts = 90", "bad-unit", "90", "artifacts = \"90s\""),
             ("[retention]\nartifacts = \"1h\"", "bad-value", "\"1h\"", "at least a day"),
@@ -158,9 +159,78 @@ fn the_top_of_a_file() {
 }
 
 #[test]
+fn waves_and_guards() {
+    let start = "name = \"x\"\n[[check]]\nname = \"errors\"\n[[check]]\nname = \"slow\"\n\
+                 [[step]]\nname = \"look\"\ncheck = \"slow\"\n[[step]]\nname = \"seen\"\ncheck = \"errors\"\n\
+                 [[step]]\nname = \"a\"\nstage = \"release\"\n";
+    assert_all(
+        start,
+        &[
+            ("waves = []", "bad-value", "[]", "weight = \"10%\""),
+            ("waves = [{ weight = 10 }]", "bad-unit", "10", "\"10%\""),
+            ("waves = [{ weight = \"10\" }]", "bad-unit", "\"10\"", "`\"10%\"`"),
+            ("waves = [{ weight = \"101%\" }]", "bad-value", "\"101%\"", ""),
+            ("waves = [{ weight = \"0.001%\" }]", "bad-value", "\"0.001%\"", ""),
+            ("waves = [{ hold = \"1s\" }]", "missing-key", "{ hold = \"1s\" }", "weight = \"10%\""),
+            ("waves = [{ weight = \"100%\", hold = 300 }]", "bad-unit", "300", "hold = \"300s\""),
+            ("waves = [{ weight = \"50%\" }]", "bad-value", "\"50%\"", "100%"),
+            ("waves = [{ weight = \"50%\" }, { weight = \"50%\" }, { weight = \"100%\" }]", "bad-value", "\"50%\"", ""),
+            ("guard = { checks = [\"errors\"], every = \"10s\" }", "conflict", "guard", ""),
+        ],
+    );
+    let start = format!("{start}waves = [{{ weight = \"100%\", hold = \"300s\" }}]\n");
+    assert_all(
+        &start,
+        &[
+            ("guard = { checks = [\"errors\"] }", "missing-key", "{ checks = [\"errors\"] }", "every = \"10s\""),
+            ("guard = { checks = [\"errors\"], every = 10 }", "bad-unit", "10", "every = \"10s\""),
+            ("guard = { checks = [], every = \"10s\" }", "bad-value", "[]", ""),
+            (
+                "guard = { checks = [\"error\"], every = \"10s\" }",
+                "unknown-check",
+                "\"error\"",
+                "did you mean `errors`?",
+            ),
+            ("guard = { checks = [\"errors\", \"errors\"], every = \"10s\" }", "duplicate-name", "\"errors\"", ""),
+            (
+                "guard = { checks = [\"errors\"], every = \"10s\", breach = \"rolback\" }",
+                "bad-value",
+                "\"rolback\"",
+                "did you mean `rollback`?",
+            ),
+            (
+                "guard = { checks = [{ breach = \"ask\" }], every = \"10s\" }",
+                "missing-key",
+                "{ breach = \"ask\" }",
+                "check = ",
+            ),
+            (
+                "guard = { checks = [\"look\"], every = \"10s\" }\n[[check]]\nname = \"look\"\n\
+                 [[step]]\nname = \"z\"\ncheck = \"look\"",
+                "duplicate-name",
+                "\"look\"",
+                "name",
+            ),
+        ],
+    );
+    let checked = checked(
+        &format!(
+            "{start}guard = {{ checks = [\"errors\", {{ check = \"slow\", breach = \"ask\" }}], every = \"10s\" }}\n\
+             [watch]\nfor = \"24h\"\nevery = \"60s\"\nchecks = [\"errors\"]\nbreach = \"ask\"\n"
+        ),
+        &selection(None, &[]),
+    );
+    let pipeline = checked.unwrap_or_else(|errors| panic!("{}", shown(&errors))).pipeline;
+    let names: Vec<String> = pipeline.checks.iter().map(|check| check.id.to_string()).collect();
+    assert_eq!(names, ["errors", "slow"], "each once, however many guards make it");
+    assert_eq!(pipeline.calls().count(), 5);
+    assert_eq!(pipeline.checks[0].timeout.as_secs(), 30, "nobody waits ten minutes for it");
+}
+
+#[test]
 fn many_mistakes_are_reported_at_once_and_in_order() {
     let text = "nmae = 1\nname = \"x\"\n[[step]]\nname = \"a\"\nstage = \"verfy\"\ntimeout = 3\nretry = { attempts = 0 }\n\
-                allow.http = [3]\n[[step]]\nstage = \"verify\"\nwaves = []\n[peers]\np = { ulr = \"x\" }\n";
+                allow.http = [3]\n[[step]]\nstage = \"verify\"\nphase = \"t-24h\"\n[peers]\np = { ulr = \"x\" }\n";
     let diagnostics = parse(&file(text)).unwrap_err();
     let codes: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
     assert_eq!(

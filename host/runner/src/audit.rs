@@ -106,7 +106,8 @@ fn calls_of(pipeline: &Pipeline) -> impl Iterator<Item = (Role, &Step)> {
         RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
     });
     let notifications = pipeline.notifications.iter().map(|notification| (Role::Notification, &notification.step));
-    pipeline.steps.iter().map(|step| (Role::Step, step)).chain(rollback).chain(notifications)
+    let checks = pipeline.checks.iter().map(|check| (Role::Check, check));
+    pipeline.steps.iter().map(|step| (Role::Step, step)).chain(rollback).chain(notifications).chain(checks)
 }
 
 /// A gate with those who can decide there.

@@ -11,6 +11,7 @@ use pipe_core::{
     digest::Digest,
     event::{EventKind, Outcome, PluginIdentity},
     id::RunId,
+    phase::Phase,
 };
 use pipe_journal::{Recorded, StoredEvent};
 use pipe_pipeline::{Checked, NO_ENVIRONMENT, Pipeline, Policy, RunFacts, Selection};
@@ -154,6 +155,15 @@ impl Begun {
     #[must_use]
     pub fn next(&self, pipeline: &Pipeline, now: jiff::Timestamp) -> Next {
         course_of(pipeline, |_| false).next(&self.state, now)
+    }
+
+    /// The phase that this would begin.
+    #[must_use]
+    pub fn begins(&self, pipeline: &Pipeline, next: &Next, now: jiff::Timestamp) -> Option<Phase> {
+        match course_of(pipeline, |_| false).begins(next, &self.state, now)? {
+            EventKind::PhaseBegan { phase, .. } => Some(phase),
+            _ => None,
+        }
     }
 
     /// The pipeline as it was checked then, from its copy.

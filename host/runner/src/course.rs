@@ -1,12 +1,13 @@
 //! What comes next: a pure function of the pipeline's order and of what has happened. The process that began a run and one
 //! that goes on with it after a crash ask the same question, so that they do the same.
 
+mod back;
 mod order;
 mod phases;
 
 use jiff::Timestamp;
 use pipe_core::{
-    event::{GateEnd, InFlight, Outcome},
+    event::{Breach, GateEnd, InFlight, Outcome},
     id::StepId,
     report::{Failure, FailureKind},
     stage::Stage,
@@ -43,6 +44,8 @@ pub struct Leg {
     pub in_flight: Option<InFlight>,
     /// How many attempts may fail.
     pub attempts: u32,
+    /// How many waves it is released in; 0 where it is released at once.
+    pub waves: u32,
     /// How it runs beside the other instances of the same step.
     pub repetition: Repetition,
 }
@@ -81,6 +84,19 @@ pub enum Back {
 pub enum Next {
     /// The next attempt of a step, perhaps its first.
     Attempt(StepId),
+    /// The wave that was released last is held, while its guard looks. It is not released again.
+    Hold {
+        /// The step.
+        step: StepId,
+        /// Which wave, from 1.
+        wave: u32,
+        /// Whether the guard must pass before the hold begins: an earlier hold was cut off.
+        guard_first: bool,
+    },
+    /// Every wave has held: that the step succeeded is to be written down.
+    Finish(StepId),
+    /// The guard was not met, and a person has to say whether the run goes on.
+    Breached(StepId),
     /// Instances of one step, each until it has ended, so many at the same time. Where one fails, no other begins unless `all`.
     SideBySide {
         /// Those that have not ended.
@@ -150,8 +166,32 @@ impl Leg {
                 .is_some_and(|known| (known.touched || known.receipts > 0) && known.standing != StepStanding::Undone)
     }
 
+    /// The next turn of a release in waves; nothing where that is an attempt to release the next one.
+    fn wave_in_hand(&self, known: &StepState, resumed: u32) -> Option<Next> {
+        let waves = &known.waves;
+        if self.waves == 0 || known.open {
+            return None;
+        }
+        let step = || self.step.clone();
+        let hold = |guard_first| Next::Hold { step: step(), wave: waves.released, guard_first };
+        if let Some(breached) = &waves.breach {
+            return Some(match (breached.breach, known.decision) {
+                (Breach::Ask, None | Some(InFlight::Ask)) => Next::Breached(step()),
+                (Breach::Ask, Some(InFlight::Retry)) => hold(true),
+                _ => Next::Fail(step(), Box::new(breached.failure.clone())),
+            });
+        }
+        if waves.released > waves.finished {
+            return Some(hold(waves.holding || waves.in_hand_since != resumed));
+        }
+        (waves.finished >= self.waves).then(|| Next::Finish(step()))
+    }
+
     /// The next turn of a step that has begun and not ended.
-    pub(crate) fn go_on(&self, known: &StepState) -> Next {
+    pub(crate) fn go_on(&self, known: &StepState, resumed: u32) -> Next {
+        if let Some(next) = self.wave_in_hand(known, resumed) {
+            return next;
+        }
         let attempt = Next::Attempt(self.step.clone());
         if known.open {
             return match (known.attempt_touched, self.in_flight(known)) {
@@ -260,9 +300,9 @@ impl Course {
             match state.step(&leg.step).map(|known| (known.standing, known)) {
                 None => attempts.push(leg.step.clone()),
                 Some((StepStanding::Succeeded, _)) => {}
-                Some((StepStanding::Started, known)) => match leg.go_on(known) {
+                Some((StepStanding::Started, known)) => match leg.go_on(known, state.resumed) {
                     Next::Attempt(step) => attempts.push(step),
-                    Next::Ask(step) => asked = asked.or(Some(step)),
+                    asks @ (Next::Ask(_) | Next::Breached(_)) => asked = asked.or(Some(asks)),
                     other => return Some(other),
                 },
                 Some((_, known)) => failed = failed.or(Some(known)),
@@ -275,7 +315,7 @@ impl Course {
             ([_, ..], None) => Some(Next::SideBySide { steps: attempts, at_once: repetition.at_once, all }),
             ([_, ..], Some(_)) if all => Some(Next::SideBySide { steps: attempts, at_once: repetition.at_once, all }),
             (_, Some(failed)) => Some(self.failed(state, failed)),
-            ([], None) => asked.map(Next::Ask),
+            ([], None) => asked,
         }
     }
 
@@ -283,7 +323,9 @@ impl Course {
     fn failed(&self, state: &RunState, known: &StepState) -> Next {
         let failure = known.failure.as_ref();
         let reason = failure.map_or_else(|| "it did not succeed".into(), |failure| failure.message.clone());
-        if self.is_later(&known.step) {
+        // A guard that undoes, and somebody who says so, undo the deployment even then.
+        let undone = known.waves.breach.is_some() || known.decision == Some(InFlight::Undo);
+        if self.is_later(&known.step) && !undone {
             // Somebody who resumes the run tries again.
             let again = known.failed_in != state.resumed;
             let step = known.step.clone();
@@ -299,126 +341,6 @@ impl Course {
         let entries = self.entries(state);
         let nothing = !self.steps.iter().any(|leg| leg.changed(state));
         if nothing { Next::End(otherwise, Some(reason)) } else { Next::RollBack { reason, entries } }
-    }
-
-    /// What will be done, in order: the file's list without what never started, or everything reversible in reverse.
-    fn entries(&self, state: &RunState) -> Vec<StepId> {
-        let reversed = |name: Option<&str>| -> Vec<StepId> {
-            let legs = self.steps.iter().rev().filter(|leg| leg.reversible && leg.changed(state));
-            legs.filter(|leg| name.is_none_or(|name| leg.step.name == name)).map(|leg| leg.step.clone()).collect()
-        };
-        match &self.rollback {
-            None => reversed(None),
-            Some(list) => list
-                .iter()
-                .flat_map(|entry| match entry {
-                    Back::Undo { step, gate, .. } => {
-                        let undone = reversed(Some(step));
-                        let gate = gate.iter().filter(|gate| !undone.is_empty() && gate.stands(state));
-                        gate.map(|gate| gate.gate.clone()).chain(undone.iter().cloned()).collect()
-                    }
-                    Back::Run(leg) => vec![leg.step.clone()],
-                    Back::Gate(gate) => gate.stands(state).then(|| gate.gate.clone()).into_iter().collect(),
-                })
-                .collect(),
-        }
-    }
-
-    /// The next entry of a rollback that has begun. What failed before somebody resumed the run is tried again.
-    fn back(&self, state: &RunState, reason: &str, entries: &[StepId]) -> Next {
-        for entry in entries {
-            let known = state.step(entry);
-            if let Some(barrier) = self.barriers_back().find(|barrier| barrier.gate == *entry) {
-                match barrier.reached(state) {
-                    Reached::Open => continue,
-                    Reached::Waits => return Next::Wait(entry.clone()),
-                    Reached::Stopped => return Next::Stop(entry.clone()),
-                    // Somebody who resumes the rollback asks again.
-                    Reached::Shut(_) if state.gates.get(entry).is_some_and(|gate| gate.ended_in != state.resumed) => {
-                        return Next::Wait(entry.clone());
-                    }
-                    Reached::Shut(_) => break,
-                }
-            }
-            if let Some(leg) = self.after().find(|leg| leg.step == *entry) {
-                match known {
-                    None => return Next::Attempt(entry.clone()),
-                    Some(known) => match known.standing {
-                        StepStanding::Succeeded => {}
-                        StepStanding::Failed if known.failed_in == state.resumed => break,
-                        StepStanding::Failed => return Next::Attempt(entry.clone()),
-                        _ => {
-                            // Nobody is asked in the middle of a rollback, unless the file says so.
-                            let asked = leg.in_flight.is_none() && known.decision.is_none();
-                            let leg =
-                                Leg { in_flight: leg.in_flight.or(asked.then_some(InFlight::Retry)), ..leg.clone() };
-                            return leg.go_on(known);
-                        }
-                    },
-                }
-            } else {
-                match known.map(|known| (known.standing, known.failed_in)) {
-                    Some((StepStanding::Undone, _)) => {}
-                    Some((StepStanding::UndoFailed, failed_in)) if failed_in == state.resumed => {
-                        if !self.continues(entry) {
-                            break;
-                        }
-                    }
-                    _ => return Next::Undo(entry.clone()),
-                }
-            }
-        }
-        let stayed = self.stayed(state);
-        if stayed.is_empty() {
-            Next::End(Outcome::RolledBack, Some(reason.to_owned()))
-        } else {
-            Next::End(Outcome::RollbackFailed, Some(format!("{reason}; {}", stayed.join("; "))))
-        }
-    }
-
-    /// What is not as it was before the run, each with why.
-    fn stayed(&self, state: &RunState) -> Vec<String> {
-        let why = |known: &StepState| known.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
-        let irreversible = self.steps.iter().filter(|leg| !leg.reversible && leg.changed(state));
-        let irreversible = irreversible.map(|leg| format!("step \"{}\" is irreversible and stays as it is", leg.step));
-        let undo_failed = state.steps.iter().filter(|known| known.standing == StepStanding::UndoFailed).map(|known| {
-            let why = known.undo_failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
-            format!("step \"{}\" could not be undone: {why}", known.step)
-        });
-        let after = self.after().filter_map(|leg| state.step(&leg.step));
-        let after = after
-            .filter(|known| known.standing == StepStanding::Failed)
-            .map(|known| format!("step \"{}\" failed after the rollback: {}", known.step, why(known)));
-        let shut = self.barriers_back().filter_map(|barrier| match barrier.reached(state) {
-            Reached::Shut(why) => Some(format!("gate \"{}\": {why}, and what comes after it stays", barrier.gate)),
-            _ => None,
-        });
-        irreversible.chain(undo_failed).chain(after).chain(shut).collect()
-    }
-
-    /// The gates of the rollback.
-    fn barriers_back(&self) -> impl Iterator<Item = &Barrier> {
-        self.rollback.iter().flatten().filter_map(|entry| match entry {
-            Back::Undo { gate, .. } => gate.as_ref(),
-            Back::Gate(gate) => Some(gate),
-            Back::Run(_) => None,
-        })
-    }
-
-    /// The steps of the rollback's own.
-    fn after(&self) -> impl Iterator<Item = &Leg> {
-        self.rollback.iter().flatten().filter_map(|entry| match entry {
-            Back::Run(leg) => Some(leg),
-            Back::Undo { .. } | Back::Gate(_) => None,
-        })
-    }
-
-    /// Whether the entries below this one still run where it cannot be undone.
-    fn continues(&self, undone: &StepId) -> bool {
-        self.rollback.iter().flatten().any(|entry| match entry {
-            Back::Undo { step, continue_on_failure, .. } => *step == undone.name && *continue_on_failure,
-            Back::Run(_) | Back::Gate(_) => false,
-        })
     }
 }
 

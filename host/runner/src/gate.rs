@@ -1,8 +1,8 @@
 //! Gates: people who decide, and how it is known that it was they.
 //!
 //! What somebody decides is a [text](approval::Approval) that names run, pipeline, environment, gate, plan and opening, signed with
-//! an SSH key. [`signers`] says whose key it is, [`judge`] whether the decision holds, [`tally`] what a gate has come to: all of it
-//! pure. Only [`pinned`] reads files, [`clock`] clocks, and [`wait`] the journal.
+//! an SSH key. `signers` says whose key it is, `judge` whether the decision holds, `tally` what a gate has come to: all of it
+//! pure. Only `pinned` reads files, `clock` clocks, and `wait` the journal.
 
 mod approval;
 mod clock;

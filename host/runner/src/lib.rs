@@ -12,6 +12,8 @@ mod difference;
 mod error;
 pub mod gate;
 mod grants;
+mod guard;
+mod hold;
 mod kept;
 mod ledger;
 mod load;
@@ -29,6 +31,7 @@ mod run;
 mod secrets;
 mod state;
 mod step;
+mod watch;
 
 pub use audit::{
     AUDIT_SCHEMA, Asked, Audit, AuditSources, AuditedCall, AuditedGate, AuditedPeer, AuditedPlugin, AuditedPolicy,
@@ -42,8 +45,14 @@ pub use difference::{Difference, Side, Version, difference_of_pipelines, differe
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};
 pub use pins::{PinError, Pins};
-pub use plan::{Plan, PlanEntry, PlannedGate, PlannedPhase, Role, usual_bounds};
+pub use plan::{
+    Plan, PlanEntry, PlannedCheck, PlannedGate, PlannedGuard, PlannedPhase, PlannedWatch, PlannedWave, Role,
+    usual_bounds,
+};
 pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};
-pub use state::{GateStanding, PhasesStanding, Rollback, RunState, StepStanding, StepState};
+pub use state::{
+    Breached, GateStanding, PhasesStanding, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding,
+};
+pub use watch::{Seen, look};

@@ -1,16 +1,16 @@
 //! What would happen, as data, and its hash: pipeline, inputs, plugins, grants and settings.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use pipe_capability::exec::Bound;
 use pipe_core::{
     digest::Digest,
-    event::{ChecklistItem, Part, PlannedStep},
+    event::{Breach, ChecklistItem, Part, PlannedStep},
     id::StepId,
     limits::Limits,
     phase::Phase,
 };
-use pipe_pipeline::{Gate, Pipeline, Policy, RollbackEntry, RunFacts, Step};
+use pipe_pipeline::{Gate, Guard, Pipeline, Policy, RollbackEntry, RunFacts, Step, Wave};
 use serde::Serialize;
 
 use crate::gate::SignersFiles;
@@ -25,6 +25,8 @@ pub enum Role {
     Rollback,
     /// A notification.
     Notification,
+    /// A check that guards and the watch make.
+    Check,
 }
 
 impl Role {
@@ -34,6 +36,7 @@ impl Role {
             Self::Step => Part::Deployment,
             Self::Rollback => Part::Rollback,
             Self::Notification => Part::Notification,
+            Self::Check => Part::Check,
         }
     }
 }
@@ -54,6 +57,49 @@ pub struct PlanEntry {
     pub limits: Limits,
     /// sha256 of the settings as far as they are known before the run.
     pub settings_digest: Digest,
+    /// Its parts, where it releases gradually.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<PlannedWave>,
+    /// What is looked at while one of them holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<PlannedGuard>,
+}
+
+/// One part of a gradual release.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedWave {
+    /// Share of the traffic after it, in hundredths of a per cent.
+    pub weight: u32,
+    /// How long it holds, in milliseconds.
+    pub hold_ms: u64,
+}
+
+/// Checks that are made again and again.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedGuard {
+    /// How often, in milliseconds.
+    pub every_ms: u64,
+    /// Which, and what follows when one is not met.
+    pub checks: Vec<PlannedCheck>,
+}
+
+/// A check of a guard.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedCheck {
+    /// An entry with the role `check`.
+    pub check: StepId,
+    /// What follows when it is not met.
+    pub breach: Breach,
+}
+
+/// How the deployment is watched after the last step.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedWatch {
+    /// How long, in milliseconds.
+    pub for_ms: u64,
+    /// What is looked at.
+    #[serde(flatten)]
+    pub guard: PlannedGuard,
 }
 
 /// A planned wait for people.
@@ -186,6 +232,9 @@ pub struct Plan {
     pub phases: Vec<PlannedPhase>,
     /// What is undone on failure, in order.
     pub undo: Vec<String>,
+    /// How the deployment is watched after the last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<PlannedWatch>,
 }
 
 impl Plan {
@@ -207,10 +256,12 @@ impl Plan {
         let entry = |role: Role, step: &Step| PlanEntry {
             role,
             planned: planned(step),
-            timeout_ms: u64::try_from(step.timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: milliseconds(step.timeout),
             attempts: step.retry.attempts,
             limits: step.limits,
             settings_digest: settings_digest(step, any_run),
+            waves: step.waves.iter().map(wave).collect(),
+            guard: step.guard.as_ref().map(guard),
         };
         let rollback_steps = pipeline.rollback.iter().flatten().filter_map(|item| match item {
             RollbackEntry::Run(step) => Some(step),
@@ -222,6 +273,7 @@ impl Plan {
             .map(|step| entry(Role::Step, step))
             .chain(rollback_steps.map(|step| entry(Role::Rollback, step)))
             .chain(pipeline.notifications.iter().map(|notification| entry(Role::Notification, &notification.step)))
+            .chain(pipeline.checks.iter().map(|check| entry(Role::Check, check)))
             .collect();
         let undo = match &pipeline.rollback {
             Some(list) => list
@@ -255,6 +307,10 @@ impl Plan {
             gates: PlannedGate::all(pipeline, signers),
             phases: PlannedPhase::all(pipeline),
             undo,
+            watch: pipeline
+                .watch
+                .as_ref()
+                .map(|watch| PlannedWatch { for_ms: milliseconds(watch.lasts), guard: guard(&watch.guard) }),
         }
     }
 
@@ -263,6 +319,22 @@ impl Plan {
     pub fn digest(&self) -> Digest {
         Digest::of(&serde_json::to_vec(self).unwrap_or_default())
     }
+}
+
+fn wave(wave: &Wave) -> PlannedWave {
+    PlannedWave { weight: wave.weight, hold_ms: milliseconds(wave.hold) }
+}
+
+fn guard(guard: &Guard) -> PlannedGuard {
+    let checks = guard.checks.iter();
+    PlannedGuard {
+        every_ms: milliseconds(guard.every),
+        checks: checks.map(|check| PlannedCheck { check: check.check.clone(), breach: check.breach }).collect(),
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a program may use up whose rule does not say, in words: `memory 4.0 GiB`.

@@ -362,7 +362,8 @@ pub(crate) fn all_steps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
         RollbackEntry::Run(step) => Some(step),
         RollbackEntry::Undo { .. } | RollbackEntry::Gate(_) => None,
     });
-    pipeline.steps.iter().chain(of_rollback).chain(pipeline.notifications.iter().map(|notification| &notification.step))
+    let notifications = pipeline.notifications.iter().map(|notification| &notification.step);
+    pipeline.steps.iter().chain(of_rollback).chain(notifications).chain(&pipeline.checks)
 }
 
 /// A problem with a plugin, at the first step that uses it.

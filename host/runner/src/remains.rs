@@ -64,6 +64,7 @@ impl Stepper<'_> {
         }
         let phase = if matches!(call, Call::Undo { .. }) { Phase::Undo } else { Phase::Apply };
         let round = self.recorder.state().step(&step.id).map_or(0, |known| known.undone);
-        session.marked(Marking { run: self.recorder.run().clone(), phase, round })
+        let wave = if let Call::Release { wave: Some(wave) } = call { wave.index } else { 0 };
+        session.marked(Marking { run: self.recorder.run().clone(), phase, round, wave })
     }
 }

@@ -6,6 +6,7 @@ mod checklist;
 mod fold;
 mod gates;
 mod people;
+mod record;
 mod step;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use serde::{Serialize, Serializer};
 pub use self::{
     checklist::{Item, Tick},
     gates::{GateReport, Signed},
+    record::Record,
 };
 use crate::state::RunState;
 
@@ -380,21 +382,6 @@ pub struct Process {
     pub remains_ended: u64,
     /// How it left the run: an outcome, `waiting`, `running` or `cut-off`.
     pub left: Conclusion,
-}
-
-/// Where a run is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Record {
-    /// First entry.
-    pub first: u64,
-    /// Last entry.
-    pub last: u64,
-    /// How many entries are the run's.
-    pub entries: u64,
-    /// Hash of the last entry, which holds that of every entry before it. It is found again in any later export.
-    pub head: Digest,
-    /// How many of them a later version of pipe wrote, so that this report leaves them out.
-    pub unknown: u64,
 }
 
 #[cfg(test)]

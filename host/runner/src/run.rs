@@ -61,6 +61,13 @@ pub enum Wait {
         /// Why it failed.
         why: String,
     },
+    /// Somebody who says whether it goes on past a check that was not met.
+    Breach {
+        /// The step whose guard it is; nothing for the watch.
+        step: Option<StepId>,
+        /// The check, and what it saw.
+        why: String,
+    },
 }
 
 /// How far a run has come.
@@ -175,6 +182,13 @@ impl Driver<'_> {
                     Some(step) => self.stepper.finish(step, Err(*failure)).await?,
                     None => return Err(RunError::Unknown(step)),
                 },
+                Next::Hold { step, wave, guard_first } => self.hold(&step, wave, guard_first).await?,
+                Next::Finish(step) => self.finish_waves(&step).await?,
+                Next::Breached(step) => {
+                    let breach = state.step(&step).and_then(|known| known.waves.breach.as_ref());
+                    let why = breach.map(|breach| breach.failure.message.clone()).unwrap_or_default();
+                    return self.waits(Wait::Breach { step: Some(step), why }).await;
+                }
                 Next::Ask(step) => return self.waits(Wait::Decision(step)).await,
                 Next::Wait(gate) => match self.wait_at(&gate, state.rollback.is_some()).await? {
                     // What that means is in the journal now, or in the operator's wish to stop.
@@ -212,6 +226,16 @@ impl Driver<'_> {
         Ok(Stepper { interrupt, ..*self.stepper }.wait_at(gate).await?)
     }
 
+    async fn finish_waves(&self, step: &StepId) -> Result<Stopped, RunError> {
+        let Some(step) = self.steps.get(step) else { return Err(RunError::Unknown(step.clone())) };
+        Ok(self.stepper.finish_waves(step).await?)
+    }
+
+    async fn hold(&self, step: &StepId, wave: u32, guard_first: bool) -> Result<Stopped, RunError> {
+        let Some(step) = self.steps.get(step) else { return Err(RunError::Unknown(step.clone())) };
+        Ok(self.stepper.hold(step, wave, guard_first).await?)
+    }
+
     /// Runs instances of one step, so many at the same time, each until it has ended. Those that run are not stopped where one
     /// fails.
     async fn side_by_side(&self, steps: Vec<StepId>, at_once: usize, all: bool) -> Result<Stopped, RunError> {
@@ -232,16 +256,27 @@ impl Driver<'_> {
 
     /// Makes attempts of a step until it has ended, and says whether it succeeded.
     async fn to_its_end(&self, step: StepId) -> Result<(Stopped, bool), RunError> {
+        let mut next = Next::Attempt(step.clone());
         loop {
-            let stopped = self.attempt(&step, false).await?;
+            let stopped = match &next {
+                Next::Hold { wave, guard_first, .. } => self.hold(&step, *wave, *guard_first).await?,
+                Next::Finish(_) => self.finish_waves(&step).await?,
+                _ => self.attempt(&step, false).await?,
+            };
             let (state, leg) = (self.stepper.recorder.state(), self.course.leg(&step));
             let known = state.step(&step).zip(leg);
-            let again = known.is_some_and(|(known, leg)| {
-                known.standing == StepStanding::Started && matches!(leg.go_on(known), Next::Attempt(_))
-            });
-            if stopped == Stopped::Here || !again || self.stepper.interrupt.is_cancelled() {
-                let succeeded = known.is_some_and(|(known, _)| known.standing == StepStanding::Succeeded);
-                return Ok((stopped, succeeded));
+            let started = known.filter(|(known, _)| known.standing == StepStanding::Started);
+            let then = started.map(|(known, leg)| leg.go_on(known, state.resumed));
+            match then {
+                Some(then @ (Next::Attempt(_) | Next::Hold { .. } | Next::Finish(_)))
+                    if stopped == Stopped::No && !self.stepper.interrupt.is_cancelled() =>
+                {
+                    next = then;
+                }
+                _ => {
+                    let succeeded = known.is_some_and(|(known, _)| known.standing == StepStanding::Succeeded);
+                    return Ok((stopped, succeeded));
+                }
             }
         }
     }
@@ -279,7 +314,11 @@ impl Driver<'_> {
         }
         let duration_ms = milliseconds(self.began);
         let finished = EventKind::RunFinished { outcome, reason: reason.clone(), duration_ms };
-        self.stepper.recorder.durable(finished).await?;
+        let mut events = vec![finished];
+        if outcome == Outcome::Succeeded && !known {
+            events.extend(self.stepper.prepared.watch_opened());
+        }
+        self.stepper.recorder.all(events, Durability::Durable).await?;
         Ok(self.result(Ending::Finished(outcome), reason))
     }
 
@@ -322,6 +361,12 @@ impl std::fmt::Display for Wait {
             Self::Phase(bar) => write!(f, "{bar}"),
             Self::Halted { step, why } => write!(f, "\"{step}\" of a later phase failed ({why}): try again, or undo?"),
             Self::Expired(gate) => write!(f, "nobody decided at the gate \"{gate}\" in time: resume, to ask again"),
+            Self::Breach { step: Some(step), why } => {
+                write!(f, "the guard of step \"{step}\" was not met ({why}): look again and go on, or undo?")
+            }
+            Self::Breach { step: None, why } => {
+                write!(f, "the watch was not met ({why}): watch on, or undo?")
+            }
         }
     }
 }

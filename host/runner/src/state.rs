@@ -1,6 +1,7 @@
 //! What a run has come to: a pure fold over its events. The same fold serves a running process and a journal.
 
 mod phases;
+mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,10 @@ use pipe_core::{
     stage::Stage,
 };
 
-pub use self::phases::PhasesStanding;
+pub use self::{
+    phases::PhasesStanding,
+    waves::{Breached, WatchStanding, WaveStanding},
+};
 
 /// How far a step has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub struct StepState {
     pub undo_failure: Option<Failure>,
     /// [`RunState::resumed`] when it, or its undo, failed.
     pub failed_in: u32,
+    /// How far its waves have come.
+    pub waves: WaveStanding,
 }
 
 /// An artifact and what became of it.
@@ -111,6 +117,8 @@ pub struct RunState {
     pub gates: BTreeMap<StepId, GateStanding>,
     /// Notifications that were sent since it last ended: which, and about what.
     pub notified: BTreeSet<(StepId, String)>,
+    /// The watch over what it released, once every step has succeeded.
+    pub watch: Option<WatchStanding>,
 }
 
 /// How far a gate has come.
@@ -244,9 +252,14 @@ impl RunState {
                     gate.rejection.clone_from(why);
                 }
             }
-            EventKind::RollbackRequested { reason, .. } => self.rollback_requested = Some(reason.clone()),
+            EventKind::RollbackRequested { reason, .. } => {
+                (self.rollback_requested, self.watch) = (Some(reason.clone()), None);
+            }
             EventKind::Resolved { step, resolution, .. } => self.resolved(step, *resolution),
-            _ => self.phases.apply(event),
+            _ => {
+                self.phases.apply(event);
+                self.apply_of_waves(event);
+            }
         }
     }
 
@@ -267,6 +280,7 @@ impl RunState {
                     (state.touched, state.attempt_touched) = (false, false);
                     (state.failure, state.last_failure) = (None, None);
                     state.effects.clear();
+                    state.waves = WaveStanding::default();
                 }
             }
         });
@@ -319,6 +333,7 @@ impl RunState {
             decision: None,
             undo_failure: None,
             failed_in: 0,
+            waves: WaveStanding::default(),
         });
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use pipe_core::{
     digest::Digest,
-    event::{EventKind, StepStatus},
+    event::{EventKind, StepStatus, Wave},
     id::StepId,
     report::{Failure, FailureKind, StageReport},
     stage::Stage,
@@ -84,10 +84,17 @@ impl Stepper<'_> {
         let attempt = known.map_or(0, |known| known.attempt) + 1;
         // Not durable by itself: an attempt that touched nothing is as good as none, and `touched` is durable before the
         // first effect, with everything before it.
-        let key = idempotency_key(self.recorder.run().as_str(), &step.id.to_string());
+        let wave = self.next_wave(step);
+        let key = self.key(step, wave);
         self.recorder.soon(EventKind::AttemptStarted { step: step.id.clone(), attempt, idempotency_key: key }).await?;
-        match self.attempt(step, attempt, &settings, self.call(step)).await {
-            Ok(report) => self.finish(step, Ok(report)).await,
+        if let Some(wave) = wave {
+            self.recorder.soon(EventKind::WaveStarted { step: step.id.clone(), wave }).await?;
+        }
+        match self.attempt(step, attempt, &settings, self.call(step, wave)).await {
+            Ok(report) => match wave {
+                Some(wave) => self.wave_released(step, wave, report).await,
+                None => self.finish(step, Ok(report)).await,
+            },
             Err(failure) if failure.kind == FailureKind::Interrupted && self.interrupt.is_cancelled() => {
                 if self.stops() { Ok(Stopped::Here) } else { self.failed(step, leg, attempt, failure).await }
             }
@@ -108,7 +115,7 @@ impl Stepper<'_> {
     }
 
     /// The operator's interrupt came while the step waited for its next attempt.
-    async fn interrupted(&self, step: &Step) -> Result<Stopped, JournalError> {
+    pub(crate) async fn interrupted(&self, step: &Step) -> Result<Stopped, JournalError> {
         if self.stops() {
             return Ok(Stopped::Here);
         }
@@ -118,7 +125,7 @@ impl Stepper<'_> {
     }
 
     /// Whether an interrupt leaves the run as it stands.
-    fn stops(&self) -> bool {
+    pub(crate) fn stops(&self) -> bool {
         self.prepared.pipeline.on_interrupt == OnInterrupt::Stop && self.recorder.state().rollback.is_none()
     }
 
@@ -159,7 +166,8 @@ impl Stepper<'_> {
             Arc::<StepLedger>::clone(&ledger),
         );
         let session = Arc::new(self.marked(session.limited(step.limits), step, &call));
-        let context = self.context(step, attempt, settings);
+        let wave = if let Call::Release { wave } = &call { *wave } else { None };
+        let context = self.context(step, attempt, settings, self.key(step, wave));
         let made = self.prepared.sandbox.call(plugin, call, context, Arc::clone(&session), step.timeout);
         tokio::pin!(made);
         let result = loop {
@@ -177,7 +185,13 @@ impl Stepper<'_> {
         })
     }
 
-    fn context(&self, step: &Step, attempt: u32, settings: &str) -> CallContext {
+    /// A wave is an act of its own: a server that knows its key would not do the next.
+    fn key(&self, step: &Step, wave: Option<Wave>) -> String {
+        let wave = wave.map(|wave| format!("\0wave {}", wave.index)).unwrap_or_default();
+        idempotency_key(self.recorder.run().as_str(), &format!("{}{wave}", step.id))
+    }
+
+    fn context(&self, step: &Step, attempt: u32, settings: &str, idempotency_key: String) -> CallContext {
         let pipeline = &self.prepared.pipeline;
         CallContext {
             run: self.recorder.run().to_string(),
@@ -186,18 +200,18 @@ impl Stepper<'_> {
             step: step.id.name.clone(),
             instance: step.id.instance.clone(),
             attempt,
-            idempotency_key: idempotency_key(self.recorder.run().as_str(), &step.id.to_string()),
+            idempotency_key,
             started_unix_ms: u64::try_from(self.prepared.started.as_millisecond()).unwrap_or_default(),
             settings: settings.to_owned(),
         }
     }
 
     /// What the stage is asked, beside its settings.
-    fn call(&self, step: &Step) -> Call {
+    fn call(&self, step: &Step, wave: Option<Wave>) -> Call {
         match step.stage {
             Stage::Precheck => Call::Precheck,
             Stage::Backup => Call::Backup,
-            Stage::Release => Call::Release,
+            Stage::Release => Call::Release { wave },
             Stage::Verify => Call::Verify,
             Stage::Migrate => Call::Migrate { backups: self.backups() },
             Stage::Notify => Call::Notify {
@@ -280,7 +294,7 @@ fn backoff(first: Duration, attempt: u32) -> Duration {
     first.saturating_mul(1 << (attempt - 1).min(16)).min(LONGEST_BACKOFF.max(first))
 }
 
-/// The same for every attempt of a step of a run, and for nothing else.
+/// The same for every attempt of a step of a run, or of one of its waves, and for nothing else.
 fn idempotency_key(run: &str, step: &str) -> String {
     Digest::of(format!("{run}\0{step}").as_bytes()).to_string()[..32].to_owned()
 }

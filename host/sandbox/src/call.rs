@@ -9,7 +9,7 @@ use std::{
 
 use pipe_core::{
     digest::Digest,
-    event::LogLevel,
+    event::{LogLevel, Wave},
     limits::Limit,
     report::{Failure, FailureKind, Finding, StageReport},
 };
@@ -110,7 +110,10 @@ pub enum Call {
         backups: Vec<BackupArtifact>,
     },
     /// `release.publish`
-    Release,
+    Release {
+        /// Which part, where the step has waves.
+        wave: Option<Wave>,
+    },
     /// `verify.probe`
     Verify,
     /// `notify.send`
@@ -273,7 +276,7 @@ async fn dispatch(
         (Call::Precheck, StagePre::Precheck(pre), _) => convert::precheck(store, pre, context).await,
         (Call::Backup, StagePre::Backup(pre), _) => convert::backup(store, pre, context).await,
         (Call::Migrate { backups }, StagePre::Migrate(pre), _) => convert::migrate(store, pre, context, backups).await,
-        (Call::Release, StagePre::Release(pre), _) => convert::release(store, pre, context).await,
+        (Call::Release { wave }, StagePre::Release(pre), _) => convert::release(store, pre, context, wave).await,
         (Call::Verify, StagePre::Verify(pre), _) => convert::verify(store, pre, context).await,
         (Call::Notify { event, headline, steps }, StagePre::Notify(pre), _) => {
             convert::notify(store, pre, context, event, headline, steps).await

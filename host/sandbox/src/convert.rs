@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipe_core::report::{Failure, StageReport};
+use pipe_core::{
+    event::Wave,
+    report::{Failure, StageReport},
+};
 use wasmtime::Store;
 
 use crate::{
@@ -120,9 +123,12 @@ pub(crate) async fn release(
     store: &mut Store<State>,
     pre: &ReleasePluginPre<State>,
     context: types::Context,
+    wave: Option<Wave>,
 ) -> Called {
     let plugin = pre.instantiate_async(&mut *store).await?;
-    let request = wit_release::Request { context, wave: None };
+    let wave =
+        wave.map(|Wave { index, count, weight }| wit_release::Wave { index, count, weight_basis_points: weight });
+    let request = wit_release::Request { context, wave };
     Ok(match plugin.pipe_stage_release().call_publish(&mut *store, &request).await? {
         Ok(report) => outputs(report.outputs).map(|outputs| StageReport {
             findings: findings(report.findings),

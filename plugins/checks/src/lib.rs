@@ -2,10 +2,12 @@
 //!
 //! A check looks at one thing and holds an expectation: there is none that cannot fail. No data is a failure.
 
+pub mod bound;
 pub mod expectation;
 pub mod file;
 pub mod http;
 pub mod options;
+pub mod prometheus;
 pub mod run;
 pub mod sql;
 pub mod tcp;

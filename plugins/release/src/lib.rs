@@ -9,6 +9,7 @@ mod manifest;
 mod program;
 mod prune;
 mod settings;
+mod traffic;
 mod tree;
 
 use pipe_sdk::{
@@ -30,16 +31,19 @@ impl Plugin for Release {
         Description::new("release", version, "Puts a new version in front of its users, and takes it back.")
             .asks(Word::Read, "<source>", "`files`: the directory that is released, and its permission bits")
             .asks(Word::Write, "<destination>", "`files`: the releases, and the link to the current one")
+            .asks(Word::Http, "GET|PATCH <peer>:/apis/networking.istio.io/**", "`traffic-shift`: the VirtualService")
             .asks(Word::Exec, "<publish>, <undo>, <current>", "`program`: the programs, with exactly these arguments")
     }
 }
 
 impl ReleaseStage for Release {
     fn publish(context: &Context, settings: Settings, wave: Option<Wave>) -> Result<Report, Failure> {
-        if wave.is_some_and(|wave| wave.count > 1) {
-            return Err(Failure::settings("this plugin releases all at once: it cannot release in waves"));
+        let in_parts = wave.as_ref().is_some_and(|wave| wave.count > 1);
+        if in_parts && !matches!(settings, Settings::TrafficShift(_)) {
+            return Err(Failure::settings("this kind releases all at once: it cannot release in waves"));
         }
         match settings {
+            Settings::TrafficShift(settings) => traffic::publish(&settings, wave.as_ref()),
             Settings::Files(settings) => files::publish(context, &settings, &files::Pipe),
             Settings::Program(settings) => program::publish(context, &settings, &program::Pipe),
         }
@@ -49,6 +53,7 @@ impl ReleaseStage for Release {
 impl Undo for Release {
     fn undo(context: &Context, settings: Settings, receipts: Vec<Receipt>) -> Result<undo::Report, Failure> {
         match settings {
+            Settings::TrafficShift(settings) => traffic::undo(&settings, &read(&receipts)?),
             Settings::Files(settings) => files_undo::undo(context, &settings, read(&receipts)?),
             Settings::Program(settings) => program::undo(&settings, &read(&receipts)?, &program::Pipe),
         }
@@ -84,6 +89,7 @@ mod tests {
             json!({ "kind": "program", "version": "1.0", "publish": { "program": "p", "arguments": ["a"] } }),
             json!({ "kind": "program", "version": "1.0", "publish": { "program": "p" }, "expect": "any",
                     "undo": { "program": "p", "arguments": ["{previous}"] }, "current": { "program": "p" } }),
+            json!({ "kind": "traffic-shift", "peer": "k8s", "virtual_service": "hms/hms", "to": "green" }),
         ] {
             assert!(both(settings.clone()), "{settings}");
         }
@@ -93,6 +99,9 @@ mod tests {
             json!({ "kind": "files", "source": "s", "destination": "d", "version": "1.0", "keep": -1 }),
             json!({ "kind": "files", "source": "s", "destination": "d", "version": "1.0", "publish": {} }),
             json!({ "kind": "program", "version": "1.0", "publish": "p a" }),
+            json!({ "kind": "traffic-shift", "peer": "k8s", "virtual_service": "hms/hms" }),
+            json!({ "kind": "traffic-shift", "peer": "k8s", "virtual_service": "hms", "to": "green" }),
+            json!({ "kind": "traffic-shift", "peer": "k8s", "virtual_service": "hms/../x", "to": "green" }),
             json!({ "kind": "program", "version": "1.0", "publish": { "program": "p", "argv": [] } }),
         ] {
             assert!(!both(settings.clone()), "{settings}");

@@ -1,7 +1,7 @@
 //! What stands under `with`.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// What to release, and how.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -12,6 +12,8 @@ pub(crate) enum Settings {
     Files(Files),
     /// Runs a program that releases, and another one to take it back.
     Program(Program),
+    /// Moves traffic between two versions that run already, in waves where the step has some.
+    TrafficShift(TrafficShift),
 }
 
 /// `kind = "files"`.
@@ -83,6 +85,61 @@ pub(crate) enum Expect {
     Version,
     /// Anything: it prints the version in a form of its own, a digest or a revision number.
     Any,
+}
+
+/// `kind = "traffic-shift"`: the weights of an Istio VirtualService, by the Kubernetes API.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-waves" = true))]
+pub(crate) struct TrafficShift {
+    /// Peer of the pipeline file: the Kubernetes API. Needs `allow.http` for `GET|PATCH` of the VirtualService.
+    pub(crate) peer: String,
+    /// `namespace/name` of the VirtualService.
+    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[serde(deserialize_with = "namespaced")]
+    pub(crate) virtual_service: String,
+    /// The destination that gets the traffic: its subset, or its host where it has none. Every route of the VirtualService
+    /// that leads there must have exactly one other destination, which keeps the rest.
+    #[schemars(length(min = 1))]
+    pub(crate) to: String,
+    /// Version of `networking.istio.io`.
+    #[serde(default)]
+    pub(crate) api: Api,
+}
+
+/// Version of `networking.istio.io`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Api {
+    /// Since Istio 1.22.
+    #[default]
+    V1,
+    /// Before.
+    V1Beta1,
+}
+
+impl TrafficShift {
+    /// Path of the VirtualService at the peer.
+    pub(crate) fn path(&self) -> String {
+        let (namespace, name) = self.virtual_service.split_once('/').unwrap_or_default();
+        let api = match self.api {
+            Api::V1 => "v1",
+            Api::V1Beta1 => "v1beta1",
+        };
+        format!("/apis/networking.istio.io/{api}/namespaces/{namespace}/virtualservices/{name}")
+    }
+}
+
+/// What the schema says of it, for whoever did not look at the schema.
+fn namespaced<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_name = |part: &str, more: &[u8]| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let ends = part.bytes().next().is_some_and(plain) && part.bytes().last().is_some_and(plain);
+        ends && part.bytes().all(|byte| plain(byte) || more.contains(&byte))
+    };
+    let sound = text.split_once('/').is_some_and(|(space, name)| is_name(space, b"-") && is_name(name, b"-."));
+    if sound { Ok(text) } else { Err(D::Error::custom("`virtual_service` is written `namespace/name`")) }
 }
 
 /// A program and its arguments, exactly as `allow.exec` grants them.

@@ -4,6 +4,7 @@ mod roundtrip;
 
 use pipe_checks::file::FileCheck;
 use pipe_checks::http::HttpCheck;
+use pipe_checks::prometheus::PrometheusQuery;
 use pipe_checks::run;
 use pipe_checks::sql::SqlCheck;
 use pipe_checks::tcp::TcpCheck;
@@ -20,6 +21,8 @@ use serde::Deserialize;
 enum Check {
     /// A request to a server.
     Http(HttpCheck),
+    /// A question to Prometheus.
+    PrometheusQuery(PrometheusQuery),
     /// A connection to a port.
     Tcp(TcpCheck),
     /// A TLS handshake: certificates and version.
@@ -40,6 +43,7 @@ impl Check {
     fn as_check(&self) -> &dyn pipe_checks::Check {
         match self {
             Self::Http(check) => check,
+            Self::PrometheusQuery(check) => check,
             Self::Tcp(check) => check,
             Self::Tls(check) => check,
             Self::Sql(check) => check,
@@ -61,6 +65,7 @@ impl Plugin for Standard {
             "Looks at servers, databases, files and audit records after a release.",
         )
         .asks(Word::Http, "METHOD PEER:PATH", "for checks of kind http; GET unless `method` says otherwise")
+        .asks(Word::Http, "POST PEER:/api/v1/query", "for checks of kind prometheus-query")
         .asks(Word::Tcp, "HOST:PORT", "for checks of kind tcp")
         .asks(Word::Tls, "PEER or HOST:PORT", "for checks of kind tls")
         .asks(Word::Sql, "read PEER", "for checks of kind sql")

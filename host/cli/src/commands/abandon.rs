@@ -8,6 +8,8 @@ use pipe_core::{
     redact::Redactor,
 };
 
+use pipe_runner::course::Next;
+
 use super::{
     left::{self, LeftRun},
     loading,
@@ -35,7 +37,10 @@ pub(crate) async fn abandon(
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
     let left = left::take(&arguments.which, state)?;
-    left.needs_open()?;
+    // One that has succeeded has ended, but for phases that are still to come.
+    if left.begun.state.outcome != Some(Outcome::Succeeded) || matches!(left.next(), None | Some(Next::End(..))) {
+        left.needs_open()?;
+    }
     let (actor, reason) = (loading::actor(), arguments.reason.clone());
     let ended = Some(format!("abandoned by {actor}: {reason}"));
     // Of a deployment that succeeded and is not being undone, what was still to come after it is given up.

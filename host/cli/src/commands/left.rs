@@ -12,7 +12,7 @@ use pipe_core::{
     redact::Redactor,
 };
 use pipe_journal::{Durability, Journal, JournalError, Ownership, Reader, RunFilter};
-use pipe_runner::{Begun, Pins, Prepared, RunState};
+use pipe_runner::{Begun, Pins, Prepared, RunState, course::Next};
 
 use super::{
     loading::{self, Loaded},
@@ -91,6 +91,13 @@ impl Left {
         Ok(newest.map(|newest| newest.run).filter(|run| *run != self.begun.run))
     }
 
+    /// What comes next in it by the clock. Nothing where it has no phases, or its copies are gone.
+    pub(crate) fn next(&self) -> Option<Next> {
+        let pipeline = self.begun.pipeline(&Pins::of(&self.state)).ok()?.pipeline;
+        pipeline.window.as_ref()?;
+        Some(self.begun.next(&pipeline, jiff::Timestamp::now()))
+    }
+
     /// Sets everything up to go on, from what the run was begun with. Secrets are resolved afresh.
     ///
     /// # Errors
@@ -130,6 +137,17 @@ impl Left {
             printer.warning(&format!("{} was too large to be copied: what is there now is used", path.display()));
         }
         Ok((prepared, journal))
+    }
+
+    /// How often its watch looks.
+    ///
+    /// # Errors
+    ///
+    /// Its pipeline cannot be read, or has no watch.
+    pub(crate) fn every(&self) -> Result<std::time::Duration, Failure> {
+        let watch = self.begun.pipeline(&Pins::of(&self.state))?.pipeline.watch;
+        let message = format!("the pipeline of run {} has no watch", self.begun.run);
+        watch.map(|watch| watch.guard.every).ok_or_else(|| Failure::new(Exit::Internal, message))
     }
 
     /// Holds the plan that was made again against the one that the run began with.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    io::{ErrorKind, IsTerminal as _},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +15,14 @@ use pipe_runner::{PluginBytes, Prepared, Settings};
 use pipe_sandbox::Sandbox;
 
 use super::lock::{self, Locking};
-use crate::{arguments::Selection, exit::Exit, failure::Failure, places, printer::Printer, standard};
+use crate::{
+    arguments::Selection,
+    exit::Exit,
+    failure::Failure,
+    places,
+    printer::{self, Printer},
+    standard,
+};
 
 /// A pipeline file that was read, and the run it is read for.
 pub(crate) struct Loaded {
@@ -78,7 +85,7 @@ fn previous(selection: &Selection, document: &Document, state: &Path) -> BTreeMa
         .and_then(|environment| Reader::open(state).ok()?.last_succeeded(document.name(), environment).ok().flatten())
         .map(|run| run.inputs)
         .unwrap_or_default();
-    known.into_iter().chain(selection.previous.iter().cloned()).collect()
+    selection.previous.iter().cloned().chain(known).collect()
 }
 
 /// The policies above every pipeline: the system's own where there is one, and the one that the operator names. Both apply:
@@ -132,7 +139,7 @@ pub(crate) async fn prepare(
         policies,
         requesters: requesters(&loaded.asked_by),
         signers: loaded.signers,
-        waits: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+        waits: printer::somebody_is_there(),
         previous: loaded.previous,
         copies: loaded.copies,
     };

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pipe_core::limits::{Limit, Limits};
+use pipe_core::{
+    event::{Breach, Share},
+    limits::{Limit, Limits},
+};
 use pipe_pipeline::RunFacts;
-use pipe_runner::{Plan, PlanEntry, PlannedGate, PlannedPhase, Role};
+use pipe_runner::{Plan, PlanEntry, PlannedGate, PlannedGuard, PlannedPhase, Role};
 
 use super::{loading, lock::Locking, output_file};
 use crate::{
@@ -78,9 +81,12 @@ fn print(plan: &Plan, printer: Printer) {
             pipe_runner::usual_bounds().join(", ")
         ));
     }
-    for (role, title) in
-        [(Role::Step, "Steps"), (Role::Rollback, "After a rollback"), (Role::Notification, "Notifications")]
-    {
+    for (role, title) in [
+        (Role::Step, "Steps"),
+        (Role::Rollback, "After a rollback"),
+        (Role::Notification, "Notifications"),
+        (Role::Check, "Checks of guards and of the watch"),
+    ] {
         let entries: Vec<&PlanEntry> = plan.entries.iter().filter(|entry| entry.role == role).collect();
         if entries.is_empty() {
             continue;
@@ -106,6 +112,11 @@ fn print(plan: &Plan, printer: Printer) {
     printer.result(&format!("  {undo}"));
     for gate in plan.gates.iter().filter(|gate| gate.of == Role::Rollback) {
         print_gate(gate, printer);
+    }
+    if let Some(watch) = &plan.watch {
+        printer.result(&format!("\n{}", styled(STRONG, "After the last step")));
+        printer.result(&format!("  watched for {}", duration(watch.for_ms)));
+        print_guard(&watch.guard, printer);
     }
     printer.result(&format!("\nplan {}", plan.digest()));
 }
@@ -138,12 +149,28 @@ fn print_gate(gate: &PlannedGate, printer: Printer) {
 fn print_phase(phase: &PlannedPhase, printer: Printer) {
     let shown = |moment: jiff::Timestamp| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
     let until = phase.until.map(|until| format!(", begins until {} or not at all", shown(until))).unwrap_or_default();
-    let age = phase.max_age_ms.map(|ms| pipe_core::units::format_duration(std::time::Duration::from_millis(ms)));
+    let age = phase.max_age_ms.map(duration);
     let age = age.map(|age| format!(", with results of earlier phases not older than {age}")).unwrap_or_default();
     let name = styled(STRONG, &phase.phase.to_string());
     printer.result(&format!("  {name} {}{}{until}{age}", styled(QUIET, "due "), shown(phase.due)));
     let steps = if phase.steps.is_empty() { "every other step".to_owned() } else { phase.steps.join(", ") };
     printer.result(&format!("    {steps}"));
+}
+
+fn print_guard(guard: &PlannedGuard, printer: Printer) {
+    printer.result(&format!("    every {}", duration(guard.every_ms)));
+    for check in &guard.checks {
+        let then = match check.breach {
+            Breach::Rollback => "or what was started is undone",
+            Breach::Ask => "or somebody is asked",
+            Breach::Warn => "or it is only said",
+        };
+        printer.result(&format!("      \"{}\" is met, {then}", check.check));
+    }
+}
+
+fn duration(milliseconds: u64) -> String {
+    pipe_core::units::format_duration(std::time::Duration::from_millis(milliseconds))
 }
 
 fn print_entry(entry: &PlanEntry, printer: Printer) {
@@ -164,13 +191,14 @@ fn print_entry(entry: &PlanEntry, printer: Printer) {
         ),
     ));
     let attempts = if entry.attempts == 1 { String::new() } else { format!(", {} attempts", entry.attempts) };
-    printer.result(&styled(
-        QUIET,
-        &format!(
-            "    at most {}{attempts}",
-            pipe_core::units::format_duration(std::time::Duration::from_millis(entry.timeout_ms)),
-        ),
-    ));
+    printer.result(&styled(QUIET, &format!("    at most {}{attempts}", duration(entry.timeout_ms),)));
+    for wave in &entry.waves {
+        let then = if wave.hold_ms == 0 { String::new() } else { format!(", held for {}", duration(wave.hold_ms)) };
+        printer.result(&format!("    wave {}{then}", Share(wave.weight)));
+    }
+    if let Some(guard) = &entry.guard {
+        print_guard(guard, printer);
+    }
     let own = limits(&entry.limits, |limit, amount| amount != Limits::default().get(limit));
     if !own.is_empty() {
         printer.result(&styled(QUIET, &format!("    limits {}", own.join(", "))));

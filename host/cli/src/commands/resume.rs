@@ -32,16 +32,18 @@ pub(crate) struct ResumeArguments {
     #[command(flatten)]
     which: LeftRun,
 
-    /// Make another attempt of this step, which was cut off after it had begun to change something
+    /// Make another attempt of this step, which was cut off after it had begun to change something; or let its guard, which
+    /// was not met, look again: it must pass, then the wave holds in full
     #[arg(long, value_name = "STEP")]
     retry: Option<String>,
 
-    /// Count this step, which was cut off after it had begun to change something, as failed, and undo the run
+    /// Count this step, which was cut off after it had begun to change something or whose guard was not met, as failed, and
+    /// undo the run
     #[arg(long, value_name = "STEP", conflicts_with = "retry")]
     undo: Option<String>,
 
     /// Let a step call the component in this file from here on, instead of the plugin that the run was begun with; can be repeated
-    #[arg(long, value_name = "STEP=PLUGIN", value_parser = crate::arguments::assignment, requires_all = ["role", "reason"], conflicts_with = "late")]
+    #[arg(long, value_name = "STEP=PLUGIN", value_parser = crate::arguments::assignment, requires_all = ["role", "reason"])]
     replace: Vec<(String, String)>,
 
     /// The role in which somebody wants the plugin replaced
@@ -65,69 +67,67 @@ pub(crate) async fn resume(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let mut left = left::take(&arguments.which, state)?;
     if arguments.reason.is_some() && arguments.replace.is_empty() && !arguments.late {
         return Err(Failure::new(Exit::Usage, "`--reason` is for `--replace` or `--late`"));
     }
-    let late = match phase(&left)? {
-        Phase::Due if arguments.late => {
-            let message = format!("run {} is not late for anything", left.begun.run);
-            return Err(Failure::new(Exit::Usage, message).hint("`pipe status` says what it waits for"));
-        }
-        Phase::Due => None,
-        Phase::Barred(bar) => match &arguments.reason {
-            Some(reason) if arguments.late && !bar.passes() => {
-                let (actor, reason) = (loading::actor(), reason.clone());
-                Some(EventKind::LateAccepted { phase: bar.phase(), actor, reason })
-            }
-            _ => return Ok(told(&left, &bar, printer)),
-        },
-    };
+    let mut left = left::take(&arguments.which, state)?;
+    let bar = barred(&left)?;
+    let late = late(arguments, &left, bar.as_ref())?;
     let replaced = replaced(arguments, &left)?;
     replaced.iter().for_each(|event| left.begun.replace(event));
     let answers = [(&arguments.retry, InFlight::Retry), (&arguments.undo, InFlight::Undo)];
     let decisions = answers.into_iter().filter_map(|(step, decision)| Some((step.as_ref()?, decision)));
     let decisions = decisions.map(|(step, decision)| decided(&left, step, decision));
-    let decisions = late.into_iter().chain(replaced).map(Ok).chain(decisions).collect::<Result<_, _>>()?;
-    go_on(&left, decisions, Display { state: &left.state, verbose, printer }, redactor).await
+    let decisions: Vec<_> = late.into_iter().chain(replaced).map(Ok).chain(decisions).collect::<Result<_, _>>()?;
+    match bar {
+        // Where it is written down already that there is nothing to do, that is only said.
+        Some(bar) if decisions.is_empty() && (has_succeeded(&left) || left.begun.state.paused.is_some()) => {
+            Ok(told(&left, &bar, printer))
+        }
+        _ => go_on(&left, decisions, Display { state: &left.state, verbose, printer }, redactor).await,
+    }
 }
 
-/// What the clock says of a run that is to be gone on with.
-enum Phase {
-    /// There is something to do.
-    Due,
-    /// It is written down already that there is nothing.
-    Barred(Bar),
+fn has_succeeded(left: &Left) -> bool {
+    left.begun.state.outcome == Some(Outcome::Succeeded)
 }
 
-/// Whether it is time for what comes next. Refuses a run that has ended, with its later phases.
-fn phase(left: &Left) -> Result<Phase, Failure> {
-    let state = &left.begun.state;
-    let succeeded = state.outcome == Some(Outcome::Succeeded);
-    if state.outcome.is_some() && !succeeded {
+/// Why the next phase does not begin. Refuses a run that has ended with its later phases, or has been superseded.
+fn barred(left: &Left) -> Result<Option<Bar>, Failure> {
+    let succeeded = has_succeeded(left);
+    if !succeeded {
         left.needs_open()?;
-        return Ok(Phase::Due);
     }
-    let pipeline = left.begun.pipeline(&Pins::of(&left.state));
-    let next = match &pipeline {
-        Ok(checked) if checked.pipeline.window.is_some() => left.begun.next(&checked.pipeline, jiff::Timestamp::now()),
-        _ => {
+    match left.next() {
+        None | Some(Next::End(..)) if succeeded => {
             left.needs_open()?;
-            return Ok(Phase::Due);
+            Ok(None)
         }
-    };
-    if succeeded {
-        if let Next::End(..) = next {
-            left.needs_open()?;
-        }
-        if let Some(newer) = left.followed_by()? {
-            let message = format!("run {} is superseded by run {newer}", left.begun.run);
-            return Err(Failure::new(Exit::Usage, message).hint("its later phases would look at another deployment"));
+        next => {
+            if let (true, Some(newer)) = (succeeded, left.followed_by()?) {
+                let message = format!("run {} is superseded by run {newer}", left.begun.run);
+                let hint = "its later phases would look at another deployment";
+                return Err(Failure::new(Exit::Usage, message).hint(hint));
+            }
+            Ok(match next {
+                Some(Next::Barred(bar)) => Some(bar),
+                _ => None,
+            })
         }
     }
-    match next {
-        Next::Barred(bar) if succeeded || state.paused.is_some() => Ok(Phase::Barred(bar)),
-        _ => Ok(Phase::Due),
+}
+
+/// That somebody lets a phase begin late.
+fn late(arguments: &ResumeArguments, left: &Left, bar: Option<&Bar>) -> Result<Option<EventKind>, Failure> {
+    let (true, Some(reason)) = (arguments.late, &arguments.reason) else { return Ok(None) };
+    let refused = |message: String| Failure::new(Exit::Usage, message).hint("`pipe status` says what it waits for");
+    match bar {
+        Some(bar) if bar.passes() => Err(refused(format!("run {} is not late: it {bar}", left.begun.run))),
+        Some(bar) => {
+            let (actor, reason) = (loading::actor(), reason.clone());
+            Ok(Some(EventKind::LateAccepted { phase: bar.phase(), actor, reason }))
+        }
+        None => Err(refused(format!("run {} is not late for anything", left.begun.run))),
     }
 }
 
@@ -186,8 +186,9 @@ fn replaced(arguments: &ResumeArguments, left: &Left) -> Result<Vec<EventKind>, 
 
 fn decided(left: &Left, step: &str, decision: InFlight) -> Result<EventKind, Failure> {
     let step = left.step(step)?;
-    if !left.begun.state.step(&step).is_some_and(|known| known.open) {
-        let message = format!("step \"{step}\" was not cut off: there is nothing to {}", decision.word());
+    if !left.begun.state.step(&step).is_some_and(|known| known.open || known.waves.asks().is_some()) {
+        let message =
+            format!("step \"{step}\" was not cut off, nor does its guard ask: nothing to {}", decision.word());
         return Err(Failure::new(Exit::Usage, message).hint("`pipe status` says what the run waits for"));
     }
     Ok(EventKind::InFlightDecided { step, decision, actor: loading::actor() })

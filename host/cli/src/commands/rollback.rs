@@ -43,13 +43,22 @@ pub(crate) async fn rollback(
     } else {
         left.needs_open()?;
     }
+    go_back(&left, &arguments.reason, Display { state: &left.state, verbose, printer }, redactor).await
+}
+
+/// Undoes a run of this process, and says why.
+pub(super) async fn go_back(
+    left: &Left,
+    reason: &str,
+    display: Display<'_>,
+    redactor: Redactor,
+) -> Result<Exit, Failure> {
     let actor = loading::actor();
-    let reason = format!("{} ({actor})", arguments.reason);
+    let reason = format!("{reason} ({actor})");
     // One that has begun goes on as it began.
     let begun = left.begun.state.rollback.is_some();
     let requested = (!begun).then_some(EventKind::RollbackRequested { actor, reason });
-    let display = Display { state: &left.state, verbose, printer };
-    resume::go_on(&left, requested.into_iter().collect(), display, redactor).await
+    resume::go_on(left, requested.into_iter().collect(), display, redactor).await
 }
 
 /// A run that others have followed is not undone beneath them.

@@ -9,7 +9,7 @@ use clap::Args;
 use pipe_core::{event::Outcome, id::StepId};
 use pipe_journal::{Reader, RunFilter, RunSummary};
 use pipe_runner::{
-    Begun, Pins, RunState, StepStanding,
+    Begun, Pins, RunState, StepStanding, WatchStanding,
     course::{Bar, Next},
 };
 
@@ -44,26 +44,26 @@ pub(crate) fn status(arguments: &StatusArguments, state: Option<&Path>, printer:
     let mut open = reader.runs(&RunFilter::default())?;
     // The newest of a pipeline and environment is the one that owns it.
     open.retain(|run| seen.insert((run.pipeline.clone(), run.environment.clone())));
-    let mut later = Vec::new();
+    let mut after = Vec::new();
     for run in open.iter().filter(|run| run.outcome == Some(Outcome::Succeeded)) {
         let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
-        later.extend(next_phase(&begun, &state).map(|next| (run.clone(), next)));
+        after.extend(after_success(run, &begun, &state).map(|standing| (run.clone(), standing)));
     }
     open.retain(open::is_open);
-    for (run, next) in &later {
-        print(run, &still_to_come(run, next, &state), printer);
+    for (run, standing) in &after {
+        print(run, standing, printer);
     }
-    if open.is_empty() && later.is_empty() && !printer.json() {
+    if open.is_empty() && after.is_empty() && !printer.json() {
         printer.talk(&format!("every run in {} has ended", state.display()));
     }
     for run in &open {
         let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
         let mut standing = standing(run, &begun.state, &state);
-        if let ("waiting", Some(Next::Barred(bar))) = (standing.word, next_phase(&begun, &state)) {
-            standing.what = bar.to_string();
-            if let Some(resume) = standing.next.first_mut() {
-                *resume = resume_late(run, &bar, &state);
-            }
+        if let ("waiting" | "cut-off", Some(phase @ (Phase::Barred(_) | Phase::Due(_)))) =
+            (standing.word, phase(&begun, &state))
+        {
+            standing.next = next_of_phase(run, &phase, &state);
+            standing.what = still_to_come(run, &phase, &state).what;
         }
         print(run, &standing, printer);
     }
@@ -84,29 +84,96 @@ fn print(run: &RunSummary, standing: &Standing, printer: Printer) {
     standing.next.iter().for_each(|command| printer.result(&format!("    {command}")));
 }
 
-/// What comes next where that is a matter of phases, in a run that has not ended or has succeeded. Nothing where its copies are
-/// gone: then nothing comes next.
-fn next_phase(begun: &Begun, state: &Path) -> Option<Next> {
-    let pipeline = begun.pipeline(&Pins::of(state)).ok()?.pipeline;
-    pipeline.window.as_ref()?;
-    Some(begun.next(&pipeline, jiff::Timestamp::now())).filter(|next| !matches!(next, Next::End(..)))
-}
-
-/// A run that has succeeded, and has phases after that.
-fn still_to_come(run: &RunSummary, next: &Next, state: &Path) -> Standing {
-    let resume = format!("pipe resume {} --state {}", run.run, places::in_shell(state));
-    match next {
-        Next::Barred(bar) => {
-            Standing { word: "succeeded", what: bar.to_string(), next: vec![resume_late(run, bar, state)] }
-        }
-        _ => Standing { word: "succeeded", what: "its next phase is due".to_owned(), next: vec![resume] },
+/// How a run stands that has succeeded: nothing once there is nothing more to look at, nor to do.
+fn after_success(run: &RunSummary, begun: &Begun, state: &Path) -> Option<Standing> {
+    let watch = begun.state.watch.as_ref().filter(|watch| watch.is_open()).map(|watch| watching(run, watch, state));
+    let phase = phase(begun, state).map(|phase| still_to_come(run, &phase, state));
+    match (watch, phase) {
+        (Some(watch), Some(phase)) => Some(Standing {
+            word: watch.word,
+            what: format!("{}; {}", watch.what, phase.what),
+            // Both end with what undoes the run.
+            next: watch.next.iter().take(1).chain(&phase.next).cloned().collect(),
+        }),
+        (watch, phase) => watch.or(phase),
     }
 }
 
-/// How somebody goes on with a run whose phase does not begin.
-fn resume_late(run: &RunSummary, bar: &Bar, state: &Path) -> String {
-    let late = if bar.passes() { "" } else { " --late --reason '…'" };
-    format!("pipe resume {}{late} --state {}", run.run, places::in_shell(state))
+/// How the next phase of a run stands.
+enum Phase {
+    /// It does not begin.
+    Barred(Bar),
+    /// It can begin: since when, and until when, in words.
+    Due(String),
+    /// It has begun.
+    Begun,
+}
+
+/// The next phase of a run, where it has any. Nothing where its copies are gone: then nothing comes next.
+fn phase(begun: &Begun, state: &Path) -> Option<Phase> {
+    let pipeline = begun.pipeline(&Pins::of(state)).ok()?.pipeline;
+    let window = pipeline.window.as_ref()?;
+    let now = jiff::Timestamp::now();
+    let next = begun.next(&pipeline, now);
+    match (begun.begins(&pipeline, &next, now), next) {
+        (_, Next::End(..)) => None,
+        (_, Next::Barred(bar)) => Some(Phase::Barred(bar)),
+        (Some(phase), _) => {
+            let until = window.until(phase).filter(|_| !begun.state.phases.accepted.contains(&phase));
+            let until = until.map(|until| format!(", and begins until {} or not at all", shown(until)));
+            Some(Phase::Due(format!(
+                "phase {phase} is due since {}{}",
+                shown(window.due(phase)),
+                until.unwrap_or_default()
+            )))
+        }
+        (None, _) => Some(Phase::Begun),
+    }
+}
+
+fn shown(moment: jiff::Timestamp) -> String {
+    moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// A run that has succeeded, and has phases after that.
+fn still_to_come(run: &RunSummary, phase: &Phase, state: &Path) -> Standing {
+    let what = match phase {
+        Phase::Barred(bar) => bar.to_string(),
+        Phase::Due(what) => what.clone(),
+        Phase::Begun => "a later phase has begun".to_owned(),
+    };
+    let next = next_of_phase(run, phase, state);
+    Standing { word: "succeeded", what, next }
+}
+
+/// What somebody can do about a phase.
+fn next_of_phase(run: &RunSummary, phase: &Phase, state: &Path) -> Vec<String> {
+    let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, places::in_shell(state));
+    let undo = command("rollback", " --reason '…'");
+    match phase {
+        Phase::Barred(bar) if !bar.passes() => {
+            let give_up = command("abandon", " --reason '…'");
+            vec![command("resume", " --late --reason '…'"), give_up, undo]
+        }
+        _ => vec![command("resume", ""), undo],
+    }
+}
+
+fn watching(run: &RunSummary, watch: &WatchStanding, state: &Path) -> Standing {
+    let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, places::in_shell(state));
+    let undo = command("rollback", " --reason '…'");
+    match &watch.breach {
+        Some(breached) => Standing {
+            word: "waiting",
+            what: format!("the watch was not met: {}", breached.failure.message),
+            next: vec![command("watch", " --go-on"), undo],
+        },
+        None => Standing {
+            word: "to be watched",
+            what: format!("until {}", watch.until.strftime("%Y-%m-%d %H:%M UTC")),
+            next: vec![command("watch", ""), undo],
+        },
+    }
 }
 
 fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
@@ -127,7 +194,7 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     let Some(why) = known.paused.clone() else {
         return Standing { word: "cut-off", what: here, next: vec![command("resume", ""), undo()] };
     };
-    let asked = begun.filter(|step| step.open && step.attempt_touched);
+    let asked = begun.filter(|step| step.open && step.attempt_touched || step.waves.asks().is_some());
     let gate = known.gates.iter().find(|(_, gate)| gate.ended.is_none());
     let decide = gate.map(|(gate, standing)| {
         let key = "--key ~/.ssh/id_ed25519 --reason '…'";

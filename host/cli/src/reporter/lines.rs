@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipe_core::{
-    event::{CheckedItem, EventKind, GateEnd, ItemState, LogLevel, Started, StepStatus},
+    event::{Breach, Checked, CheckedItem, EventKind, GateEnd, ItemState, LogLevel, Started, StepStatus},
     report::{Failure, Finding, FindingStatus, StageReport},
     units::ByteSize,
 };
@@ -59,6 +59,22 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         }
         EventKind::StepFinished { step, status, report, failure, duration_ms } => {
             finished(&step.to_string(), *status, report.as_ref(), failure.as_ref(), *duration_ms)
+        }
+        EventKind::WaveStarted { wave, .. } => vec![bar(&styled(STRONG, &wave.to_string()).to_string())],
+        EventKind::WaveReleased { report, .. } => {
+            let mut lines: Vec<String> = report.findings.iter().map(|each| bar(&finding(each))).collect();
+            lines.extend(report.after.iter().map(|after| bar(&format!("· {after}"))));
+            lines
+        }
+        EventKind::WaveHolding { hold_ms: 0, .. } => Vec::new(),
+        EventKind::WaveHolding { wave, hold_ms, .. } => {
+            vec![bar(&styled(QUIET, &format!("holding {wave} for {}", took(*hold_ms))))]
+        }
+        EventKind::GuardChecked { checked, .. } | EventKind::WatchChecked { checked } => looked(checked, verbose),
+        EventKind::GuardBreached { breach, failure, .. } => vec![bar(&breached(*breach, failure))],
+        EventKind::WatchBreached { breach, failure } => vec![breached(*breach, failure)],
+        EventKind::WatchOpened { until, .. } => {
+            vec![format!("to be watched until {}", until.strftime("%Y-%m-%d %H:%M UTC"))]
         }
         EventKind::RollbackStarted { reason, entries } => {
             let mut lines = vec![String::new(), format!("{}: {reason}", styled(CAREFUL, "rolling back"))];
@@ -174,6 +190,26 @@ pub(crate) fn took(milliseconds: u64) -> String {
         seconds @ 3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds % 3_600 / 60),
         seconds => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
+}
+
+/// What a check said: what is met is worth no line, unless `verbose`.
+fn looked(checked: &Checked, verbose: bool) -> Vec<String> {
+    let mark = match checked.status {
+        FindingStatus::Pass | FindingStatus::Skip if !verbose => return Vec::new(),
+        FindingStatus::Pass | FindingStatus::Skip => styled(GOOD, "✓"),
+        FindingStatus::Warn => styled(CAREFUL, "!"),
+        FindingStatus::Fail => styled(BAD, "✗"),
+    };
+    vec![bar(&format!("{mark} {}: {}", checked.check, checked.message))]
+}
+
+fn breached(breach: Breach, failure: &Failure) -> String {
+    let then = match breach {
+        Breach::Rollback => "undoing",
+        Breach::Ask => "somebody must say whether it goes on",
+        Breach::Warn => "going on",
+    };
+    format!("{} {}: {then}", styled(BAD, "✗"), failure.message)
 }
 
 /// A finding on one line.

@@ -69,6 +69,10 @@ impl TextReporter {
                 };
                 bar.set_message(format!("{step}: {message} {amount}"));
             }
+            EventKind::Holding { step, wave, left_ms } => {
+                let left = lines::took(left_ms.div_ceil(1_000) * 1_000);
+                bar.set_message(format!("{step}: holding {wave}, {left} to go"));
+            }
             EventKind::StepFinished { .. }
             | EventKind::UndoFinished { .. }
             | EventKind::GateClosed { .. }

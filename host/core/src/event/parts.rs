@@ -26,6 +26,8 @@ pub enum Part {
     Rollback,
     /// The notifications.
     Notification,
+    /// What guards and the watch look at.
+    Check,
 }
 
 impl Part {

@@ -67,6 +67,8 @@ pub struct Marking {
     pub phase: Phase,
     /// How often the step was undone in this run before: what was taken back must be done again.
     pub round: u32,
+    /// Which wave of a gradual release, from 1; 0 where there are none. Each is an act of its own.
+    pub wave: u32,
 }
 
 impl Marking {
@@ -76,7 +78,8 @@ impl Marking {
             Phase::Apply => "apply",
             Phase::Undo => "undo",
         };
-        if self.round == 0 { phase.to_owned() } else { format!("{phase} {}", self.round + 1) }
+        let phase = if self.round == 0 { phase.to_owned() } else { format!("{phase} {}", self.round + 1) };
+        if self.wave == 0 { phase } else { format!("{phase} wave {}", self.wave) }
     }
 }
 

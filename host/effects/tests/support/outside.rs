@@ -101,7 +101,7 @@ impl Ledger for Recorded {
 
 /// What is marked as the first try of the run with this number.
 pub(crate) fn marking(run: u32) -> Marking {
-    Marking { run: format!("20261127150000-{run:06x}").parse().unwrap(), phase: Phase::Apply, round: 0 }
+    Marking { run: format!("20261127150000-{run:06x}").parse().unwrap(), phase: Phase::Apply, round: 0, wave: 0 }
 }
 
 pub(crate) fn peer(name: &str, url: &str) -> Peer {

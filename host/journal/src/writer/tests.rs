@@ -46,7 +46,7 @@ fn full_disk() -> (tempfile::TempDir, Connection, PathBuf) {
 
 fn ask(queue: &Queue, size: usize) -> Result<Placed, JournalError> {
     let (reply, answer) = oneshot::channel();
-    queue.push(Task::Append(append(Some(reply), size)))?;
+    queue.push(Task::Append(Box::new(append(Some(reply), size))))?;
     answer.blocking_recv().expect("the writer answers")
 }
 

@@ -130,7 +130,7 @@ async fn an_end_of_the_process_frees_it_and_nothing_needs_to_be_unlocked() {
     let error = unlock(state.path()).unwrap_err();
     assert!(matches!(error, JournalError::NotOwned { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("the kernel freed the lock"));
-    assert_eq!(Ownership::look(state.path(), "hms", "production").unwrap().1, false);
+    assert!(!Ownership::look(state.path(), "hms", "production").unwrap().1);
     let never = Ownership::unlock(state.path(), Unlocking { pipeline: "other", ..UNLOCKING }, &Redactor::default());
     assert!(matches!(never, Err(JournalError::NotOwned { holder: None, .. })), "{never:?}");
     assert_eq!(owned(state.path(), 1).events(&run(1)).await.unwrap().len(), 1, "a refusal left something");

@@ -5,11 +5,11 @@ use std::{cell::RefCell, collections::BTreeMap, path::Path, time::Duration};
 use pipe_core::{diagnostic::Diagnostic, id::StepId, limits::Limits, stage::Stage};
 
 use crate::{
-    check::{Called, Size, plugin_file},
+    check::{Called, Size, plugin_file, watching::guarded},
     document::{Body, Call, Document, Sections, StepSpec},
     fields::Located,
     grant::Granter,
-    pipeline::{PeerSpec, PluginSource, Retry, Step},
+    pipeline::{PeerSpec, PluginSource, Retry, Step, Wave},
     report::meant,
     reveal::Sources,
     scope::{Each, Scope},
@@ -20,6 +20,8 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(600);
 /// The same for notifications: nobody waits long to be told.
 const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(60);
+/// And for checks that a guard makes over and over.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY: Retry = Retry { attempts: 1, backoff: Duration::from_secs(1) };
 
 /// Calls of one pipeline.
@@ -45,6 +47,8 @@ pub(super) struct Expander<'a> {
 pub(super) enum Kind {
     Step,
     Notification,
+    /// A check that a guard makes.
+    Check,
 }
 
 impl Expander<'_> {
@@ -68,21 +72,29 @@ impl Expander<'_> {
             let (grant, rules) = granter.grant(&call.allow);
             let settings = binder.bind(&call.with)?;
             let defaults = &self.document.defaults;
-            let usual = if notification { NOTIFICATION_TIMEOUT } else { TIMEOUT };
-            let timeout = spec.timeout.or(check.and_then(|check| check.timeout)).or(defaults.timeout);
+            let own = spec.timeout.or(check.and_then(|check| check.timeout));
+            let timeout = match kind {
+                // What the file gives every step is too long for something that is made every few seconds.
+                Kind::Check => own.unwrap_or(CHECK_TIMEOUT),
+                Kind::Notification => own.or(defaults.timeout).unwrap_or(NOTIFICATION_TIMEOUT),
+                Kind::Step => own.or(defaults.timeout).unwrap_or(TIMEOUT),
+            };
             let of_check = |limits| check.map_or(limits, |check| check.limits.over(limits));
             let limits = spec.limits.over(of_check(self.document.limits.over(Limits::default())));
-            let retry = spec.retry.or(check.and_then(|check| check.retry)).or(defaults.retry);
+            let usual_retry = defaults.retry.filter(|_| kind != Kind::Check);
+            let retry = spec.retry.or(check.and_then(|check| check.retry)).or(usual_retry);
             self.grown(spec, binder.weight + call.allow.weight())?;
             Some(Step {
                 id: StepId { name: spec.name.value.clone(), instance: each.map(|each| each.key.to_owned()) },
                 stage: call.stage,
                 plugin: plugin.clone(),
-                timeout: timeout.unwrap_or(usual),
+                timeout,
                 retry: retry.unwrap_or(RETRY),
                 repetition: spec.repetition,
                 irreversible: spec.irreversible,
                 in_flight: spec.in_flight,
+                waves: spec.waves.iter().map(|wave| Wave { weight: wave.weight, hold: wave.hold }).collect(),
+                guard: spec.guard.as_ref().map(guarded),
                 without_backup: spec.without_backup.clone(),
                 limits,
                 grant,

@@ -14,7 +14,9 @@ use crate::{
     document::{
         allow::{self, AllowSpec},
         gate::{self, GateSpec, Standing},
-        name, window,
+        name,
+        wave::{self, GuardSpec, WaveSpec},
+        window,
         with::With,
     },
     fields::{self, Fields, Located},
@@ -47,6 +49,8 @@ pub(crate) struct StepSpec {
     pub(crate) repetition: Repetition,
     pub(crate) irreversible: bool,
     pub(crate) in_flight: Option<InFlight>,
+    pub(crate) waves: Vec<WaveSpec>,
+    pub(crate) guard: Option<GuardSpec>,
     pub(crate) without_backup: Option<Waiver>,
     pub(crate) limits: LimitSpec,
     /// Of `[[step]]` alone.
@@ -138,7 +142,7 @@ fn gate_step(report: &Report, fields: &Fields<'_>, standing: Standing) -> Option
     let of_calls: Vec<&str> =
         keys::ROLLBACK.iter().copied().filter(|key| !matches!(*key, "name" | "gate" | "checklist" | "undo")).collect();
     fields.exclude("gate", &of_calls);
-    fields.exclude("gate", &["irreversible"]);
+    fields.exclude("gate", &["irreversible", "waves", "guard"]);
     gate::read(report, fields, own_name(report, fields), standing)
 }
 
@@ -236,7 +240,7 @@ fn own_name(report: &Report, fields: &Fields<'_>) -> Option<Located<String>> {
 
 /// A step that names a check, or says itself what it calls.
 fn step(report: &Report, fields: &Fields<'_>) -> Option<StepSpec> {
-    fields.exclude("check", &["stage", "plugin", "allow", "with"]);
+    fields.exclude("check", &["stage", "plugin", "allow", "with", "waves"]);
     let check = fields.string("check").and_then(|text| without_references(report, text));
     let name = match &check {
         Some(check) if fields.get("name").is_none() => Some(check.clone()),
@@ -256,6 +260,10 @@ fn step(report: &Report, fields: &Fields<'_>) -> Option<StepSpec> {
                 }
                 stage
             });
+            if let (Some(entry), Some(stage)) = (fields.get("waves"), stage.filter(|stage| *stage != Stage::Release)) {
+                let message = format!("only a release has waves, and this calls {stage}");
+                report.error("conflict", message, entry.key_span.clone(), "");
+            }
             call(report, fields, stage, span).map(|call| Body::Call(Box::new(call)))
         }
     };
@@ -292,6 +300,7 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let irreversible = fields.boolean("irreversible").unwrap_or(false);
     let in_flight = in_flight(report, fields);
     let without_backup = without_backup(report, fields, body.as_ref());
+    let (waves, guard) = (wave::waves(report, fields), wave::guard(report, fields));
     let limits = limits(report, fields);
     Some(StepSpec {
         at: 0,
@@ -304,6 +313,8 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
         irreversible,
         in_flight,
         without_backup,
+        waves,
+        guard,
         limits,
         phase: window::phase(report, fields),
     })

@@ -49,7 +49,7 @@ pub(super) fn environments(document: &Document) -> BTreeMap<String, LockedEnviro
     names.into_iter().map(|name| one(Some(name))).collect()
 }
 
-/// Every step, gate, rollback entry and notification: its table in the file, and its name.
+/// Every step, gate, rollback entry, notification, and check that a guard makes: its table in the file, and its name.
 fn named(document: &Document) -> impl Iterator<Item = (&'static str, usize, &Located<String>)> {
     let rollback = document.rollback.iter().flatten().enumerate().filter_map(|(at, entry)| match entry {
         RollbackSpec::Run(step) => Some(("rollback", at, &step.name)),
@@ -59,7 +59,9 @@ fn named(document: &Document) -> impl Iterator<Item = (&'static str, usize, &Loc
     let steps = document.steps.iter().map(|step| ("step", step.at, &step.name));
     let gates = document.gates.iter().map(|gate| ("step", gate.at, &gate.name));
     let notifications = document.notifications.iter().map(|entry| ("notify", entry.step.at, &entry.step.name));
-    steps.chain(gates).chain(rollback).chain(notifications)
+    let checks = document.checks.iter().filter(|check| document.guards_with(&check.name.value));
+    let checks = checks.map(|check| ("check", check.at, &check.name));
+    steps.chain(gates).chain(rollback).chain(notifications).chain(checks)
 }
 
 /// Where a step has its name.

@@ -12,6 +12,7 @@ pub(crate) fn course_of(pipeline: &Pipeline, reversible: impl Fn(&Step) -> bool)
         reversible: reversible(step),
         in_flight: step.in_flight,
         attempts: step.retry.attempts,
+        waves: u32::try_from(step.waves.len()).unwrap_or(u32::MAX),
         repetition: step.repetition,
     };
     let barrier =

@@ -3,7 +3,7 @@
 
 use pipe_core::{
     digest::Digest,
-    event::{EventKind, Moment, PluginIdentity, Resolution, StepStatus, Use},
+    event::{EventKind, Moment, PluginIdentity, Resolution, StepStatus, Use, Wave},
     report::StageReport,
 };
 use proptest::prelude::*;
@@ -12,7 +12,15 @@ use super::*;
 
 fn leg(name: &str, stage: Stage) -> Leg {
     let reversible = matches!(stage, Stage::Migrate | Stage::Release);
-    Leg { step: StepId::new(name), stage, reversible, in_flight: None, attempts: 2, repetition: Repetition::default() }
+    Leg {
+        step: StepId::new(name),
+        stage,
+        reversible,
+        in_flight: None,
+        attempts: 2,
+        repetition: Repetition::default(),
+        waves: 0,
+    }
 }
 
 fn failure(retryable: bool) -> Failure {
@@ -190,6 +198,43 @@ fn what_failed_is_repeated_only_where_that_is_safe() {
 }
 
 #[test]
+fn a_wave_is_released_once_and_held_again_after_a_crash() {
+    let course = Course { steps: vec![Leg { waves: 2, ..leg("release", Stage::Release) }], ..Course::default() };
+    let step = StepId::new("release");
+    let wave = |index| Wave { index, count: 2, weight: 5_000 * index };
+    let released =
+        |index| EventKind::WaveReleased { step: step.clone(), wave: wave(index), report: StageReport::default() };
+    let holding = EventKind::WaveHolding { step: step.clone(), wave: wave(1), hold_ms: 1 };
+    let resumed = || EventKind::RunResumed { actor: "a".into(), pipe_version: "1".into(), boot: None, epoch: 0 };
+    let hold = |guard_first| Next::Hold { step: step.clone(), wave: 1, guard_first };
+    let mut events = vec![started("release", Stage::Release), attempt("release", 1)];
+    events.extend(touched("release", 1, "http"));
+    assert_eq!(
+        next(&course, &[&events[..], &[resumed()]].concat()),
+        Next::Ask(step.clone()),
+        "it may have been released"
+    );
+    events.push(released(1));
+    assert_eq!(next(&course, &events), hold(false));
+    assert_eq!(next(&course, &[&events[..], &[resumed()]].concat()), hold(true), "nobody knows what was before");
+    events.extend([holding, resumed()]);
+    assert_eq!(next(&course, &events), hold(true));
+    let breached =
+        |breach| EventKind::GuardBreached { step: step.clone(), wave: wave(1), breach, failure: failure(false) };
+    let at_once = [&events[..], &[breached(Breach::Rollback)]].concat();
+    assert_eq!(next(&course, &at_once), Next::Fail(step.clone(), Box::new(failure(false))));
+    let asked = [&events[..], &[breached(Breach::Ask), resumed()]].concat();
+    assert_eq!(next(&course, &asked), Next::Breached(step.clone()), "nobody has said anything");
+    let decide = |decision| EventKind::InFlightDecided { step: step.clone(), decision, actor: "a".into() };
+    assert_eq!(next(&course, &[&asked[..], &[decide(InFlight::Retry)]].concat()), hold(true));
+    assert!(matches!(next(&course, &[&asked[..], &[decide(InFlight::Undo)]].concat()), Next::Fail(..)));
+    events.push(EventKind::WaveFinished { step: step.clone(), wave: wave(1) });
+    assert_eq!(next(&course, &events), Next::Attempt(step.clone()));
+    events.extend([attempt("release", 2), released(2), EventKind::WaveFinished { step: step.clone(), wave: wave(2) }]);
+    assert_eq!(next(&course, &events), Next::Finish(step));
+}
+
+#[test]
 fn a_rollback_goes_on_where_it_stood_and_tries_again_what_failed_before() {
     let mut events = vec![started("migrate", Stage::Migrate), attempt("migrate", 1)];
     events.extend(touched("migrate", 1, "sql"));
@@ -263,6 +308,8 @@ struct World {
     journal: Vec<EventKind>,
     script: std::vec::IntoIter<Happening>,
     finished: Vec<StepId>,
+    /// Waves that were released, in order.
+    released: Vec<u32>,
 }
 
 impl World {
@@ -294,7 +341,7 @@ impl World {
         loop {
             match self.script.next().unwrap_or(Happening::Success) {
                 Happening::Touch { word } => self.journal.extend(touched(&name, number, word)),
-                Happening::Success => return self.write(finished(&name, None)),
+                Happening::Success => return self.succeeded(step),
                 Happening::Failure { retryable } => return self.write(failed(&name, number, failure(retryable))),
                 Happening::Interrupt => {
                     let interrupted = Failure { kind: FailureKind::Interrupted, ..failure(false) };
@@ -303,6 +350,48 @@ impl World {
                 Happening::Crash => return self.resumed(),
             }
         }
+    }
+
+    /// The attempt did what it should: the step is done, or one wave of it.
+    fn succeeded(&mut self, step: &StepId) {
+        let count = self.course.leg(step).expect("is a step").waves;
+        if count == 0 {
+            return self.write(finished(&step.name, None));
+        }
+        let index = self.state().step(step).map_or(0, |known| known.waves.released) + 1;
+        self.released.push(index);
+        let report = StageReport::default();
+        self.write(EventKind::WaveReleased { step: step.clone(), wave: self.wave(step, index), report });
+    }
+
+    fn wave(&self, step: &StepId, index: u32) -> Wave {
+        let count = self.course.leg(step).expect("is a step").waves;
+        Wave { index, count, weight: 10_000 * index / count }
+    }
+
+    /// Holds a wave until that ends or the process dies in it. A guard that must pass first is asked first.
+    fn hold(&mut self, step: &StepId, index: u32, guard_first: bool) {
+        let wave = self.wave(step, index);
+        let breached = |breach| EventKind::GuardBreached { step: step.clone(), wave, breach, failure: failure(false) };
+        for first in [true, false] {
+            if first && !guard_first {
+                continue;
+            }
+            if !first {
+                self.write(EventKind::WaveHolding { step: step.clone(), wave, hold_ms: 1 });
+            }
+            match self.script.next().unwrap_or(Happening::Success) {
+                Happening::Success | Happening::Touch { .. } => {}
+                Happening::Failure { retryable: true } => return self.write(breached(Breach::Ask)),
+                Happening::Failure { retryable: false } => return self.write(breached(Breach::Rollback)),
+                Happening::Interrupt => {
+                    let interrupted = Failure { kind: FailureKind::Interrupted, ..failure(false) };
+                    return self.write(finished(&step.name, Some(interrupted)));
+                }
+                Happening::Crash => return self.resumed(),
+            }
+        }
+        self.write(EventKind::WaveFinished { step: step.clone(), wave });
     }
 
     /// Waits at a gate until people have decided or the process dies.
@@ -354,8 +443,14 @@ impl World {
                 Next::Wait(gate) => self.wait(&gate),
                 Next::Stop(_) => self.resumed(),
                 Next::SideBySide { steps, .. } => steps.iter().for_each(|step| self.attempt(step)),
+                Next::Hold { step, wave, guard_first } => {
+                    let cut_off = matches!(self.journal.last(), Some(EventKind::RunResumed { .. }));
+                    assert!(guard_first || !cut_off, "the guard passes first after a crash");
+                    self.hold(&step, wave, guard_first);
+                }
+                Next::Finish(step) => self.write(finished(&step.name, None)),
                 Next::Fail(step, failure) => self.write(finished(&step.name, Some(*failure))),
-                Next::Ask(step) => {
+                Next::Ask(step) | Next::Breached(step) => {
                     let decision = if turn % 2 == 0 { InFlight::Retry } else { InFlight::Undo };
                     self.write(EventKind::InFlightDecided { step, decision, actor: "a".into() });
                 }
@@ -375,9 +470,10 @@ impl World {
 proptest! {
     #[test]
     fn every_run_comes_to_an_end_and_no_step_runs_again_after_its_report(
-        script in happenings(), listed in any::<bool>(), gated in any::<bool>(),
+        script in happenings(), listed in any::<bool>(), gated in any::<bool>(), waves in 0_u32..4,
     ) {
         let mut course = course();
+        course.steps[1].waves = waves;
         if gated {
             course.gates.push((1, barrier("go", OnExpiry::Stop)));
         }
@@ -388,12 +484,18 @@ proptest! {
             course.rollback = Some(vec![undo("migrate"), undo("release"), smoke]);
         }
         let mut world =
-            World { course, journal: Vec::new(), script: script.into_iter(), finished: Vec::new() };
+            World { course, journal: Vec::new(), script: script.into_iter(), finished: Vec::new(), released: Vec::new() };
         let outcome = world.live();
         let state = world.state();
         let stands = |name: &str| state.step(&StepId::new(name)).is_some_and(|known| known.standing == StepStanding::Succeeded);
+        let again = world.released.windows(2).any(|pair| pair[1] != pair[0] + 1);
+        prop_assert!(!again, "a wave was released again: {:?}", world.released);
         match outcome {
-            Outcome::Succeeded => prop_assert!(stands("migrate") && stands("release")),
+            Outcome::Succeeded => {
+                prop_assert!(stands("migrate") && stands("release"));
+                let held = state.step(&StepId::new("release")).map_or(0, |known| known.waves.finished);
+                prop_assert!(held == waves, "{held} of {waves} waves held");
+            }
             Outcome::RolledBack => {
                 let left = world.course.steps.iter().any(|leg| leg.changed(&state));
                 prop_assert!(!left, "something that was started still stands");

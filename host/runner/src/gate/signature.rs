@@ -79,6 +79,11 @@ impl Signed {
         if signature.version() != SshSig::VERSION {
             return Err(BadSignature::Unreadable(format!("it has version {}", signature.version())));
         }
+        // Lengths that claim more than there is are such another spelling: one signature has one.
+        let spelled = signature.to_pem(LineEnding::LF).map_err(|error| BadSignature::Unreadable(error.to_string()))?;
+        if body(&spelled) != body(text) {
+            return Err(BadSignature::Unreadable("it is not spelled as it should be".to_owned()));
+        }
         if signature.namespace() != NAMESPACE {
             return Err(BadSignature::Namespace(shown(signature.namespace())));
         }
@@ -104,6 +109,11 @@ impl Signed {
         }
         verify(self.0.public_key(), &message, self.0.signature())
     }
+}
+
+/// What stands between the first line and the last, however it is broken into lines.
+fn body(pem: &str) -> String {
+    pem.lines().filter(|line| !line.starts_with("-----")).flat_map(str::split_whitespace).collect()
 }
 
 /// The key that a signature says it was made with, where that much can be read.

@@ -114,9 +114,8 @@ fn evidence(step: &StepReport) -> String {
     }
     if matches!(step.status, StepStatus::Succeeded | StepStatus::Undone | StepStatus::UndoFailed) {
         parts.extend(checked(&step.findings));
-        match (&step.before, &step.after) {
-            (before, Some(after)) => parts.push(format!("{} → {after}", before.as_deref().unwrap_or("nothing"))),
-            (_, None) => {}
+        if let Some(after) = &step.after {
+            parts.push(format!("{} → {after}", step.before.as_deref().unwrap_or("nothing")));
         }
     }
     match step.attempts.len() {

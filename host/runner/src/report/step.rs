@@ -153,10 +153,11 @@ impl StepReport {
     }
 }
 
-/// A planned step as one that has not begun. Notifications are told of when they are sent.
+/// A planned step as one that has not begun. Notifications are told of when they are sent, checks of guards when they are made.
 pub(super) fn planned(planned: &PlannedStep) -> Option<StepReport> {
     let PlannedStep { step, part, stage, plugin, reversible, .. } = planned;
-    (*part != Part::Notification).then(|| StepReport::new(step.clone(), *part, *stage, plugin.clone(), *reversible))
+    (!matches!(part, Part::Notification | Part::Check))
+        .then(|| StepReport::new(step.clone(), *part, *stage, plugin.clone(), *reversible))
 }
 
 /// An attempt that is still open when its process is gone was cut off.

@@ -215,7 +215,7 @@ fn a_rollback_is_told_in_its_order_with_what_people_have_to_see_to() {
     assert_eq!(ticks(&made), [Tick::Failed, Tick::Failed, Tick::Open, Tick::Done, Tick::Failed]);
     assert_eq!(made.steps[0].status, StepStatus::UndoFailed);
     assert_eq!(made.steps[0].undo.as_ref().unwrap().by_hand, ["put version 1 back"]);
-    assert_eq!(made.checklist[0].evidence, "could not be undone: HTTP 500");
+    assert_eq!(made.checklist[0].evidence, "could not be undone: HTTP 500, 1 → 2");
 }
 
 #[test]

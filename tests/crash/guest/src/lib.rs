@@ -37,7 +37,7 @@ impl Release for Clerk {
     fn publish(context: &Context, settings: Settings, _: Option<Wave>) -> Result<Report, Failure> {
         checkpoint::save("slip", b"published", "the line in the book, and the slip")?;
         act(context, &settings, "published")?;
-        Ok(Report { current: EDITION.to_owned().into(), ..Report::default() })
+        Ok(Report { current: EDITION.to_owned(), ..Report::default() })
     }
 }
 

@@ -33,9 +33,12 @@ pub(super) fn report(audit: &Audit) -> String {
             lines.extend(findings.into_iter().flat_map(|finding| found(audit, finding)));
         }
     }
-    for (role, title) in
-        [(Role::Step, "Steps"), (Role::Rollback, "After a rollback"), (Role::Notification, "Notifications")]
-    {
+    for (role, title) in [
+        (Role::Step, "Steps"),
+        (Role::Rollback, "After a rollback"),
+        (Role::Notification, "Notifications"),
+        (Role::Check, "Checks of guards and of the watch"),
+    ] {
         let calls: Vec<&AuditedCall> = audit.calls.iter().filter(|call| call.role == role).collect();
         if !calls.is_empty() {
             lines.push(format!("\n{}", styled(STRONG, title)));

@@ -213,7 +213,9 @@ fn what_concerns_the_session_is_told() {
 
 #[test]
 fn phases_and_rounds_have_names() {
-    let marking = |phase, round| Marking { run: "20261127150000-abcdef".parse().unwrap(), phase, round };
+    let marking = |phase, round| Marking { run: "20261127150000-abcdef".parse().unwrap(), phase, round, wave: 0 };
     let names = [marking(Phase::Apply, 0), marking(Phase::Apply, 1), marking(Phase::Undo, 0), marking(Phase::Undo, 2)];
     assert_eq!(names.map(|marking| marking.name()), ["apply", "apply 2", "undo", "undo 3"]);
+    let waves = [0, 1].map(|round| Marking { wave: 2, ..marking(Phase::Apply, round) }.name());
+    assert_eq!(waves, ["apply wave 2", "apply 2 wave 2"]);
 }

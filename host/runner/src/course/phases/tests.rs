@@ -32,6 +32,7 @@ fn course(phases: &[&str], late: Option<Duration>, max_age: Option<Duration>) ->
         reversible: name == "release",
         in_flight: Some(InFlight::Retry),
         attempts: 1,
+        waves: 0,
         repetition: Repetition::default(),
     };
     let (before, after): (Vec<&str>, Vec<&str>) = phases.iter().copied().partition(|text| !phase(text).is_after());

@@ -7,9 +7,12 @@ use crate::page::Page;
 
 /// The rows.
 pub(super) fn rows(page: &mut Page, audit: &Audit) {
-    for (role, title) in
-        [(Role::Step, "Step by step"), (Role::Rollback, "After a rollback"), (Role::Notification, "Notifications")]
-    {
+    for (role, title) in [
+        (Role::Step, "Step by step"),
+        (Role::Rollback, "After a rollback"),
+        (Role::Notification, "Notifications"),
+        (Role::Check, "Checks of guards and of the watch"),
+    ] {
         if !audit.calls.iter().any(|call| call.role == role) {
             continue;
         }

@@ -59,10 +59,10 @@ fn one(page: &mut Page, report: &Report, step: &StepReport, longest: u64) {
 /// A bar as long as its share of the longest step. A style of its own would need a policy that lets styles in.
 const fn width(ms: u64, longest: u64) -> &'static str {
     const WIDTHS: [&str; 11] = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9", "b10"];
-    let share = if longest == 0 { 0 } else { ms.saturating_mul(10) / longest };
-    match share {
-        0..=10 => WIDTHS[share as usize],
-        _ => WIDTHS[10],
+    match ms.saturating_mul(10).checked_div(longest) {
+        None => WIDTHS[0],
+        Some(share @ 0..=10) => WIDTHS[share as usize],
+        Some(_) => WIDTHS[10],
     }
 }
 
