@@ -1,12 +1,14 @@
-//! Phases of a real run, with a window some seconds from now.
+//! Phases of a real run, with a window some seconds from now, or with a clock that is set.
 
 use std::{
+    fs,
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
 
 use jiff::{SignedDuration, Timestamp};
-use pipe_tests::{Deployment, Ended};
+use pipe_tests::{Deployment, Ended, guest};
 
 /// A step of an early phase, the deployment, and one of a later phase. Steps that are early may begin late here: tests are slow.
 fn deployment(window: &str, look: &str) -> Deployment {
@@ -118,6 +120,8 @@ fn a_run_waits_for_its_window_succeeds_in_it_and_is_superseded_after_it() {
     let name = status(&deployment)["run"].as_str().unwrap().to_owned();
     let newer = run(&deployment, opens_in(600));
     assert_eq!(newer.code, 7, "one that has succeeded owns nothing\n{newer}");
+    let said = format!("run {name} is superseded: its later phases do not begin any more");
+    assert!(newer.stderr.contains(&said), "{newer}");
     let superseded = deployment.run(&["resume", &name]);
     assert_eq!(superseded.code, 2, "{superseded}");
     assert!(superseded.stderr.contains(&format!("run {name} is superseded by run ")), "{superseded}");
@@ -129,7 +133,9 @@ fn a_later_step_that_fails_undoes_nothing_until_somebody_asks() {
     let ended = run(&deployment, opens_in(-1));
     assert_eq!(ended.code, 0, "it has succeeded before its later phase\n{ended}");
     assert!(!ended.stderr.contains("look"), "{ended}");
-    assert_eq!(status(&deployment)["what"], "its next phase is due");
+    let due = status(&deployment);
+    assert!(due["what"].as_str().unwrap().starts_with("phase t+1s is due since 20"), "{due}");
+    assert!(due["what"].as_str().unwrap().ends_with(" UTC or not at all"), "{due}");
     for attempt in 1..=2 {
         let looked = deployment.run(&["resume", "last"]);
         assert_eq!(looked.code, 7, "{looked}");
@@ -159,6 +165,21 @@ fn what_was_given_up_after_a_success_has_succeeded() {
 }
 
 #[test]
+fn later_phases_are_given_up_before_they_begin() {
+    let deployment = deployment("duration = \"1h\"", "phase = \"t+1h\"");
+    assert_eq!(run(&deployment, opens_in(-1)).code, 0);
+    let given_up = deployment.run(&["abandon", "last", "--reason", "seen by hand"]);
+    assert_eq!(given_up.code, 0, "{given_up}");
+    assert_eq!(status(&deployment), serde_json::Value::Null);
+    let again = deployment.run(&["abandon", "last", "--reason", "seen by hand"]);
+    assert_eq!(again.code, 2, "{again}");
+    assert!(again.stderr.contains("has ended: succeeded"), "{again}");
+    assert_eq!(deployment.run(&["resume", "last"]).code, 2);
+    let history = deployment.run(&["history", "--output", "json"]).json();
+    assert_eq!(history[0]["outcome"], "succeeded", "{history:?}");
+}
+
+#[test]
 fn too_late_is_said_and_begun_only_where_somebody_gives_a_reason() {
     let deployment = deployment("duration = \"1s\"", "phase = \"t+1h\"");
     let never = run(&deployment, opens_in(-9 * 3_600));
@@ -176,12 +197,19 @@ fn too_late_is_said_and_begun_only_where_somebody_gives_a_reason() {
     assert_eq!(silent.code, 2, "without a reason\n{silent}");
     let late = deployment.run(&["resume", "last", "--late", "--reason", "the clinic agreed"]);
     assert_eq!(late.code, 0, "{late}");
+    let told = deployment.run(&["show", "last"]);
+    assert!(told.stdout.contains("phase t begin although it was too late for it"), "{told}");
     let known = events(&deployment);
     let accepted = known.iter().find(|event| event["event"] == "late-accepted").unwrap();
     assert_eq!((&accepted["phase"], &accepted["reason"]), (&"t".into(), &"the clinic agreed".into()));
     assert!(accepted["actor"].as_str().unwrap().contains('@'), "{accepted}");
+    let before = known.len();
     let again = deployment.run(&["resume", "last", "--late", "--reason", "impatience"]);
-    assert_eq!(again.code, 7, "what is not due does not become due by being late\n{again}");
+    assert_eq!(again.code, 2, "what is not due does not become due by being late\n{again}");
+    assert!(again.stderr.contains("is not late: it waits for phase t+1h, due at 20"), "{again}");
+    let why = deployment.run(&["resume", "last", "--reason", "none"]);
+    assert_eq!(why.code, 2, "{why}");
+    assert_eq!(events(&deployment).len(), before, "nothing is written down");
 }
 
 #[test]
@@ -235,4 +263,176 @@ fn a_window_that_makes_no_sense_is_refused_at_its_line() {
         assert_eq!(checked.code, 3, "{from} -> {to}\n{checked}");
         assert!(checked.stderr.contains(message) && checked.stderr.contains("--> pipeline.toml:"), "{checked}");
     }
+}
+
+const FAKE: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
+/// The deployment with a clock that [`set`] sets.
+fn clocked(deployment: Deployment) -> Deployment {
+    let clock = deployment.at("clock").display().to_string();
+    deployment
+        .file("clock", "+0\n")
+        .variable("LD_PRELOAD", FAKE)
+        .variable("FAKETIME_TIMESTAMP_FILE", clock)
+        .variable("FAKETIME_NO_CACHE", "1")
+        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+}
+
+/// Sets its clock so many seconds beside the real one.
+fn set(deployment: &Deployment, seconds: i64) {
+    fs::write(deployment.at("clock"), format!("{seconds:+}\n")).expect("written");
+}
+
+const HOUR: i64 = 3_600;
+
+#[test]
+fn the_clock_begins_each_phase_once_and_a_failure_undoes_what_earlier_ones_did() {
+    let deployment = clocked(deployment("duration = \"1h\"\nmax_age = \"90m\"", ""));
+    let first = run(&deployment, opens_in(10 * HOUR));
+    assert_eq!(first.code, 7, "{first}");
+    assert!(first.stderr.contains("waits for phase t-1h, due at 20"), "{first}");
+    assert!(first.stderr.contains("next      pipe resume 20"), "{first}");
+    let begun = |events: &[serde_json::Value]| (count(events, "phase-began"), count(events, "step-started"));
+    assert_eq!(begun(&events(&deployment)), (0, 0), "too early for anything");
+
+    set(&deployment, 9 * HOUR);
+    let due = status(&deployment);
+    assert!(due["what"].as_str().unwrap().starts_with("phase t-1h is due since 20"), "{due}");
+    let prepared = deployment.run(&["resume", "last"]);
+    assert_eq!(prepared.code, 7, "{prepared}");
+    assert!(prepared.stderr.contains("✓ prepare") && !deployment.at("www").exists(), "{prepared}");
+    for jumped in [9 * HOUR, -48 * HOUR, 8 * HOUR] {
+        set(&deployment, jumped);
+        waits(&deployment, "waits for phase t, due at 20");
+    }
+    assert_eq!(begun(&events(&deployment)), (1, 1));
+
+    set(&deployment, 10 * HOUR);
+    let failed = deployment.run(&["resume", "last"]);
+    assert_eq!(failed.code, 5, "{failed}");
+    assert_eq!(undone(&deployment), ["look", "release", "prepare"], "{failed}");
+    assert!(!deployment.at("www/current").exists(), "{failed}");
+    assert_eq!(begun(&events(&deployment)), (2, 3));
+    assert_eq!(status(&deployment), serde_json::Value::Null);
+    let verified = deployment.run(&["log", "verify"]);
+    assert_eq!(verified.code, 0, "{verified}");
+}
+
+/// The steps that were undone, in that order.
+fn undone(deployment: &Deployment) -> Vec<String> {
+    let known = events(deployment);
+    let ended = known.iter().filter(|event| event["event"] == "undo-finished" && event["failure"].is_null());
+    ended.map(|event| event["step"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_is_looked_at_leaves_no_trace_and_a_clock_that_jumped_back_opens_no_window_again() {
+    let release = fs::read(guest::component("hostile").with_file_name("release.wasm")).expect("a component");
+    let deployment = clocked(deployment("duration = \"1h\"", "phase = \"t+1h\"")).file("mended.wasm", release);
+    let start = opens_in(10 * HOUR);
+    set(&deployment, 9 * HOUR);
+    assert_eq!(run(&deployment, start).code, 7);
+    set(&deployment, 12 * HOUR);
+    waits(&deployment, "phase t could begin until 20");
+    set(&deployment, 10 * HOUR + 60);
+    let due = status(&deployment);
+    assert!(due["what"].as_str().unwrap().starts_with("phase t is due since 20"), "{due}");
+
+    // Something is written down while it is too late: that time has been.
+    set(&deployment, 12 * HOUR);
+    let replace = ["resume", "last", "--replace", "release=mended.wasm", "--role", "lead", "--reason", "fix"];
+    let replaced = deployment.run(&replace);
+    assert_eq!(replaced.code, 7, "{replaced}");
+    assert_eq!(count(&events(&deployment), "plugin-replaced"), 1, "it does not wait for the phase\n{replaced}");
+    set(&deployment, 10 * HOUR + 60);
+    waits(&deployment, "phase t could begin until 20");
+    let both = [&replace[..], &["--late"]].concat();
+    let released = deployment.run(&both);
+    assert_eq!(released.code, 0, "one reason for both\n{released}");
+    let known = events(&deployment);
+    let reasons: Vec<&str> = known
+        .iter()
+        .filter(|event| ["late-accepted", "plugin-replaced"].contains(&event["event"].as_str().unwrap()))
+        .map(|event| event["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons, ["fix"; 3]);
+}
+
+#[test]
+fn what_was_killed_in_a_phase_goes_on_though_its_window_is_over() {
+    let seconds = "2.7317";
+    let deployment = clocked(deployment("duration = \"1h\"", "in_flight = \"retry\""));
+    let deployment = deployment.edit("pipeline.toml", "no time", seconds).edit("pipeline.toml", "no time", seconds);
+    let window = format!("window={}", opens_in(-1));
+    let mut command = deployment.command(&["run", "pipeline.toml", "--env", "demo", "--set", &window]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pipe");
+    let began = Instant::now();
+    while !is_running(seconds) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the step never ran");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let twice = deployment.run(&["resume", "last"]);
+    assert_eq!(twice.code, 8, "somebody is at it\n{twice}");
+    child.kill().expect("is there");
+    child.wait().expect("has ended");
+
+    set(&deployment, 30 * HOUR);
+    let standing = status(&deployment);
+    assert_eq!(standing["standing"], "cut-off");
+    let next = standing["next"][0].as_str().unwrap();
+    assert!(next.starts_with("pipe resume 20") && !next.contains("--late"), "{next}");
+    let late = deployment.run(&["resume", "last", "--late", "--reason", "the night was short"]);
+    assert_eq!(late.code, 2, "it is not late for what has begun\n{late}");
+    let resumed = deployment.run(&["resume", "last"]);
+    assert_eq!(resumed.code, 0, "{resumed}");
+    let known = events(&deployment);
+    assert_eq!((count(&known, "phase-began"), count(&known, "attempt-started")), (2, 4), "{known:?}");
+}
+
+fn is_running(seconds: &str) -> bool {
+    let wanted = format!("sleep\0{seconds}\0").into_bytes();
+    let processes = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+    processes.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default()).any(|line| line == wanted)
+}
+
+#[test]
+fn a_deployment_is_watched_while_its_later_phase_is_waited_for() {
+    let watched = "
+phase = \"t+1h\"
+";
+    let deployment = clocked(deployment("duration = \"1h\"", watched));
+    let text = fs::read_to_string(deployment.at("pipeline.toml")).expect("is there");
+    let text = text
+        .replace("argv = [\"no time\"]", "argv = [\"0.01\"]")
+        .replace("arguments = [\"no time\"]", "arguments = [\"0.01\"]");
+    let more = r#"
+[[check]]
+name = "page"
+allow.read = ["www"]
+with.check = [{ kind = "file", path = "www/current/index.html" }]
+
+[watch]
+for = "1s"
+every = "1s"
+checks = ["page"]
+"#;
+    let deployment = deployment.file("pipeline.toml", format!("{text}{more}"));
+    let ended = run(&deployment, opens_in(-1));
+    assert_eq!(ended.code, 0, "{ended}");
+    let words = |standing: &serde_json::Value| -> Vec<String> {
+        let next = standing["next"].as_array().unwrap().iter().map(|next| next.as_str().unwrap());
+        next.map(|next| next.split(' ').nth(1).unwrap().to_owned()).collect()
+    };
+    let standing = status(&deployment);
+    assert_eq!(standing["standing"], "to be watched");
+    assert!(standing["what"].as_str().unwrap().contains("; waits for phase t+1h, due at 20"), "{standing}");
+    assert_eq!(words(&standing), ["watch", "resume", "rollback"]);
+    set(&deployment, HOUR);
+    let looked = deployment.run(&["resume", "last"]);
+    assert_eq!(looked.code, 0, "{looked}");
+    assert_eq!(count(&events(&deployment), "watch-opened"), 1, "it is watched from its success on, once");
+    assert_eq!(words(&status(&deployment)), ["watch", "rollback"]);
+    let watched = deployment.run(&["watch", "last"]);
+    assert_eq!(watched.code, 0, "{watched}");
+    assert_eq!(status(&deployment), serde_json::Value::Null);
 }

@@ -11,18 +11,11 @@ use pipe_core::{
     digest::Digest,
     event::{EventKind, Outcome, PluginIdentity},
     id::RunId,
-    phase::Phase,
 };
 use pipe_journal::{Recorded, StoredEvent};
-use pipe_pipeline::{Checked, NO_ENVIRONMENT, Pipeline, Policy, RunFacts, Selection};
+use pipe_pipeline::{Checked, NO_ENVIRONMENT, Policy, RunFacts, Selection};
 
-use crate::{
-    course::{Next, course_of},
-    error::PrepareError,
-    load::PluginBytes,
-    pins::Pins,
-    state::RunState,
-};
+use crate::{error::PrepareError, load::PluginBytes, pins::Pins, state::RunState};
 
 /// What a run was begun with.
 #[derive(Clone, Debug)]
@@ -149,21 +142,6 @@ impl Begun {
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.state.outcome, None | Some(Outcome::RollbackFailed))
-    }
-
-    /// What comes next in it at this time, as far as its pipeline alone says: not what could be undone.
-    #[must_use]
-    pub fn next(&self, pipeline: &Pipeline, now: jiff::Timestamp) -> Next {
-        course_of(pipeline, |_| false).next(&self.state, now)
-    }
-
-    /// The phase that this would begin.
-    #[must_use]
-    pub fn begins(&self, pipeline: &Pipeline, next: &Next, now: jiff::Timestamp) -> Option<Phase> {
-        match course_of(pipeline, |_| false).begins(next, &self.state, now)? {
-            EventKind::PhaseBegan { phase, .. } => Some(phase),
-            _ => None,
-        }
     }
 
     /// The pipeline as it was checked then, from its copy.

@@ -6,6 +6,7 @@ mod audit;
 mod backups;
 mod begun;
 mod ceiling;
+mod coming;
 mod copies;
 pub mod course;
 mod difference;
@@ -40,6 +41,7 @@ pub use audit::{
 };
 pub use begun::Begun;
 pub use ceiling::check_policies;
+pub use coming::{Coming, Due};
 pub use copies::{CopyError, remove as remove_copies};
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};

@@ -8,8 +8,6 @@ use pipe_core::{
     redact::Redactor,
 };
 
-use pipe_runner::course::Next;
-
 use super::{
     left::{self, LeftRun},
     loading,
@@ -18,7 +16,8 @@ use crate::{exit::Exit, failure::Failure, printer::Printer};
 
 /// Give a run up: what it started stays as it is, and the next run may begin
 ///
-/// Nothing is undone. For a run that cannot be resumed or rolled back any more, and whose remains somebody has seen to.
+/// Nothing is undone. For a run that cannot be resumed or rolled back any more, and whose remains somebody has seen to; and for
+/// what is still to come of one that has succeeded.
 #[derive(Debug, Args)]
 pub(crate) struct AbandonArguments {
     #[command(flatten)]
@@ -38,7 +37,7 @@ pub(crate) async fn abandon(
 ) -> Result<Exit, Failure> {
     let left = left::take(&arguments.which, state)?;
     // One that has succeeded has ended, but for phases that are still to come.
-    if left.begun.state.outcome != Some(Outcome::Succeeded) || matches!(left.next(), None | Some(Next::End(..))) {
+    if left.begun.state.outcome != Some(Outcome::Succeeded) || left.coming().is_none_or(|coming| coming.is_over()) {
         left.needs_open()?;
     }
     let (actor, reason) = (loading::actor(), arguments.reason.clone());

@@ -12,7 +12,7 @@ use pipe_core::{
     redact::Redactor,
 };
 use pipe_journal::{Durability, Journal, JournalError, Ownership, Reader, RunFilter};
-use pipe_runner::{Begun, Pins, Prepared, RunState, course::Next};
+use pipe_runner::{Begun, Coming, Pins, Prepared, RunState};
 
 use super::{
     loading::{self, Loaded},
@@ -92,10 +92,8 @@ impl Left {
     }
 
     /// What comes next in it by the clock. Nothing where it has no phases, or its copies are gone.
-    pub(crate) fn next(&self) -> Option<Next> {
-        let pipeline = self.begun.pipeline(&Pins::of(&self.state)).ok()?.pipeline;
-        pipeline.window.as_ref()?;
-        Some(self.begun.next(&pipeline, jiff::Timestamp::now()))
+    pub(crate) fn coming(&self) -> Option<Coming> {
+        self.begun.coming(&Pins::of(&self.state), jiff::Timestamp::now())
     }
 
     /// Sets everything up to go on, from what the run was begun with. Secrets are resolved afresh.

@@ -8,7 +8,7 @@ use pipe_core::{
     redact::Redactor,
 };
 use pipe_runner::{
-    Pins,
+    Coming, Pins,
     course::{Bar, Next},
 };
 use pipe_sandbox::Sandbox;
@@ -25,7 +25,8 @@ use crate::{exit::Exit, failure::Failure, printer::Printer};
 ///
 /// Uses what the run was begun with: the pipeline, plugins and policies of then, from their copies. A step whose report is in
 /// the journal does not run again. One that was cut off before it changed anything is tried again; one that was cut off later
-/// follows its `in_flight`, and where that is `ask`, `--retry` or `--undo` answers.
+/// follows its `in_flight`, and where that is `ask`, `--retry` or `--undo` answers. Where its next phase is not due yet, nothing is
+/// done, and the record stays as it is.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::TABLE)]
 pub(crate) struct ResumeArguments {
@@ -98,23 +99,21 @@ fn barred(left: &Left) -> Result<Option<Bar>, Failure> {
     if !succeeded {
         left.needs_open()?;
     }
-    match left.next() {
-        None | Some(Next::End(..)) if succeeded => {
+    let coming = left.coming();
+    if succeeded {
+        if coming.as_ref().is_none_or(Coming::is_over) {
             left.needs_open()?;
-            Ok(None)
         }
-        next => {
-            if let (true, Some(newer)) = (succeeded, left.followed_by()?) {
-                let message = format!("run {} is superseded by run {newer}", left.begun.run);
-                let hint = "its later phases would look at another deployment";
-                return Err(Failure::new(Exit::Usage, message).hint(hint));
-            }
-            Ok(match next {
-                Some(Next::Barred(bar)) => Some(bar),
-                _ => None,
-            })
+        if let Some(newer) = left.followed_by()? {
+            let message = format!("run {} is superseded by run {newer}", left.begun.run);
+            let hint = "its later phases would look at another deployment";
+            return Err(Failure::new(Exit::Usage, message).hint(hint));
         }
     }
+    Ok(coming.and_then(|coming| match coming.next {
+        Next::Barred(bar) => Some(bar),
+        _ => None,
+    }))
 }
 
 /// That somebody lets a phase begin late.
@@ -143,6 +142,7 @@ fn told(left: &Left, bar: &Bar, printer: Printer) -> Exit {
             let (run, state) = (&left.begun.run, crate::places::in_shell(&left.state));
             printer
                 .talk(&format!("  `pipe resume {run} --late --reason '…' --state {state}` lets it begin all the same"));
+            printer.talk(&format!("  `pipe abandon {run} --reason '…' --state {state}` leaves everything as it is"));
             printer.talk(&format!("  `pipe rollback {run} --reason '…' --state {state}` undoes the run"));
         }
     }

@@ -9,7 +9,7 @@ use clap::Args;
 use pipe_core::{event::Outcome, id::StepId};
 use pipe_journal::{Reader, RunFilter, RunSummary};
 use pipe_runner::{
-    Begun, Pins, RunState, StepStanding, WatchStanding,
+    Begun, Due, Pins, RunState, StepStanding, WatchStanding,
     course::{Bar, Next},
 };
 
@@ -103,31 +103,20 @@ fn after_success(run: &RunSummary, begun: &Begun, state: &Path) -> Option<Standi
 enum Phase {
     /// It does not begin.
     Barred(Bar),
-    /// It can begin: since when, and until when, in words.
-    Due(String),
+    /// It can begin.
+    Due(Due),
     /// It has begun.
     Begun,
 }
 
-/// The next phase of a run, where it has any. Nothing where its copies are gone: then nothing comes next.
+/// The next phase of a run, where there is one.
 fn phase(begun: &Begun, state: &Path) -> Option<Phase> {
-    let pipeline = begun.pipeline(&Pins::of(state)).ok()?.pipeline;
-    let window = pipeline.window.as_ref()?;
-    let now = jiff::Timestamp::now();
-    let next = begun.next(&pipeline, now);
-    match (begun.begins(&pipeline, &next, now), next) {
-        (_, Next::End(..)) => None,
-        (_, Next::Barred(bar)) => Some(Phase::Barred(bar)),
-        (Some(phase), _) => {
-            let until = window.until(phase).filter(|_| !begun.state.phases.accepted.contains(&phase));
-            let until = until.map(|until| format!(", and begins until {} or not at all", shown(until)));
-            Some(Phase::Due(format!(
-                "phase {phase} is due since {}{}",
-                shown(window.due(phase)),
-                until.unwrap_or_default()
-            )))
-        }
-        (None, _) => Some(Phase::Begun),
+    let coming = begun.coming(&Pins::of(state), jiff::Timestamp::now())?;
+    match (coming.next, coming.begins) {
+        (Next::End(..), _) => None,
+        (Next::Barred(bar), _) => Some(Phase::Barred(bar)),
+        (_, Some(due)) => Some(Phase::Due(due)),
+        (_, None) => Some(Phase::Begun),
     }
 }
 
@@ -139,7 +128,10 @@ fn shown(moment: jiff::Timestamp) -> String {
 fn still_to_come(run: &RunSummary, phase: &Phase, state: &Path) -> Standing {
     let what = match phase {
         Phase::Barred(bar) => bar.to_string(),
-        Phase::Due(what) => what.clone(),
+        Phase::Due(due) => {
+            let until = due.until.map(|until| format!(", and begins until {} or not at all", shown(until)));
+            format!("phase {} is due since {}{}", due.phase, shown(due.since), until.unwrap_or_default())
+        }
         Phase::Begun => "a later phase has begun".to_owned(),
     };
     let next = next_of_phase(run, phase, state);
@@ -205,6 +197,8 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
         Some(step) => ["retry", "undo"]
             .map(|answer| command("resume", &format!(" --{answer} {}", step_in_shell(&step.step))))
             .into(),
+        // Of a later phase: what was deployed may as well stay as it is.
+        None if known.succeeded => vec![command("resume", ""), command("abandon", " --reason '…'"), undo()],
         None => vec![command("resume", ""), undo()],
     };
     Standing { word: "waiting", what: why, next }

@@ -67,7 +67,9 @@ impl fmt::Display for Bar {
         let shown = |moment: &Timestamp| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
         match self {
             Self::NotDue { phase, due } => write!(f, "waits for phase {phase}, due at {}", shown(due)),
-            Self::TooLate { phase, until } => write!(f, "phase {phase} could begin until {}", shown(until)),
+            Self::TooLate { phase, until } => {
+                write!(f, "phase {phase} could begin until {}, and did not", shown(until))
+            }
             Self::Outdated { phase, earlier, since, max_age } => write!(
                 f,
                 "phase {phase} does not begin: phase {earlier} began at {}, more than {} ago",

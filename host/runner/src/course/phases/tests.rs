@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use pipe_core::{
     digest::Digest,
-    event::{InFlight, PluginIdentity, StepStatus},
+    event::{Breach, GateEnd, InFlight, Moment, PluginIdentity, StepStatus, Wave},
     report::{Failure, FailureKind, StageReport},
     stage::Stage,
 };
-use pipe_pipeline::Repetition;
+use pipe_pipeline::{OnExpiry, Repetition};
 use proptest::prelude::*;
 
 use super::*;
-use crate::course::Leg;
+use crate::course::{Barrier, Leg};
 
 const HOUR: i64 = 3_600;
 
@@ -172,6 +172,86 @@ fn a_deployment_succeeds_before_its_later_phases_and_they_undo_nothing() {
     assert_eq!(next(&course, &all, 25 * HOUR), Next::End(Outcome::Succeeded, None));
     let given_up = EventKind::Abandoned { actor: "a".into(), reason: "no".into() };
     assert_eq!(next(&course, &[&ended[..], &[given_up]].concat(), HOUR), Next::End(Outcome::Succeeded, None));
+}
+
+#[test]
+fn what_says_undo_undoes_even_in_a_later_phase() {
+    let mut course = course(&["t+1h"], None, None);
+    let later = StepId::new("t+1h");
+    course.steps.iter_mut().filter(|leg| leg.step == later).for_each(|leg| leg.waves = 2);
+    let ended = [&after(&course, &[("t", 0)], &["release", "verify"])[..], &[succeeded(), resumed()]].concat();
+    let begun: Vec<EventKind> = ran(&later, Stage::Release, None).into_iter().take(3).collect();
+    let wave = Wave { index: 1, count: 2, weight: 5_000 };
+    let released = EventKind::WaveReleased { step: later.clone(), wave, report: StageReport::default() };
+    let breach = |breach| EventKind::GuardBreached { step: later.clone(), wave, breach, failure: failure() };
+    let failed = EventKind::StepFinished {
+        step: later.clone(),
+        status: StepStatus::Failed,
+        report: None,
+        failure: Some(failure()),
+        duration_ms: 1,
+    };
+    let reason = "step \"t+1h\": broken".to_owned();
+    let back = Next::RollBack { reason, entries: vec![StepId::new("release")] };
+    let breached = [&ended[..], &begun, &[released.clone(), breach(Breach::Rollback), failed.clone()]].concat();
+    assert_eq!(next(&course, &breached, HOUR), back, "a guard that undoes");
+
+    let asked = [&ended[..], &begun, &[released, breach(Breach::Ask)]].concat();
+    assert_eq!(next(&course, &asked, HOUR), Next::Breached(later.clone()));
+    let decided = EventKind::InFlightDecided { step: later.clone(), decision: InFlight::Undo, actor: "a".into() };
+    let undone = [&asked[..], &[resumed(), decided.clone(), failed.clone()]].concat();
+    assert_eq!(next(&course, &undone, HOUR), back, "somebody who was asked");
+
+    let cut_off = [&ended[..], &begun, &[resumed(), decided]].concat();
+    assert!(matches!(next(&course, &cut_off, HOUR), Next::Fail(..)));
+    assert_eq!(next(&course, &[&cut_off[..], &[failed]].concat(), HOUR), back, "an attempt that was cut off");
+}
+
+#[test]
+fn a_gate_waits_for_its_phase_and_does_not_keep_the_window_open() {
+    let mut course = course(&["t-1h"], None, None);
+    let gate = StepId::new("go");
+    let barrier = Barrier { gate: gate.clone(), on_expiry: OnExpiry::Stop, if_started: None };
+    course.gates = vec![(1, barrier)];
+    let prepared = after(&course, &[("t-1h", -HOUR)], &["t-1h"]);
+    let due = Bar::NotDue { phase: Phase::T, due: at(0) };
+    assert_eq!(next(&course, &prepared, -1), Next::Barred(due), "nobody is asked before");
+    assert_eq!(next(&course, &prepared, 0), Next::Wait(gate.clone()));
+    let opened = EventKind::GateOpened {
+        step: gate.clone(),
+        role: "lead".into(),
+        quorum: 1,
+        opening: "x".into(),
+        opened: Moment { at: at(0), boot: None, boot_ms: 0 },
+        expires_ms: 1,
+        expires_at: at(9 * HOUR),
+        plan_digest: Digest::of(b""),
+        checklist: Vec::new(),
+        signers: String::new(),
+        requesters: Vec::new(),
+    };
+    let passed =
+        EventKind::GateClosed { step: gate, how: GateEnd::Passed, by: Vec::new(), why: None, checklist: Vec::new() };
+    let agreed = [&prepared[..], &after(&course, &[("t", 0)], &[]), &[opened, passed]].concat();
+    assert_eq!(next(&course, &agreed, HOUR), attempt("release"));
+    let late = Bar::TooLate { phase: Phase::T, until: at(4 * HOUR) };
+    assert_eq!(next(&course, &agreed, 5 * HOUR), Next::Barred(late), "they agreed when the window was over");
+    let accepted = EventKind::LateAccepted { phase: Phase::T, actor: "a".into(), reason: "agreed".into() };
+    assert_eq!(next(&course, &[&agreed[..], &[accepted]].concat(), 5 * HOUR), attempt("release"));
+}
+
+#[test]
+fn a_phase_that_fails_undoes_what_earlier_ones_did() {
+    let mut course = course(&["t-24h", "t-1h"], None, None);
+    course.steps.iter_mut().for_each(|leg| (leg.stage, leg.reversible) = (Stage::Release, true));
+    let prepared = after(&course, &[("t-24h", -24 * HOUR), ("t-1h", -HOUR), ("t", 0)], &["t-24h", "t-1h"]);
+    let failed = ran(&StepId::new("release"), Stage::Release, Some(failure()));
+    let entries = ["release", "t-1h", "t-24h"].map(StepId::new).into();
+    let back = Next::RollBack { reason: "step \"release\": broken".into(), entries };
+    // Undoing waits for nothing, whatever the clock says.
+    for seconds in [-30 * HOUR, 0, 99 * HOUR] {
+        assert_eq!(next(&course, &[&prepared[..], &failed].concat(), seconds), back);
+    }
 }
 
 proptest! {
