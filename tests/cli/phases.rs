@@ -322,7 +322,7 @@ fn the_clock_begins_each_phase_once_and_a_failure_undoes_what_earlier_ones_did()
 fn undone(deployment: &Deployment) -> Vec<String> {
     let known = events(deployment);
     let ended = known.iter().filter(|event| event["event"] == "undo-finished" && event["failure"].is_null());
-    ended.map(|event| event["step"]["name"].as_str().unwrap().to_owned()).collect()
+    ended.map(|event| event["step"]["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 #[test]
