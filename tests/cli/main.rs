@@ -19,6 +19,7 @@ mod lock;
 mod order_rule;
 mod output;
 mod ownership;
+mod phases;
 mod policy;
 mod preview;
 mod prune;

@@ -408,6 +408,7 @@ fn a_word_of_which_nothing_is_said_is_not_allowed() {
         reveal: vec![RevealRule::parse("db").unwrap()],
         exec: vec![ExecRule { program: "p".to_owned(), ..ExecRule::default() }],
         artifacts: vec![ArtifactRule::Write, ArtifactRule::parse("read backup").unwrap()],
+        is_for_preview: false,
     };
     for word in Word::ALL {
         assert!(grant.count(word) > 0, "the test says nothing of {word}");

@@ -22,6 +22,7 @@ pub use self::{
 use crate::{
     digest::Digest,
     id::{RunId, StepId},
+    phase::Phase,
     report::{Failure, StageReport},
     stage::Stage,
 };
@@ -658,6 +659,26 @@ pub enum EventKind {
         /// How long it took, in milliseconds.
         duration_ms: u64,
     },
+
+    // Phases of a window.
+    /// A phase begins: its first step or gate has been reached, and is due. Written before that.
+    PhaseBegan {
+        /// Which.
+        phase: Phase,
+        /// When it was due.
+        due: jiff::Timestamp,
+        /// When it began, by the wall clock: its results are as old as this.
+        at: jiff::Timestamp,
+    },
+    /// Somebody lets a phase begin although it is too late for it, or what came before is too old.
+    LateAccepted {
+        /// Which.
+        phase: Phase,
+        /// Who: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -745,6 +766,8 @@ impl EventKind {
             Self::PreviewStarted { .. } => "preview-started",
             Self::PreviewAsked { .. } => "preview-asked",
             Self::PreviewTold { .. } => "preview-told",
+            Self::PhaseBegan { .. } => "phase-began",
+            Self::LateAccepted { .. } => "late-accepted",
         }
     }
 }

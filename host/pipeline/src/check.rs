@@ -3,6 +3,7 @@
 mod expand;
 mod gates;
 mod inputs;
+mod timing;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,6 +168,7 @@ fn assemble(
     let checks = watching::checks(report, document, &expander);
     unused(report, document, &expander);
     asked.unused();
+    let window = document.window.as_ref().and_then(|spec| timing::window(&expander.scope, document, spec));
     let plugins = expander.called.into_inner().plugins;
     Some(Pipeline {
         name: document.name.clone(),
@@ -184,6 +186,7 @@ fn assemble(
         notifications,
         checks,
         watch: document.watch.as_ref().map(watching::watch),
+        window,
         on_interrupt: document.on_interrupt,
         file: document.file.clone(),
         base,

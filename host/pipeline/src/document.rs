@@ -9,6 +9,7 @@ mod retention;
 mod sections;
 mod step;
 mod wave;
+mod window;
 mod with;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -26,6 +27,7 @@ pub(crate) use self::{
     },
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
     wave::{GuardSpec, WatchSpec},
+    window::WindowSpec,
     with::{MAXIMUM_STRING, With, WithValue},
 };
 use crate::{
@@ -54,6 +56,7 @@ pub struct Document {
     pub(crate) limits: LimitSpec,
     pub(crate) on_interrupt: OnInterrupt,
     pub(crate) retention: Option<Retention>,
+    pub(crate) window: Option<WindowSpec>,
     pub(crate) steps: Vec<StepSpec>,
     /// Between the steps, in order.
     pub(crate) gates: Vec<GateSpec>,
@@ -186,6 +189,8 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|_| step::rollback(report, fields.array("rollback")));
     let notifications = step::notifications(report, fields.array("notify"));
+    let window = window::read(report, &fields);
+    window::in_order(report, fields.get("window").is_some(), &steps, &gates);
     let watch = wave::watch(report, &fields);
     name::no_duplicates(report, &steps, &gates, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
     if steps.is_empty() && !report.has_errors() {
@@ -203,6 +208,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         limits,
         on_interrupt,
         retention,
+        window,
         steps,
         gates,
         checks,

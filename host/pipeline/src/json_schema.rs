@@ -46,6 +46,12 @@ pub fn json_schema() -> Value {
                     "description": "Of every step, the verified artifacts of so many newest runs stay, whatever their age. Default: 1.",
                 },
             })),
+            "window": table("When the deployment takes place: what `t` is in the phases of steps.", &["start", "duration"], json!({
+                "start": text("A moment with its zone: 2026-11-28T22:00:00+01:00. Usually ${inputs.window}."),
+                "duration": { "$ref": "#/$defs/duration" },
+                "late": { "$ref": "#/$defs/duration" },
+                "max_age": { "$ref": "#/$defs/duration" },
+            })),
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
@@ -153,6 +159,10 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "with": { "type": "object", "description": "Settings of the plugin." },
         "gate": { "$ref": "#/$defs/gate" },
         "checklist": { "$ref": "#/$defs/checklist" },
+        "phase": {
+            "type": "string", "pattern": r"^t([-+][0-9]+(\.[0-9]+)?(ms|s|m|min|h|d|w))?$",
+            "description": "When it is due, from the start of the window: t-24h, t, t+1w. Default: t.",
+        },
         "undo": text("Name of a step to undo."),
         "continue": { "type": "boolean", "description": "Go on even if this undo fails." },
         "on": {
@@ -316,6 +326,7 @@ mod tests {
             ("/properties/env/additionalProperties", keys::ENVIRONMENT),
             ("/properties/plugins/additionalProperties", keys::PLUGIN),
             ("/properties/defaults", keys::DEFAULTS),
+            ("/properties/window", keys::WINDOW),
             ("/$defs/retry", keys::RETRY),
             ("/$defs/limits", keys::LIMITS),
             ("/$defs/inputs/additionalProperties", keys::INPUT),

@@ -18,6 +18,7 @@ pub(crate) const FILE: &[&str] = &[
     "limits",
     "on_interrupt",
     "retention",
+    "window",
     "step",
     "check",
     "rollback",
@@ -37,6 +38,8 @@ pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
 /// How long artifacts are kept.
 pub(crate) const RETENTION: &[&str] = &["artifacts", "keep_min"];
+/// When phases begin, and until when they may.
+pub(crate) const WINDOW: &[&str] = &["start", "duration", "late", "max_age"];
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
 pub(crate) const STEP: &[&str] = &[
     "name",
@@ -57,6 +60,7 @@ pub(crate) const STEP: &[&str] = &[
     "with",
     "gate",
     "checklist",
+    "phase",
 ];
 pub(crate) const WITHOUT_BACKUP: &[&str] = &["role", "reason"];
 pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
@@ -157,8 +161,6 @@ pub(crate) const POLICY_REQUIRE: &[&str] = &[
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
-        FILE => &["window", "phase"],
-        STEP | CHECK | ROLLBACK | NOTIFY => &["window", "phase"],
         EXEC => &["user"],
         _ => &[],
     };

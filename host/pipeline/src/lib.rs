@@ -29,6 +29,7 @@ mod schema;
 mod scope;
 mod settings;
 mod suggestion;
+mod window;
 
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
@@ -51,4 +52,5 @@ pub use self::{
     },
     settings::{Settings, UnresolvedReference},
     suggestion::{Activity, Advice, Ended, EntryAdvice, RuleAdvice, Suggestion, activity, suggest},
+    window::Window,
 };

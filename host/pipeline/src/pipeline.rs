@@ -21,6 +21,7 @@ use crate::{
     gate::{Gate, RoleSpec, StepGate},
     network,
     settings::Settings,
+    window::Window,
 };
 
 /// A pipeline in one environment, with its inputs. Made by [`check`](crate::check()).
@@ -58,6 +59,8 @@ pub struct Pipeline {
     pub checks: Vec<Step>,
     /// How the deployment is watched once every step has succeeded.
     pub watch: Option<Watch>,
+    /// When its phases are due, where the file says.
+    pub window: Option<Window>,
     /// What an interrupt of the operator leads to.
     pub on_interrupt: OnInterrupt,
     /// The file, for diagnostics.

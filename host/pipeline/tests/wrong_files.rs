@@ -231,7 +231,8 @@ fn waves_and_guards() {
 #[test]
 fn many_mistakes_are_reported_at_once_and_in_order() {
     let text = "nmae = 1\nname = \"x\"\n[[step]]\nname = \"a\"\nstage = \"verfy\"\ntimeout = 3\nretry = { attempts = 0 }\n\
-                allow.http = [3]\n[[step]]\nstage = \"verify\"\nphase = \"t-24h\"\n[peers]\np = { ulr = \"x\" }\n";
+                allow.http = [3]\n[[step]]\nname = \"b\"\nstage = \"verify\"\n\
+                allow.exec = [{ program = \"x\", argv = [], user = \"y\" }]\n[peers]\np = { ulr = \"x\" }\n";
     let diagnostics = parse(&file(text)).unwrap_err();
     let codes: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
     assert_eq!(

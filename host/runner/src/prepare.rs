@@ -24,14 +24,14 @@ use pipe_effects::{
 };
 use pipe_journal::Journal;
 use pipe_pipeline::{
-    Gate, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, check_against_plugins, read_schema,
+    Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, check_against_plugins, read_schema,
 };
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
 use crate::{
     ceiling,
-    course::{Back, Barrier, Course, Leg},
+    course::{Bar, Course, Next, course_of},
     error::PrepareError,
     gate::{SignersFiles, read_signers},
     grants, kept,
@@ -40,6 +40,7 @@ use crate::{
     peers::{database, peer, peers},
     plan::Plan,
     secrets,
+    state::RunState,
 };
 
 /// What a run needs to know that is not in the pipeline file.
@@ -282,32 +283,16 @@ impl Prepared {
 
     /// What of the pipeline decides the order.
     pub(crate) fn course(&self) -> Course {
-        let leg = |step: &Step| Leg {
-            step: step.id.clone(),
-            stage: step.stage,
-            reversible: self.reversible(step),
-            in_flight: step.in_flight,
-            attempts: step.retry.attempts,
-            waves: u32::try_from(step.waves.len()).unwrap_or(u32::MAX),
-            repetition: step.repetition,
-        };
-        let barrier = |gate: &Gate| Barrier {
-            gate: gate.id.clone(),
-            on_expiry: gate.on_expiry,
-            if_started: gate.if_started.clone(),
-        };
-        let back = |entry: &RollbackEntry| match entry {
-            RollbackEntry::Undo { step, continue_on_failure, gate, .. } => Back::Undo {
-                step: step.clone(),
-                continue_on_failure: *continue_on_failure,
-                gate: gate.as_ref().map(barrier),
-            },
-            RollbackEntry::Run(step) => Back::Run(leg(step)),
-            RollbackEntry::Gate(gate) => Back::Gate(barrier(gate)),
-        };
-        let rollback = self.pipeline.rollback.as_ref().map(|list| list.iter().map(back).collect());
-        let gates = self.pipeline.gates.iter().map(|standing| (standing.before, barrier(&standing.gate))).collect();
-        Course { steps: self.pipeline.steps.iter().map(leg).collect(), gates, rollback }
+        course_of(&self.pipeline, |step| self.reversible(step))
+    }
+
+    /// Why the run cannot begin at this time: it is too late for its first phase.
+    #[must_use]
+    pub fn barred(&self, now: jiff::Timestamp) -> Option<Bar> {
+        match self.course().next(&RunState::default(), now) {
+            Next::Barred(bar) if !bar.passes() => Some(bar),
+            _ => None,
+        }
     }
 }
 

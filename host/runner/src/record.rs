@@ -103,8 +103,13 @@ impl Recorder {
 
     /// Tells the observer of what is not kept.
     pub(crate) fn tell(&self, kind: EventKind) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).apply(&kind);
-        (self.observer)(&Event { run: self.run.clone(), at: jiff::Timestamp::now(), kind });
+        let at = jiff::Timestamp::now();
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.apply(&kind);
+            state.phases.seen(at);
+        }
+        (self.observer)(&Event { run: self.run.clone(), at, kind });
     }
 
     /// What has happened so far.

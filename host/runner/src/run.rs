@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use jiff::Timestamp;
 use pipe_core::{
     event::{EventKind, Outcome},
     id::StepId,
@@ -16,7 +17,7 @@ use pipe_pipeline::{NotifyEvent, Step};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    course::{Course, Next},
+    course::{Bar, Course, Next},
     error::RunError,
     gate::Waited,
     prepare::{Prepared, all_steps},
@@ -58,6 +59,15 @@ pub enum Wait {
         /// Which migration, and how old.
         why: String,
     },
+    /// The time of a phase, or somebody who lets it begin although it is too late.
+    Phase(Bar),
+    /// Somebody who says what becomes of a step or gate of a later phase that failed.
+    Halted {
+        /// Which.
+        step: StepId,
+        /// Why it failed.
+        why: String,
+    },
     /// Somebody who says whether it goes on past a check that was not met.
     Breach {
         /// The step whose guard it is; nothing for the watch.
@@ -76,6 +86,8 @@ pub struct RunResult {
     pub reason: Option<String>,
     /// Everything that is known of it.
     pub state: RunState,
+    /// What is still to come of a run that succeeded: its later phases.
+    pub later: Option<String>,
 }
 
 /// Runs a prepared pipeline to its end.
@@ -141,7 +153,10 @@ struct Driver<'r> {
 impl Driver<'_> {
     async fn drive(&self) -> Result<RunResult, RunError> {
         // Whoever was told already is not told again.
-        match self.stepper.recorder.state().rollback {
+        let state = self.stepper.recorder.state();
+        match state.rollback {
+            // Of what comes after a deployment that succeeded nobody is told.
+            None if state.succeeded => {}
             None => self.stepper.announce(NotifyEvent::Started, "running", "").await?,
             Some(rollback) => {
                 self.stepper.announce(NotifyEvent::RollbackStarted, "rolling-back", &rollback.reason).await?;
@@ -149,14 +164,15 @@ impl Driver<'_> {
         }
         loop {
             let state = self.stepper.recorder.state();
-            let mut next = self.course.next(&state);
+            let now = Timestamp::now();
+            let mut next = self.course.next(&state, now);
             let next_step = match &next {
                 Next::Attempt(step) | Next::Wait(step) => Some(step),
                 Next::SideBySide { steps, .. } => steps.first(),
                 _ => None,
             };
             if let (Some(step), None, true) = (next_step, &state.rollback, self.stepper.interrupt.is_cancelled()) {
-                if self.stops() {
+                if self.stops() || state.succeeded {
                     return self.stopped().await;
                 }
                 let reason = match next {
@@ -167,6 +183,9 @@ impl Driver<'_> {
             }
             if let Some(wait) = self.stale(&next) {
                 return self.waits(wait).await;
+            }
+            if let Some(began) = self.course.begins(&next, &state, now) {
+                self.stepper.recorder.durable(began).await?;
             }
             let stopped = match next {
                 Next::Attempt(step) => self.attempt(&step, state.rollback.is_some()).await?,
@@ -188,6 +207,10 @@ impl Driver<'_> {
                     Waited::Closed | Waited::Interrupted => Stopped::No,
                     Waited::Alone { role } => return self.waits(Wait::Gate { gate, role }).await,
                 },
+                // It has succeeded, and owns its environment no longer until then.
+                Next::Barred(_) if state.succeeded => return self.end(Outcome::Succeeded, None).await,
+                Next::Barred(bar) => return self.waits(Wait::Phase(bar)).await,
+                Next::Halted { step, why } => return self.waits(Wait::Halted { step, why }).await,
                 Next::Stop(gate) => return self.waits(Wait::Expired(gate)).await,
                 Next::RollBack { reason, entries } => self.turn_back(&state, reason, entries).await?,
                 Next::Undo(step) => self.undo(&step).await?,
@@ -304,14 +327,17 @@ impl Driver<'_> {
             Outcome::RollbackFailed => NotifyEvent::RollbackFailed,
         };
         let why = reason.as_deref().unwrap_or_default();
+        let known = event == NotifyEvent::Succeeded && self.stepper.recorder.state().succeeded;
         if event == NotifyEvent::Failed {
             self.stepper.announce(NotifyEvent::StepFailed, "running", why).await?;
         }
-        self.stepper.announce(event, outcome.word(), why).await?;
+        if !known {
+            self.stepper.announce(event, outcome.word(), why).await?;
+        }
         let duration_ms = milliseconds(self.began);
         let finished = EventKind::RunFinished { outcome, reason: reason.clone(), duration_ms };
         let mut events = vec![finished];
-        if outcome == Outcome::Succeeded {
+        if outcome == Outcome::Succeeded && !known {
             events.extend(self.stepper.prepared.watch_opened());
         }
         self.stepper.recorder.all(events, Durability::Durable).await?;
@@ -337,7 +363,14 @@ impl Driver<'_> {
     }
 
     fn result(&self, ending: Ending, reason: Option<String>) -> RunResult {
-        RunResult { ending, reason, state: self.stepper.recorder.state() }
+        let state = self.stepper.recorder.state();
+        let succeeded = ending == Ending::Finished(Outcome::Succeeded);
+        let later = succeeded.then(|| self.course.next(&state, Timestamp::now())).and_then(|next| match next {
+            Next::Barred(bar) => Some(bar.to_string()),
+            Next::End(..) => None,
+            _ => Some("its next phase is due".to_owned()),
+        });
+        RunResult { ending, reason, state, later }
     }
 }
 
@@ -349,6 +382,8 @@ impl std::fmt::Display for Wait {
             }
             Self::Gate { gate, role } => write!(f, "{role} decides at the gate \"{gate}\""),
             Self::Backup { backup, why } => write!(f, "{why}: have \"{backup}\" taken again, or undo?"),
+            Self::Phase(bar) => write!(f, "{bar}"),
+            Self::Halted { step, why } => write!(f, "\"{step}\" of a later phase failed ({why}): try again, or undo?"),
             Self::Expired(gate) => write!(f, "nobody decided at the gate \"{gate}\" in time: resume, to ask again"),
             Self::Breach { step: Some(step), why } => {
                 write!(f, "the guard of step \"{step}\" was not met ({why}): look again and go on, or undo?")

@@ -1,5 +1,6 @@
 //! What a run has come to: a pure fold over its events. The same fold serves a running process and a journal.
 
+mod phases;
 mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,10 @@ use pipe_core::{
     stage::Stage,
 };
 
-pub use self::waves::{Breached, WatchStanding, WaveStanding};
+pub use self::{
+    phases::PhasesStanding,
+    waves::{Breached, WatchStanding, WaveStanding},
+};
 
 /// How far a step has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +138,10 @@ pub struct RunState {
     pub paused: Option<String>,
     /// The backup that has to be taken again before it goes on, where that is what it waits for.
     pub stale: Option<StepId>,
+    /// Whether every step without a later phase has succeeded at some time. Said once, to people as well.
+    pub succeeded: bool,
+    /// Its phases.
+    pub phases: PhasesStanding,
     /// The gates that were opened.
     pub gates: BTreeMap<StepId, GateStanding>,
     /// Notifications that were sent since it last ended: which, and about what.
@@ -250,6 +258,7 @@ impl RunState {
             }
             EventKind::RunFinished { outcome, reason, .. } => {
                 self.outcome = Some(*outcome);
+                self.succeeded |= *outcome == Outcome::Succeeded;
                 self.reason.clone_from(reason);
                 self.notified.clear();
                 self.withdraw_gates();
@@ -291,7 +300,10 @@ impl RunState {
                 (self.rollback_requested, self.watch) = (Some(reason.clone()), None);
             }
             EventKind::Resolved { step, resolution, .. } => self.resolved(step, *resolution),
-            _ => self.apply_of_waves(event),
+            _ => {
+                self.phases.apply(event);
+                self.apply_of_waves(event);
+            }
         }
     }
 

@@ -16,7 +16,8 @@ use crate::{exit::Exit, failure::Failure, printer::Printer};
 
 /// Give a run up: what it started stays as it is, and the next run may begin
 ///
-/// Nothing is undone. For a run that cannot be resumed or rolled back any more, and whose remains somebody has seen to.
+/// Nothing is undone. For a run that cannot be resumed or rolled back any more, and whose remains somebody has seen to; and for
+/// what is still to come of one that has succeeded.
 #[derive(Debug, Args)]
 pub(crate) struct AbandonArguments {
     #[command(flatten)]
@@ -35,13 +36,18 @@ pub(crate) async fn abandon(
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
     let left = left::take(&arguments.which, state, printer)?;
-    left.needs_open()?;
+    // One that has succeeded has ended, but for phases that are still to come.
+    if left.begun.state.outcome != Some(Outcome::Succeeded) || left.coming().is_none_or(|coming| coming.is_over()) {
+        left.needs_open()?;
+    }
     let (actor, reason) = (loading::actor(), arguments.reason.clone());
     let ended = Some(format!("abandoned by {actor}: {reason}"));
-    let events = vec![
-        EventKind::Abandoned { actor, reason },
-        EventKind::RunFinished { outcome: Outcome::Abandoned, reason: ended, duration_ms: 0 },
-    ];
+    // Of a deployment that succeeded and is not being undone, what was still to come after it is given up.
+    let known = &left.begun.state;
+    let stands = known.succeeded && known.rollback.is_none() && known.rollback_requested.is_none();
+    let outcome = if stands { Outcome::Succeeded } else { Outcome::Abandoned };
+    let events =
+        vec![EventKind::Abandoned { actor, reason }, EventKind::RunFinished { outcome, reason: ended, duration_ms: 0 }];
     let state = left.record(events, redactor).await?;
     printer.talk(&format!("run {} is given up: nothing was undone", left.begun.run));
     for step in state.steps.iter().filter(|step| step.touched && !step.summaries.is_empty()) {

@@ -6,9 +6,13 @@ use std::{
 };
 
 use clap::Args;
-use pipe_core::{event::EventKind, id::StepId, redact::Redactor};
-use pipe_journal::{Durability, Journal, JournalError, Ownership, Reader};
-use pipe_runner::{Begun, Pins, Prepared, RunState};
+use pipe_core::{
+    event::{EventKind, Outcome},
+    id::{RunId, StepId},
+    redact::Redactor,
+};
+use pipe_journal::{Durability, Journal, JournalError, Ownership, Reader, RunFilter};
+use pipe_runner::{Begun, Coming, Pins, Prepared, RunState};
 
 use super::{
     loading::{self, Loaded},
@@ -103,6 +107,27 @@ impl Left {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The newest run of its pipeline and environment, where that is another.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be read.
+    pub(crate) fn followed_by(&self) -> Result<Option<RunId>, Failure> {
+        let filter = RunFilter {
+            pipeline: Some(self.begun.pipeline.clone()),
+            environment: Some(self.begun.environment.clone()),
+            limit: None,
+        };
+        let runs = Reader::open(&self.state)?.runs(&filter)?;
+        let mut later = runs.into_iter().take_while(|run| run.run != self.begun.run);
+        Ok(later.find(|run| !leaves_nothing(run.outcome)).map(|run| run.run))
+    }
+
+    /// What comes next in it by the clock. Nothing where it has no phases, or its copies are gone.
+    pub(crate) fn coming(&self) -> Option<Coming> {
+        self.begun.coming(&Pins::of(&self.state), jiff::Timestamp::now())
     }
 
     /// Sets everything up to go on, from what the run was begun with. Secrets are resolved afresh.
@@ -208,4 +233,9 @@ impl Left {
                 .hint(format!("these have: {}", known.join(", ")))
         })
     }
+}
+
+/// Whether everything is as it was before a run that ended so.
+const fn leaves_nothing(outcome: Option<Outcome>) -> bool {
+    matches!(outcome, Some(Outcome::Failed | Outcome::Interrupted | Outcome::RolledBack))
 }

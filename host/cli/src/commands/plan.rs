@@ -11,7 +11,7 @@ use pipe_core::{
     redact::Redactor,
 };
 use pipe_pipeline::RunFacts;
-use pipe_runner::{Plan, PlanEntry, PlannedGate, PlannedGuard, Previews, Role};
+use pipe_runner::{Plan, PlanEntry, PlannedGate, PlannedGuard, PlannedPhase, Previews, Role};
 
 use super::{loading, lock::Locking, output_file};
 use crate::{
@@ -130,6 +130,10 @@ fn print(plan: &Plan, previews: Option<&Previews>, printer: Printer) {
             print_gate(gate, printer);
         }
     }
+    if !plan.phases.is_empty() {
+        printer.result(&format!("\n{}", styled(STRONG, "Phases")));
+        plan.phases.iter().for_each(|phase| print_phase(phase, printer));
+    }
     printer.result(&format!("\n{}", styled(STRONG, "On failure, of what was started")));
     let undo = if plan.undo.is_empty() { "nothing can be undone".to_owned() } else { plan.undo.join(", then ") };
     printer.result(&format!("  {undo}"));
@@ -166,6 +170,18 @@ fn print_gate(gate: &PlannedGate, printer: Printer) {
         let by = item.step.iter().map(|step| format!(" (step \"{step}\")")).collect::<String>();
         printer.result(&format!("    ☐ {}{by}", item.item));
     }
+}
+
+/// When it is due, and what it holds.
+fn print_phase(phase: &PlannedPhase, printer: Printer) {
+    let shown = |moment: jiff::Timestamp| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    let until = phase.until.map(|until| format!(", begins until {} or not at all", shown(until))).unwrap_or_default();
+    let age = phase.max_age_ms.map(duration);
+    let age = age.map(|age| format!(", with results of earlier phases not older than {age}")).unwrap_or_default();
+    let name = styled(STRONG, &phase.phase.to_string());
+    printer.result(&format!("  {name} {}{}{until}{age}", styled(QUIET, "due "), shown(phase.due)));
+    let steps = if phase.steps.is_empty() { "every other step".to_owned() } else { phase.steps.join(", ") };
+    printer.result(&format!("    {steps}"));
 }
 
 fn print_guard(guard: &PlannedGuard, printer: Printer) {

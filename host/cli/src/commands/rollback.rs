@@ -7,7 +7,6 @@ use pipe_core::{
     event::{EventKind, Outcome},
     redact::Redactor,
 };
-use pipe_journal::{Reader, RunFilter};
 
 use super::{
     left::{self, Left, LeftRun},
@@ -69,24 +68,12 @@ pub(super) async fn go_back(
 
 /// A run that others have followed is not undone beneath them. Those of which nothing is left do not count.
 fn newest(left: &Left) -> Result<(), Failure> {
-    let filter = RunFilter {
-        pipeline: Some(left.begun.pipeline.clone()),
-        environment: Some(left.begun.environment.clone()),
-        limit: None,
-    };
-    let runs = Reader::open(&left.state)?.runs(&filter)?;
-    let mut later = runs.iter().take_while(|run| run.run != left.begun.run);
-    match later.find(|run| !leaves_nothing(run.outcome)) {
-        None => Ok(()),
-        Some(later) => {
-            let message = format!("run {} has been followed by run {}", left.begun.run, later.run);
+    match left.followed_by()? {
+        Some(newest) => {
+            let message = format!("run {} has been followed by run {newest}", left.begun.run);
             Err(Failure::new(Exit::Usage, message)
                 .hint("only the newest run of a pipeline and environment that left something can be undone"))
         }
+        None => Ok(()),
     }
-}
-
-/// Whether everything is as it was before a run that ended so.
-const fn leaves_nothing(outcome: Option<Outcome>) -> bool {
-    matches!(outcome, Some(Outcome::Failed | Outcome::Interrupted | Outcome::RolledBack))
 }

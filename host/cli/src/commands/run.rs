@@ -79,11 +79,17 @@ pub(crate) async fn run(
     let pipeline = &loaded.checked.pipeline;
     let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, Some(&loaded.run))?;
     open::refuse(&ownership, &state, pipeline)?;
+    let superseded = open::superseded(&ownership, &state);
     pipe_journal::set_aside(&state)?;
     let (prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor).await?;
     if let Some(bound) = &bound {
         bound.hold(&prepared.plan, selection)?;
     }
+    if let Some(bar) = prepared.barred(jiff::Timestamp::now()) {
+        let message = format!("it is too late to begin: {bar}");
+        return Err(Failure::new(Exit::Invalid, message).hint("nothing was begun; choose another `[window]`"));
+    }
+    superseded.iter().for_each(|what| printer.warning(what));
     let display = Display { state: &state, verbose, printer };
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::run(&prepared, observer, interrupt).await

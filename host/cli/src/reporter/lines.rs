@@ -109,6 +109,10 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             styled(CAREFUL, "!")
         ))],
         EventKind::GateClosed { step, how, by, checklist, .. } => gate_closed(&step.to_string(), *how, by, checklist),
+        EventKind::PhaseBegan { phase, .. } => vec![format!("phase {}", styled(STRONG, &phase.to_string()))],
+        EventKind::LateAccepted { phase, actor, reason } => {
+            vec![format!("{} phase {phase} begins late, as {actor} wants: {reason}", styled(CAREFUL, "!"))]
+        }
         EventKind::UndoStarted { step } => {
             vec![format!("{} undo {}", styled(QUIET, "┌"), styled(STRONG, &step.to_string()))]
         }

@@ -6,6 +6,7 @@ use pipe_core::{
     diagnostic::Diagnostic,
     event::InFlight,
     limits::{Limit, Limits},
+    phase::Phase,
     stage::Stage,
 };
 
@@ -16,6 +17,7 @@ use crate::{
         gate::{self, GateSpec, Standing},
         name,
         wave::{self, GuardSpec, WaveSpec},
+        window,
         with::With,
     },
     fields::{self, Fields, Located},
@@ -53,6 +55,8 @@ pub(crate) struct StepSpec {
     pub(crate) without_backup: Option<Waiver>,
     pub(crate) backup_max_age: Option<Duration>,
     pub(crate) limits: LimitSpec,
+    /// Of `[[step]]` alone.
+    pub(crate) phase: Option<Located<Phase>>,
 }
 
 /// The limits that a table names, in its order.
@@ -316,6 +320,7 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
         waves,
         guard,
         limits,
+        phase: window::phase(report, fields),
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use pipe_core::{
-    event::{EventKind, Outcome, Part},
+    event::{EventKind, Part},
     id::{RunId, StepId},
 };
 use pipe_journal::{Recorded, StoredEvent};
@@ -145,7 +145,7 @@ impl Report {
             _ => self.apply_of_step(at, event),
         }
         if let Some(process) = self.processes.last_mut()
-            && !is_afterwards(event)
+            && !is_afterwards(event, state)
         {
             (process.last, process.left) = (at, Conclusion::of(state, false));
         }
@@ -235,21 +235,22 @@ fn process(at: Timestamp, actor: &str, pipe_version: &str) -> Process {
 }
 
 /// Whether an event is written after a run, by no process that drove it.
-const fn is_afterwards(event: &EventKind) -> bool {
-    matches!(
-        event,
+const fn is_afterwards(event: &EventKind, state: &RunState) -> bool {
+    match event {
         EventKind::ArtifactPruned { .. }
-            | EventKind::CopiesPruned { .. }
-            | EventKind::Resolved { .. }
-            | EventKind::Approved { .. }
-            | EventKind::Rejected { .. }
-            | EventKind::ApprovalRefused { .. }
-            | EventKind::Unlocked { .. }
-            | EventKind::Abandoned { .. }
-            | EventKind::WatchChecked { .. }
-            | EventKind::WatchBreached { .. }
-            | EventKind::WatchContinued { .. }
-            | EventKind::WatchEnded { .. }
-            | EventKind::RunFinished { outcome: Outcome::Abandoned, .. }
-    )
+        | EventKind::CopiesPruned { .. }
+        | EventKind::Resolved { .. }
+        | EventKind::Approved { .. }
+        | EventKind::Rejected { .. }
+        | EventKind::ApprovalRefused { .. }
+        | EventKind::Unlocked { .. }
+        | EventKind::Abandoned { .. }
+        | EventKind::WatchChecked { .. }
+        | EventKind::WatchBreached { .. }
+        | EventKind::WatchContinued { .. }
+        | EventKind::WatchEnded { .. } => true,
+        // Of a run that was given up, whoever gave it up wrote the end.
+        EventKind::RunFinished { .. } => state.phases.given_up,
+        _ => false,
+    }
 }

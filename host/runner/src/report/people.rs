@@ -21,6 +21,9 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
         EventKind::RollbackRequested { actor, reason } => {
             told(actor, "asked for the run to be undone".to_owned(), Some(reason))
         }
+        EventKind::LateAccepted { phase, actor, reason } => {
+            told(actor, format!("let phase {phase} begin although it was too late for it"), Some(reason))
+        }
         EventKind::Resolved { step, resolution, actor, reason } => {
             told(actor, format!("said that step \"{step}\" is {resolution}, after a repair by hand"), Some(reason))
         }
