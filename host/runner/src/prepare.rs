@@ -23,9 +23,7 @@ use pipe_effects::{
     world::{Secrets, World},
 };
 use pipe_journal::Journal;
-use pipe_pipeline::{
-    Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, check_against_plugins, read_schema,
-};
+use pipe_pipeline::{Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, check_against_plugins, read_schema};
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 

@@ -1,5 +1,6 @@
 //! What a run has come to: a pure fold over its events. The same fold serves a running process and a journal.
 
+mod gates;
 mod phases;
 mod waves;
 
@@ -7,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, GateEnd, InFlight, Moment, Outcome, Resolution, StepStatus, Verification},
+    event::{Artifact, EventKind, InFlight, Moment, Outcome, Resolution, StepStatus, Verification},
     id::StepId,
     report::{Failure, StageReport},
     stage::Stage,
 };
 
 pub use self::{
+    gates::GateStanding,
     phases::PhasesStanding,
     waves::{Breached, WatchStanding, WaveStanding},
 };
@@ -150,21 +152,6 @@ pub struct RunState {
     pub watch: Option<WatchStanding>,
 }
 
-/// How far a gate has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GateStanding {
-    /// Who decides.
-    pub role: String,
-    /// How it ended; nothing while it waits.
-    pub ended: Option<GateEnd>,
-    /// What was said where it was rejected.
-    pub rejection: Option<String>,
-    /// [`RunState::resumed`] when it ended.
-    pub ended_in: u32,
-    /// A plugin was replaced since: what was decided on is not what would be done now.
-    pub stale: bool,
-}
-
 /// A rollback that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollback {
@@ -267,11 +254,6 @@ impl RunState {
         }
     }
 
-    /// Nobody is asked any more whether something may be done that will not be.
-    fn withdraw_gates(&mut self) {
-        self.gates.retain(|_, gate| gate.ended.is_some());
-    }
-
     /// Takes in what people did with the run.
     fn apply_of_people(&mut self, event: &EventKind) {
         match event {
@@ -283,19 +265,9 @@ impl RunState {
             EventKind::InFlightDecided { step, decision, .. } => {
                 self.with(step, |state| state.decided(*decision));
             }
-            EventKind::GateOpened { step, role, .. } => {
-                let opened =
-                    GateStanding { role: role.clone(), ended: None, rejection: None, ended_in: 0, stale: false };
-                self.gates.insert(step.clone(), opened);
+            EventKind::GateOpened { .. } | EventKind::GateClosed { .. } | EventKind::PluginReplaced { .. } => {
+                self.apply_of_gates(event);
             }
-            EventKind::GateClosed { step, how, why, .. } => {
-                let resumed = self.resumed;
-                if let Some(gate) = self.gates.get_mut(step) {
-                    (gate.ended, gate.ended_in) = (Some(*how), resumed);
-                    gate.rejection.clone_from(why);
-                }
-            }
-            EventKind::PluginReplaced { .. } => self.gates.values_mut().for_each(|gate| gate.stale = true),
             EventKind::RollbackRequested { reason, .. } => {
                 (self.rollback_requested, self.watch) = (Some(reason.clone()), None);
             }
