@@ -5,6 +5,7 @@ mod backup;
 mod grants;
 mod leaks;
 mod preview;
+mod restored;
 mod rollback;
 mod success;
 mod suggested;

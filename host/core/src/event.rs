@@ -177,6 +177,9 @@ pub enum EventKind {
         step: StepId,
         /// What.
         artifact: Artifact,
+        /// When the attempt began that stored it: what it holds is no younger. Nothing in records of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken: Option<Moment>,
     },
     /// The host saw an artifact verified.
     ArtifactVerified {
@@ -259,6 +262,9 @@ pub enum EventKind {
     RunPaused {
         /// What it waits for, or who stopped it.
         why: String,
+        /// The backup that has to be taken again before it goes on, where that is what it waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stale: Option<StepId>,
     },
     /// Another process goes on with the run.
     RunResumed {
@@ -571,6 +577,13 @@ pub enum EventKind {
         /// Which.
         wave: Wave,
     },
+    /// The journal was not as it was written, and somebody goes on all the same. Written before anything else.
+    ChangedRecordAccepted {
+        /// Who: user and host.
+        actor: String,
+        /// What was found.
+        found: String,
+    },
     /// Every step succeeded, and the deployment is to be watched from here on.
     WatchOpened {
         /// How long, in milliseconds.
@@ -723,6 +736,7 @@ impl EventKind {
             Self::GuardChecked { .. } => "guard-checked",
             Self::GuardBreached { .. } => "guard-breached",
             Self::WaveFinished { .. } => "wave-finished",
+            Self::ChangedRecordAccepted { .. } => "changed-record-accepted",
             Self::WatchOpened { .. } => "watch-opened",
             Self::WatchChecked { .. } => "watch-checked",
             Self::WatchBreached { .. } => "watch-breached",

@@ -1,6 +1,7 @@
 //! The file, read: every shape is right and every reference is well-formed, but nothing is looked up yet.
 
 mod allow;
+mod backup;
 mod gate;
 mod name;
 mod overlay;

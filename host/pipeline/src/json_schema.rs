@@ -132,6 +132,10 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
             "role": text("In which role."),
             "reason": text("Why there is nothing to lose."),
         })),
+        "backup_max_age": {
+            "$ref": "#/$defs/duration",
+            "description": "How old the backup may be that the migration leans on, when it begins. Default: 24h.",
+        },
         "in_flight": {
             "enum": InFlight::ALL.map(InFlight::word),
             "description": "What becomes of an attempt that had touched something and did not end: retry it, undo, or ask. \

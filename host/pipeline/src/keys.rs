@@ -51,6 +51,7 @@ pub(crate) const STEP: &[&str] = &[
     "waves",
     "guard",
     "without_backup",
+    "backup_max_age",
     "limits",
     "allow",
     "with",
@@ -142,8 +143,16 @@ pub(crate) const POLICY_REVEAL: &[&str] = &["env", "file"];
 pub(crate) const POLICY_SECRET: &[&str] = &["env", "file", "to"];
 pub(crate) const POLICY_EXEC: &[&str] =
     &["program", "argv", "cwd", "env", "peer", "read", "write", "ports", "sockets", "sha256"];
-pub(crate) const POLICY_REQUIRE: &[&str] =
-    &["reveal", "https_only", "programs", "pinned_plugins", "encrypted_backup_before_migrate", "unconfined_programs"];
+pub(crate) const POLICY_REQUIRE: &[&str] = &[
+    "reveal",
+    "https_only",
+    "programs",
+    "pinned_plugins",
+    "encrypted_backup_before_migrate",
+    "restored_backup_before_migrate",
+    "backup_max_age",
+    "unconfined_programs",
+];
 
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {

@@ -192,6 +192,8 @@ pub struct Step {
     pub irreversible: bool,
     /// Who accepts that a migration has no backup before it.
     pub without_backup: Option<Waiver>,
+    /// How old the backup may be that a migration leans on, where the file says.
+    pub backup_max_age: Option<Duration>,
     /// What becomes of an attempt that had touched something and did not end, where the file says.
     pub in_flight: Option<InFlight>,
     /// Its parts, where it releases gradually: shares that grow, the last of them everything.
@@ -244,6 +246,11 @@ impl RuleSpans {
         specs.iter().filter_map(kept).collect()
     }
 }
+
+/// The oldest backup that any file may let a migration lean on.
+pub const OLDEST_BACKUP: Duration = Duration::from_secs(30 * 86_400);
+/// How old the backup may be that a migration leans on, where nothing says.
+pub const BACKUP_AGE: Duration = Duration::from_secs(86_400);
 
 /// Who accepts that a rule is not kept, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

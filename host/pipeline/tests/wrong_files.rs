@@ -74,6 +74,7 @@ fn shapes() {
             ("timout = \"3s\"", "unknown-key", "timout", "did you mean `timeout`?"),
             ("waves = [{ weight = \"100%\" }]", "conflict", "waves", ""),
             ("without_backup = { role = \"dba\", reason = \"x\" }", "misplaced-key", "without_backup", ""),
+            ("backup_max_age = \"1h\"", "misplaced-key", "backup_max_age", ""),
             ("in_flight = \"rtry\"", "bad-value", "\"rtry\"", "did you mean `retry`?"),
             ("allow.udp = []", "unknown-key", "udp", ""),
             ("[watch]\nevery = \"60s\"\nchecks = [\"c\"]", "missing-key", "[watch]", "for = \"24h\""),

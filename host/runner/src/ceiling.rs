@@ -70,7 +70,9 @@ impl<'p> Holding<'p> {
         plugins: &'p BTreeMap<String, Plugin>,
         outside: Outside,
     ) -> Self {
-        let asked = policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
+        let mut required = policies.iter().map(|policy| &policy.ceiling.require);
+        let asked =
+            required.any(|require| require.encrypted_backup_before_migrate || require.restored_backup_before_migrate);
         let backups = if asked { Backups::of(pipeline, plugins) } else { Backups::default() };
         Self { pipeline, plugins, outside, backups }
     }
@@ -88,6 +90,7 @@ impl<'p> Holding<'p> {
             plugin: plugin(self.pipeline, self.plugins, step),
             grant,
             backups: self.backups.before(place),
+            backup_age: step.backup_max_age,
         }
     }
 

@@ -19,6 +19,7 @@ mod ledger;
 mod load;
 mod notify;
 mod opening;
+mod order;
 mod peers;
 mod pins;
 mod plan;

@@ -36,6 +36,7 @@ use crate::{
     gate::{SignersFiles, read_signers},
     grants, kept,
     load::{self, PluginBytes, StandardPlugins},
+    order::BackupNeeds,
     peers::{database, peer, peers},
     plan::Plan,
     secrets,
@@ -97,7 +98,7 @@ pub struct Prepared {
     pub(crate) copies: Option<Digest>,
     not_copied: Vec<PathBuf>,
     pub(crate) policy_files: Vec<String>,
-    pub(crate) encrypted_backup: bool,
+    pub(crate) needs: BackupNeeds,
     pub(crate) signers: SignersFiles,
     pub(crate) requesters: Vec<String>,
     pub(crate) waits: bool,
@@ -162,7 +163,7 @@ pub async fn plan(
     if !above.is_empty() {
         return Err(above);
     }
-    let signers = read_signers(pipeline)?;
+    let signers = read_signers(pipeline, &[])?;
     let plan = Plan::new(pipeline, policies, run, &signers, |step| planned(&plugins, step));
     Ok(Planned { plan, plugins })
 }
@@ -189,7 +190,7 @@ pub async fn prepare(
     }
     let signers = match settings.signers.clone() {
         Some(pinned) => pinned,
-        None => read_signers(&pipeline).map_err(PrepareError::Invalid)?,
+        None => read_signers(&pipeline, &settings.requesters).map_err(PrepareError::Invalid)?,
     };
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
     check_identities(&pipeline, &secrets).map_err(PrepareError::Invalid)?;
@@ -211,8 +212,7 @@ pub async fn prepare(
         .mode(0o700)
         .create(&artifacts)
         .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
-    let encrypted_backup =
-        settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
+    let needs = BackupNeeds::of(&settings.policies);
     let policy_files = settings.policies.iter().map(|policy| absolute(&policy.file.path)).collect();
     let world = World {
         peers,
@@ -246,7 +246,7 @@ pub async fn prepare(
         copies: copies.digest,
         not_copied: copies.manifest.too_large().map(Path::to_owned).collect(),
         policy_files,
-        encrypted_backup,
+        needs,
         signers,
         requesters: settings.requesters,
         waits: settings.waits,

@@ -303,7 +303,7 @@ impl Asker<'_> {
             step: step.id.name.clone(),
             instance: step.id.instance.clone(),
             attempt: 1,
-            idempotency_key: idempotency_key(self.preview.as_str(), &step.id.to_string()),
+            idempotency_key: idempotency_key(None, self.preview.as_str(), &step.id.to_string()),
             started_unix_ms: u64::try_from(self.started.as_millisecond()).unwrap_or_default(),
             settings,
         }

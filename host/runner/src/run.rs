@@ -51,6 +51,13 @@ pub enum Wait {
     },
     /// Somebody who resumes the run: nobody came to this gate in time.
     Expired(StepId),
+    /// Somebody who has the backup taken again that a migration leans on: it has become too old.
+    Backup {
+        /// The backup.
+        backup: StepId,
+        /// Which migration, and how old.
+        why: String,
+    },
     /// Somebody who says whether it goes on past a check that was not met.
     Breach {
         /// The step whose guard it is; nothing for the watch.
@@ -152,9 +159,14 @@ impl Driver<'_> {
                 if self.stops() {
                     return self.stopped().await;
                 }
-                let what = if matches!(next, Next::Wait(_)) { "gate" } else { "step" };
-                let reason = format!("{what} \"{step}\": interrupted by the operator before it began");
+                let reason = match next {
+                    Next::Wait(_) => format!("gate \"{step}\": interrupted by the operator before it was passed"),
+                    _ => format!("step \"{step}\": interrupted by the operator before it began"),
+                };
                 next = self.course.turn_back(&state, reason, Outcome::Interrupted);
+            }
+            if let Some(wait) = self.stale(&next) {
+                return self.waits(wait).await;
             }
             let stopped = match next {
                 Next::Attempt(step) => self.attempt(&step, state.rollback.is_some()).await?,
@@ -185,6 +197,16 @@ impl Driver<'_> {
                 return self.stopped().await;
             }
         }
+    }
+
+    /// Whether a migration comes next whose backup has become too old while the run waited.
+    fn stale(&self, next: &Next) -> Option<Wait> {
+        let steps = match next {
+            Next::Attempt(step) => std::slice::from_ref(step),
+            Next::SideBySide { steps, .. } => steps,
+            _ => return None,
+        };
+        steps.iter().filter_map(|step| self.steps.get(step)).find_map(|step| self.stepper.stale(step))
     }
 
     async fn attempt(&self, step: &StepId, rolling_back: bool) -> Result<Stopped, RunError> {
@@ -299,13 +321,14 @@ impl Driver<'_> {
     /// Nothing more can be done until somebody has done something.
     async fn waits(&self, wait: Wait) -> Result<RunResult, RunError> {
         let why = wait.to_string();
-        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone() }).await?;
+        let stale = if let Wait::Backup { backup, .. } = &wait { Some(backup.clone()) } else { None };
+        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone(), stale }).await?;
         Ok(self.result(Ending::Waiting(wait), Some(why)))
     }
 
     async fn stopped(&self) -> Result<RunResult, RunError> {
         let why = "stopped by the operator".to_owned();
-        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone() }).await?;
+        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone(), stale: None }).await?;
         Ok(self.result(Ending::Stopped, Some(why)))
     }
 
@@ -325,6 +348,7 @@ impl std::fmt::Display for Wait {
                 write!(f, "step \"{step}\" was cut off after it had begun to change something: retry it, or undo?")
             }
             Self::Gate { gate, role } => write!(f, "{role} decides at the gate \"{gate}\""),
+            Self::Backup { backup, why } => write!(f, "{why}: have \"{backup}\" taken again, or undo?"),
             Self::Expired(gate) => write!(f, "nobody decided at the gate \"{gate}\" in time: resume, to ask again"),
             Self::Breach { step: Some(step), why } => {
                 write!(f, "the guard of step \"{step}\" was not met ({why}): look again and go on, or undo?")

@@ -23,7 +23,7 @@ pub(crate) struct AbandonArguments {
     which: LeftRun,
 
     /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn abandon(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let left = left::take(&arguments.which, state)?;
+    let left = left::take(&arguments.which, state, printer)?;
     left.needs_open()?;
     let (actor, reason) = (loading::actor(), arguments.reason.clone());
     let ended = Some(format!("abandoned by {actor}: {reason}"));

@@ -30,7 +30,8 @@ pub(crate) struct ResumeArguments {
     which: LeftRun,
 
     /// Make another attempt of this step, which was cut off after it had begun to change something; or let its guard, which
-    /// was not met, look again: it must pass, then the wave holds in full
+    /// was not met, look again: it must pass, then the wave holds in full; or take this backup again, before a migration to
+    /// which it has become too old
     #[arg(long, value_name = "STEP")]
     retry: Option<String>,
 
@@ -48,7 +49,7 @@ pub(crate) struct ResumeArguments {
     role: Option<String>,
 
     /// Why the plugin is replaced
-    #[arg(long, value_name = "TEXT", requires = "replace")]
+    #[arg(long, value_name = "TEXT", requires = "replace", value_parser = crate::arguments::reason)]
     reason: Option<String>,
 }
 
@@ -60,7 +61,7 @@ pub(crate) async fn resume(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let mut left = left::take(&arguments.which, state)?;
+    let mut left = left::take(&arguments.which, state, printer)?;
     left.needs_open()?;
     let replaced = replaced(arguments, &left)?;
     replaced.iter().for_each(|event| left.begun.replace(event));
@@ -80,6 +81,7 @@ pub(super) async fn go_on(
 ) -> Result<Exit, Failure> {
     let (prepared, journal) = left.prepare(display.printer, redactor).await?;
     let begun = left.begun.state.clone();
+    let decisions: Vec<EventKind> = left.accepted().into_iter().chain(decisions).collect();
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::resume(&prepared, begun, decisions, observer, interrupt).await
     })
@@ -91,6 +93,11 @@ fn replaced(arguments: &ResumeArguments, left: &Left) -> Result<Vec<EventKind>, 
     let (Some(role), Some(reason)) = (&arguments.role, &arguments.reason) else { return Ok(Vec::new()) };
     let pins = Pins::of(&left.state);
     let known = left.begun.pipeline(&pins)?.pipeline;
+    if !known.roles.is_empty() && !known.roles.contains_key(role) {
+        let roles: Vec<&str> = known.roles.keys().map(String::as_str).collect();
+        return Err(Failure::new(Exit::Usage, format!("the pipeline has no role `{role}`"))
+            .hint(format!("it has {}", roles.join(", "))));
+    }
     let one = |(step, file): &(String, String)| {
         if !known.calls().any(|call| call.id.name == *step) {
             return Err(Failure::new(Exit::Usage, format!("the pipeline has no step \"{step}\"")));
@@ -108,7 +115,8 @@ fn replaced(arguments: &ResumeArguments, left: &Left) -> Result<Vec<EventKind>, 
 
 fn decided(left: &Left, step: &str, decision: InFlight) -> Result<EventKind, Failure> {
     let step = left.step(step)?;
-    if !left.begun.state.step(&step).is_some_and(|known| known.open || known.waves.asks().is_some()) {
+    let again = decision == InFlight::Retry && left.begun.state.may_be_taken_again(&step);
+    if !again && !left.begun.state.step(&step).is_some_and(|known| known.open || known.waves.asks().is_some()) {
         let message =
             format!("step \"{step}\" was not cut off, nor does its guard ask: nothing to {}", decision.word());
         return Err(Failure::new(Exit::Usage, message).hint("`pipe status` says what the run waits for"));

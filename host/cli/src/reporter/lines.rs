@@ -55,7 +55,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         }
         EventKind::ArtifactVerified { verification, .. } => {
             let entries = if verification.entries == 1 { "entry" } else { "entries" };
-            vec![bar(&format!("verified by {} ({} {entries})", verification.method, verification.entries))]
+            let restored = if verification.restored { ", restored" } else { "" };
+            vec![bar(&format!("verified by {} ({} {entries}){restored}", verification.method, verification.entries))]
         }
         EventKind::StepFinished { step, status, report, failure, duration_ms } => {
             finished(&step.to_string(), *status, report.as_ref(), failure.as_ref(), *duration_ms)
@@ -150,7 +151,7 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
 /// What people did with the run, and processes that went on with it.
 fn of_people(kind: &EventKind) -> Vec<String> {
     match kind {
-        EventKind::RunPaused { why } => vec![format!("{}: {why}", styled(CAREFUL, "paused"))],
+        EventKind::RunPaused { why, .. } => vec![format!("{}: {why}", styled(CAREFUL, "paused"))],
         EventKind::RunResumed { actor, .. } => vec![format!("{} by {actor}", styled(STRONG, "resumed"))],
         EventKind::InFlightDecided { step, decision, actor } => {
             vec![format!("{actor} decided about step \"{step}\", which was cut off: {}", decision.word())]
@@ -165,6 +166,9 @@ fn of_people(kind: &EventKind) -> Vec<String> {
         }
         EventKind::Waived { rule, role, reason, .. } => {
             vec![bar(&format!("{} without {rule}, accepted by {role}: {reason}", styled(CAREFUL, "!")))]
+        }
+        EventKind::ChangedRecordAccepted { actor, found } => {
+            vec![format!("{} {actor} goes on although {found}", styled(BAD, "!"))]
         }
         EventKind::Abandoned { actor, reason } => vec![format!("{} by {actor}: {reason}", styled(BAD, "abandoned"))],
         _ => Vec::new(),

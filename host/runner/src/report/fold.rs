@@ -83,6 +83,7 @@ impl Report {
             pipeline_digest: *pipeline_digest,
             plan_digest: *plan_digest,
             policies: policies.iter().copied().enumerate().map(held).collect(),
+            requesters: Vec::new(),
             inputs: inputs.clone(),
             previous: previous.clone(),
             checklist: Vec::new(),
@@ -95,7 +96,14 @@ impl Report {
             refusals: Vec::new(),
             notifications: Vec::new(),
             processes: vec![process(at, actor, pipe_version)],
-            record: Record { first: stored.seq, last: stored.seq, entries: 0, head: stored.hash, unknown: 0 },
+            record: Record {
+                first: stored.seq,
+                last: stored.seq,
+                entries: 0,
+                head: stored.hash,
+                unknown: 0,
+                broken: None,
+            },
         })
     }
 
@@ -107,7 +115,9 @@ impl Report {
                 self.steps.iter_mut().for_each(cut_off);
                 self.processes.push(process(at, actor, pipe_version));
             }
+            EventKind::RolesPinned { requesters, .. } => self.requesters.clone_from(requesters),
             EventKind::RollbackStarted { reason, entries } => {
+                self.withdraw_gates(at);
                 self.watch.iter_mut().for_each(|watch| watch.waits = None);
                 self.rollback = Some(RollbackReport { started: at, reason: reason.clone(), entries: entries.clone() });
             }
@@ -123,7 +133,11 @@ impl Report {
                     process.remains_ended += ended;
                 }
             }
-            EventKind::RunFinished { .. } | EventKind::RunPaused { .. } => self.ended = Some(at),
+            EventKind::RunFinished { .. } => {
+                self.ended = Some(at);
+                self.withdraw_gates(at);
+            }
+            EventKind::RunPaused { .. } => self.ended = Some(at),
             EventKind::ArtifactStored { .. }
             | EventKind::ArtifactVerified { .. }
             | EventKind::ArtifactPruned { .. } => self.apply_of_artifact(at, event),
@@ -139,7 +153,7 @@ impl Report {
 
     fn apply_of_artifact(&mut self, at: Timestamp, event: &EventKind) {
         match event {
-            EventKind::ArtifactStored { step, artifact } => self.artifacts.push(ArtifactReport {
+            EventKind::ArtifactStored { step, artifact, .. } => self.artifacts.push(ArtifactReport {
                 step: step.clone(),
                 stored: at,
                 artifact: artifact.clone(),

@@ -26,11 +26,15 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
         }
         EventKind::Abandoned { actor, reason } => told(actor, "gave the run up".to_owned(), Some(reason)),
         EventKind::PluginReplaced { step, plugin, role, actor, reason } => {
-            let what = format!("let step \"{step}\" call {} {} instead, as {role}", plugin.name, plugin.version);
+            let what =
+                format!("let step \"{step}\" call {} (sha256 {}) instead, as {role}", plugin.name, plugin.digest);
             told(actor, what, Some(reason))
         }
         EventKind::Waived { step, rule, role, actor, reason } => {
             told(actor, format!("ran \"{step}\" without the {rule} that it needs, which {role} accepts"), Some(reason))
+        }
+        EventKind::ChangedRecordAccepted { actor, found } => {
+            told(actor, format!("went on although the record was changed: {found}"), None)
         }
         EventKind::WatchContinued { actor } => {
             told(actor, "saw to what the watch found, and let it go on".to_owned(), None)
