@@ -65,18 +65,24 @@ fn shown(command: &Command) -> String {
 /// The directory and what is in it. An empty one would be refused.
 fn held(archive: &Archive) -> Result<String, Failure> {
     take::not_empty(&archive.directory)?;
-    let mut size = Size::default();
-    size.add(Path::new(&archive.directory), 0)?;
+    let size = Size::of(Path::new(&archive.directory), MOST_ENTRIES)?;
     let least = if size.more { "at least " } else { "" };
     let files = count(size.files, "file", "files");
     Ok(format!("{} ({least}{files}, {})", archive.directory, Bytes(size.bytes)))
 }
 
 impl Size {
-    fn add(&mut self, directory: &Path, depth: usize) -> Result<(), Failure> {
+    /// Counts `most` entries.
+    fn of(directory: &Path, most: usize) -> Result<Self, Failure> {
+        let mut size = Self::default();
+        size.add(directory, most, 0)?;
+        Ok(size)
+    }
+
+    fn add(&mut self, directory: &Path, most: usize, depth: usize) -> Result<(), Failure> {
         let explain = |path: &Path, error| files::explain(&path.to_string_lossy(), &error);
         for entry in fs::read_dir(directory).map_err(|error| explain(directory, error))? {
-            if self.seen == MOST_ENTRIES || depth > MAX_DEPTH {
+            if self.seen == most || depth > MAX_DEPTH {
                 self.more = true;
                 return Ok(());
             }
@@ -84,7 +90,7 @@ impl Size {
             let path = entry.map_err(|error| explain(directory, error))?.path();
             let found = fs::symlink_metadata(&path).map_err(|error| explain(&path, error))?;
             if found.is_dir() {
-                self.add(&path, depth + 1)?;
+                self.add(&path, most, depth + 1)?;
             } else if found.is_file() {
                 self.files += 1;
                 self.bytes += found.len();
@@ -128,11 +134,13 @@ mod tests {
     #[test]
     fn a_directory_without_end_is_counted_to_where_that_is_enough() {
         let directory = tempfile::tempdir().unwrap();
-        for number in 0..=MOST_ENTRIES {
-            fs::write(directory.path().join(number.to_string()), "").unwrap();
+        for name in ["a", "b", "c"] {
+            fs::write(directory.path().join(name), "").unwrap();
         }
-        let lines = said(json!([{ "kind": "archive", "directory": directory.path(), "name": "d", "encrypt": false }]));
-        assert!(lines.unwrap()[0].contains("(at least 10000 files, "));
+        for (most, files, more) in [(2, 2, true), (3, 3, false)] {
+            let size = Size::of(directory.path(), most).unwrap();
+            assert_eq!((size.files, size.more), (files, more), "{most}");
+        }
     }
 
     #[test]
