@@ -46,6 +46,9 @@ pub fn json_schema() -> Value {
                     "description": "Of every step, the verified artifacts of so many newest runs stay, whatever their age. Default: 1.",
                 },
             })),
+            "lock": table("Where several hosts agree on who drives its runs, beside the state directory of each.", &["peer"], json!({
+                "peer": text("A PostgreSQL among the peers. pipe keeps the table public.pipe_ownership there."),
+            })),
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },

@@ -30,6 +30,7 @@ pub mod retention;
 mod rollback;
 mod run;
 mod secrets;
+mod shared;
 mod state;
 mod step;
 mod watch;
@@ -52,5 +53,6 @@ pub use plan::{
 pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};
+pub use shared::{Shared, claim, place};
 pub use state::{Breached, GateStanding, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding};
 pub use watch::{Seen, look};

@@ -20,6 +20,7 @@ use pipe_core::{
 };
 use pipe_effects::{
     path::resolve,
+    sql::SharedOwnership,
     tls::check_identity,
     world::{ClientIdentity, Peer, Secrets, TlsMode, World},
 };
@@ -103,6 +104,7 @@ pub struct Prepared {
     pub(crate) signers: SignersFiles,
     pub(crate) requesters: Vec<String>,
     pub(crate) waits: bool,
+    pub(crate) shared: Option<Arc<SharedOwnership>>,
 }
 
 /// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
@@ -246,6 +248,7 @@ pub async fn prepare(
         signers,
         requesters: settings.requesters,
         waits: settings.waits,
+        shared: None,
     })
 }
 
@@ -334,7 +337,7 @@ fn check_identities(pipeline: &Pipeline, secrets: &Secrets) -> Result<(), Vec<Di
 }
 
 /// A peer of the file as the effects know it.
-fn peer(name: &str, spec: &PeerSpec) -> Peer {
+pub(crate) fn peer(name: &str, spec: &PeerSpec) -> Peer {
     Peer {
         name: name.to_owned(),
         url: spec.url.clone(),

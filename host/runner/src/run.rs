@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -76,6 +76,8 @@ pub struct RunResult {
     pub reason: Option<String>,
     /// Everything that is known of it.
     pub state: RunState,
+    /// Why the database still says that an ended run has the pipeline and environment.
+    pub not_given_back: Option<String>,
 }
 
 /// Runs a prepared pipeline to its end.
@@ -91,7 +93,8 @@ pub async fn run(
     observer: Observer,
     interrupt: &CancellationToken,
 ) -> Result<RunResult, RunError> {
-    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, RunState::default());
+    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, RunState::default())
+        .owned_by(prepared.shared.clone());
     recorder.all(prepared.started_events(), Durability::Durable).await?;
     drive(prepared, &recorder, interrupt).await
 }
@@ -109,8 +112,9 @@ pub async fn resume(
     observer: Observer,
     interrupt: &CancellationToken,
 ) -> Result<RunResult, RunError> {
-    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state);
-    let events = std::iter::once(prepared.resumed_event()).chain(decisions).collect();
+    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state)
+        .owned_by(prepared.shared.clone());
+    let events = std::iter::once(prepared.resumed_event()).chain(prepared.lock_taken()).chain(decisions).collect();
     recorder.all(events, Durability::Durable).await?;
     remains::end(prepared, &recorder).await?;
     drive(prepared, &recorder, interrupt).await
@@ -289,6 +293,7 @@ impl Driver<'_> {
         if state.rollback_requested.is_none() {
             self.stepper.announce(NotifyEvent::StepFailed, "running", &reason).await?;
         }
+        self.stepper.recorder.prove(Duration::ZERO).await?;
         self.stepper.recorder.durable(EventKind::RollbackStarted { reason: reason.clone(), entries }).await?;
         self.stepper.announce(NotifyEvent::RollbackStarted, "rolling-back", &reason).await?;
         Ok(Stopped::No)
@@ -312,8 +317,14 @@ impl Driver<'_> {
         if outcome == Outcome::Succeeded {
             events.extend(self.stepper.prepared.watch_opened());
         }
+        self.stepper.recorder.prove(Duration::ZERO).await?;
         self.stepper.recorder.all(events, Durability::Durable).await?;
-        Ok(self.result(Ending::Finished(outcome), reason))
+        let mut result = self.result(Ending::Finished(outcome), reason);
+        // Of one that could not be undone, somebody still has to do something.
+        if let (Some(shared), true) = (&self.stepper.prepared.shared, outcome != Outcome::RollbackFailed) {
+            result.not_given_back = shared.give_back().await.err().map(|error| error.to_string());
+        }
+        Ok(result)
     }
 
     /// Nothing more can be done until somebody has done something.
@@ -335,7 +346,7 @@ impl Driver<'_> {
     }
 
     fn result(&self, ending: Ending, reason: Option<String>) -> RunResult {
-        RunResult { ending, reason, state: self.stepper.recorder.state() }
+        RunResult { ending, reason, state: self.stepper.recorder.state(), not_given_back: None }
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn status(arguments: &StatusArguments, state: Option<&Path>, printer:
     for run in &open {
         let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
         print(run, &standing(run, &begun.state, &state), printer);
+        lock(&begun.state, printer);
     }
     Ok(Exit::Succeeded)
 }
@@ -72,6 +73,13 @@ fn print(run: &RunSummary, standing: &Standing, printer: Printer) {
     let (name, word) = (styled(STRONG, run.run.as_str()), styled(CAREFUL, standing.word));
     printer.result(&format!("{name}  {word}  {} {}: {}", run.pipeline, run.environment, standing.what));
     standing.next.iter().for_each(|command| printer.result(&format!("    {command}")));
+}
+
+/// Where several hosts agree on who drives it.
+fn lock(known: &RunState, printer: Printer) {
+    if let (Some(at), Some(epoch), false) = (&known.shared_at, known.shared_epoch, printer.json()) {
+        printer.result(&format!("    its lock is at {at}, where epoch {epoch} was its own"));
+    }
 }
 
 fn watching(run: &RunSummary, watch: &WatchStanding, state: &Path) -> Standing {

@@ -231,6 +231,7 @@ const fn is_afterwards(event: &EventKind) -> bool {
             | EventKind::Rejected { .. }
             | EventKind::ApprovalRefused { .. }
             | EventKind::Unlocked { .. }
+            | EventKind::LockFreed { .. }
             | EventKind::Abandoned { .. }
             | EventKind::WatchChecked { .. }
             | EventKind::WatchBreached { .. }
