@@ -250,6 +250,34 @@ fn a_migration_behind_a_backup_that_nothing_restores_is_refused_before_anything_
     }
 }
 
+#[test]
+fn the_database_of_the_lock_is_one_that_the_policy_knows() {
+    let peer = "[peers]\nshared = { url = \"postgres://pipe@db.hms.internal/locks\", addresses = [\"10.0.0.0/8\"] }";
+    let policy = |host: &str| {
+        format!(
+            "[peers]\nlocks = {{ url = \"postgres://pipe@{host}/locks\", addresses = [\"10.0.0.0/8\"] }}\n\n\
+                 [[allow]]\nstages = [\"migrate\"]\nsql = [\"write locks\"]\n\n{ALL}"
+        )
+    };
+    // Whatever stands in a block without stages is allowed to all: here everything but `sql`.
+    let rest = "any = [\"http\", \"tcp\", \"tls\", \"mail\", \"read\", \"write\", \"disk\", \"env\", \"secrets\", \"reveal\", \"exec\", \"artifacts\"]";
+    for (host, code) in [("db.hms.internal", 0), ("other.hms.internal", 4)] {
+        let policy = policy(host).replace("any = [\"*\"]", rest);
+        let deployment = Deployment::new()
+            .file("policy.toml", &policy)
+            .folder("data")
+            .file("shop.toml", format!("name = \"shop\"\nlock = {{ peer = \"shared\" }}\n\n{peer}\n\n[[step]]\nname = \"look\"\nstage = \"verify\"\nallow.read = [\"data\"]\nwith.check = [{{ kind = \"file\", path = \"data/x\" }}]\n"));
+        for command in ["check", "plan"] {
+            let ended = deployment.run(&[command, "shop.toml", "--policy", "policy.toml"]);
+            assert_eq!(ended.code, code, "{command} {host}\n{ended}");
+            let told = ended
+                .stderr
+                .contains("error[above-policy]: the lock is above the policy: no stage may write to `shared`");
+            assert_eq!(told, code == 4, "{ended}");
+        }
+    }
+}
+
 /// The example with an encrypted backup by `plugin`, and what its settings say.
 fn encrypting(plugin: &str, encrypt: &str) -> Deployment {
     let line = "allow.artifacts = [\"write\"]\n# There is no secret in this example. A real pipeline names one: encrypt = \"backup\"\n";

@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &Printer, redactor: Redac
         Command::Prune(command) => prune::prune(&command, state, verbose, *printer, redactor).await,
         Command::Suggest(command) => suggest::suggest(&command, state, *printer),
         Command::Lock(command) => lock::lock(&command, *printer).await,
-        Command::Unlock(command) => unlock::unlock(&command, state, *printer, &redactor),
+        Command::Unlock(command) => unlock::unlock(&command, state, *printer, redactor).await,
         Command::Log(command) => log::log(&command, state, *printer),
         Command::Schema(command) => schema::schema(&command, *printer),
         Command::Completions(command) => completions::completions(&command, *printer),

@@ -679,6 +679,33 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+
+    // Who drives the run, over several hosts.
+    /// The run has the pipeline and environment by a database that several hosts share. Written with `run-started` and
+    /// `run-resumed`.
+    LockTaken {
+        /// The peer.
+        peer: String,
+        /// Where that is.
+        at: String,
+        /// The epoch that began with it, in the database.
+        epoch: u64,
+    },
+    /// Somebody ended the epoch of whoever had the pipeline and environment by the database.
+    LockFreed {
+        /// The peer.
+        peer: String,
+        /// Where that is.
+        at: String,
+        /// Who: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// The epoch that began with it, in the database.
+        epoch: u64,
+        /// Who had it, as people say it.
+        holder: String,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -758,6 +785,8 @@ impl EventKind {
             Self::GuardBreached { .. } => "guard-breached",
             Self::WaveFinished { .. } => "wave-finished",
             Self::ChangedRecordAccepted { .. } => "changed-record-accepted",
+            Self::LockTaken { .. } => "lock-taken",
+            Self::LockFreed { .. } => "lock-freed",
             Self::WatchOpened { .. } => "watch-opened",
             Self::WatchChecked { .. } => "watch-checked",
             Self::WatchBreached { .. } => "watch-breached",

@@ -190,6 +190,18 @@ pub enum JournalError {
         /// The epoch of this process.
         epoch: u64,
     },
+    /// The database that several hosts share does not say that this run has the pipeline and environment. Nothing was written.
+    #[error("{pipeline} in {environment} {why}")]
+    NotShared {
+        /// The pipeline.
+        pipeline: String,
+        /// The environment.
+        environment: String,
+        /// Whose it is instead, or why nobody knows.
+        why: String,
+        /// What to do about it.
+        advice: String,
+    },
     /// No process drives the runs of this pipeline in this environment, so that nothing needs to be unlocked.
     #[error("{pipeline} in {environment} is not locked: no process holds it")]
     NotOwned {
@@ -265,6 +277,7 @@ impl JournalError {
             Self::Superseded { .. } => {
                 "somebody gave `pipe unlock`: whoever drives the run now goes on from what is recorded".to_owned()
             }
+            Self::NotShared { advice, .. } => advice.clone(),
             Self::NotOwned { holder: Some(holder), .. } => {
                 format!("the kernel freed the lock when its process ended: {}", holder.tell())
             }

@@ -37,6 +37,7 @@ pub use crate::{
     events::{Recorded, StoredEvent},
     history::{RunFilter, RunSummary},
     journal::{Durability, Journal, MAXIMUM_RECEIPT, SavedReceipt},
+    key::place_name,
     line::{MAXIMUM_BODY, MAXIMUM_LINE, SCHEMA},
     outputs::Outputs,
     ownership::{Claim, Holder, Liveness, Ownership, Unlocked, Unlocking},

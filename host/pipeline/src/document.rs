@@ -57,6 +57,8 @@ pub struct Document {
     pub(crate) on_interrupt: OnInterrupt,
     pub(crate) retention: Option<Retention>,
     pub(crate) window: Option<WindowSpec>,
+    /// The peer that keeps who drives, over several hosts.
+    pub(crate) lock: Option<Located<String>>,
     pub(crate) steps: Vec<StepSpec>,
     /// Between the steps, in order.
     pub(crate) gates: Vec<GateSpec>,
@@ -88,6 +90,12 @@ impl Document {
     #[must_use]
     pub const fn retention(&self) -> Option<Retention> {
         self.retention
+    }
+
+    /// Whether several hosts agree on who drives its runs, in a database.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// The directory that relative paths begin in: the one that holds the file. Absolute.
@@ -185,6 +193,10 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let limits = step::limits(report, &fields);
     let on_interrupt = on_interrupt(report, &fields);
     let retention = retention::read(report, &fields);
+    let lock = fields.get("lock").and_then(|entry| {
+        let lock = Fields::of(report, &entry.node, keys::LOCK)?;
+        without_references(report, lock.required("peer", "`lock = { peer = \"…\" }`: one of `[peers]`")?)
+    });
     let (steps, gates) = step::steps(report, fields.array("step"));
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|_| step::rollback(report, fields.array("rollback")));
@@ -209,6 +221,7 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         on_interrupt,
         retention,
         window,
+        lock,
         steps,
         gates,
         checks,

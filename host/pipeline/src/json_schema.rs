@@ -52,6 +52,9 @@ pub fn json_schema() -> Value {
                 "late": { "$ref": "#/$defs/duration" },
                 "max_age": { "$ref": "#/$defs/duration" },
             })),
+            "lock": table("Where several hosts agree on who drives its runs, beside the state directory of each.", &["peer"], json!({
+                "peer": text("A PostgreSQL among the peers. pipe keeps the table public.pipe_ownership there."),
+            })),
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },

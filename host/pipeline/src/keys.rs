@@ -8,6 +8,7 @@ pub(crate) const FILE: &[&str] = &[
     "name",
     "environments",
     "state",
+    "lock",
     "inputs",
     "sets",
     "secrets",
@@ -36,6 +37,8 @@ pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
+/// Where several hosts agree on who drives a run.
+pub(crate) const LOCK: &[&str] = &["peer"];
 /// How long artifacts are kept.
 pub(crate) const RETENTION: &[&str] = &["artifacts", "keep_min"];
 /// When phases begin, and until when they may.

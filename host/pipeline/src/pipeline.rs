@@ -35,6 +35,8 @@ pub struct Pipeline {
     pub base: PathBuf,
     /// State directory, absolute; nothing where the file leaves it to the caller.
     pub state: Option<PathBuf>,
+    /// The database in which several hosts keep who drives: one of the peers. Nothing where the state directory says so.
+    pub lock: Option<String>,
     /// Every declared input with its value.
     pub inputs: BTreeMap<String, String>,
     /// Where secrets come from, by name.

@@ -21,7 +21,7 @@ use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 use pipe_journal::{Durability, JournalError};
 use tokio::sync::OnceCell;
 
-use crate::{gate::moment, record::Recorder};
+use crate::{gate::moment, record::Recorder, shared::FRESH};
 
 /// The most bytes of receipts of one step, over all its attempts. An undo gets them all at once, in the memory of its plugin.
 const MOST_RECEIPT_BYTES: u64 = 32 << 20;
@@ -79,6 +79,13 @@ impl StepLedger {
         })
     }
 
+    /// Asks whoever else could say that this process no longer drives.
+    async fn prove(&self, fresh: Duration) -> Result<(), LedgerError> {
+        // What is lost is known to the recorder from here on, and `may_act` says so.
+        let _ = self.recorder.prove(fresh).await;
+        self.may_act()
+    }
+
     /// What could not be kept, where nobody is told, is told to whoever uses a capability next.
     fn keep(&self, kept: Result<(), JournalError>) {
         if let Err(error) = kept {
@@ -125,7 +132,7 @@ impl Ledger for StepLedger {
         let written = if durable { self.recorder.durable(kind).await } else { self.recorder.soon(kind).await };
         written.map_err(ledger_error)?;
         // Once more, as close to the effect as can be: this process may have been stopped while it wrote, and replaced.
-        if effect { self.may_act() } else { Ok(()) }
+        if effect { self.prove(if repeated { FRESH } else { Duration::ZERO }).await } else { Ok(()) }
     }
 
     async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
@@ -138,7 +145,7 @@ impl Ledger for StepLedger {
         let kinds = uses.into_iter().map(|used| self.event(used)).collect();
         let durability = if effect { Durability::Durable } else { Durability::Soon };
         self.recorder.all(kinds, durability).await.map_err(ledger_error)?;
-        if effect { self.may_act() } else { Ok(()) }
+        if effect { self.prove(Duration::ZERO).await } else { Ok(()) }
     }
 
     fn used_at_once(&self, used: Use) -> Result<(), LedgerError> {

@@ -33,6 +33,7 @@ pub mod retention;
 mod rollback;
 mod run;
 mod secrets;
+mod shared;
 mod state;
 mod step;
 mod watch;
@@ -58,6 +59,7 @@ pub use prepare::{Planned, Prepared, Settings, describe_plugins, plan, prepare};
 pub use preview::{Preview, Previews, Said, preview};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};
+pub use shared::{Shared, claim, place};
 pub use state::{
     Breached, GateStanding, PhasesStanding, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding,
 };

@@ -19,6 +19,7 @@ use pipe_core::{
     redact::Redactor,
 };
 use pipe_effects::{
+    sql::SharedOwnership,
     tls::check_identity,
     world::{Secrets, World},
 };
@@ -101,6 +102,7 @@ pub struct Prepared {
     pub(crate) signers: SignersFiles,
     pub(crate) requesters: Vec<String>,
     pub(crate) waits: bool,
+    pub(crate) shared: Option<Arc<SharedOwnership>>,
 }
 
 /// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
@@ -249,6 +251,7 @@ pub async fn prepare(
         signers,
         requesters: settings.requesters,
         waits: settings.waits,
+        shared: None,
     })
 }
 

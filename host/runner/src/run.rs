@@ -1,9 +1,11 @@
 //! The course of a run, in a process that begins it or goes on with it: ask what comes next, do that, write it down, ask again.
 
+mod wait;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -17,7 +19,7 @@ use pipe_pipeline::{NotifyEvent, Step};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    course::{Bar, Course, Next},
+    course::{Course, Next},
     error::RunError,
     gate::Waited,
     prepare::{Prepared, all_steps},
@@ -26,6 +28,8 @@ use crate::{
     state::{RunState, StepStanding},
     step::{Stepper, Stopped, milliseconds},
 };
+
+pub use self::wait::Wait;
 
 /// How a process was done with a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,45 +40,6 @@ pub enum Ending {
     Waiting(Wait),
     /// The operator stopped it, and it can be resumed.
     Stopped,
-}
-
-/// What a run waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Somebody who says what becomes of a step that was cut off in the middle.
-    Decision(StepId),
-    /// People who decide at a gate.
-    Gate {
-        /// The gate.
-        gate: StepId,
-        /// Their role.
-        role: String,
-    },
-    /// Somebody who resumes the run: nobody came to this gate in time.
-    Expired(StepId),
-    /// Somebody who has the backup taken again that a migration leans on: it has become too old.
-    Backup {
-        /// The backup.
-        backup: StepId,
-        /// Which migration, and how old.
-        why: String,
-    },
-    /// The time of a phase, or somebody who lets it begin although it is too late.
-    Phase(Bar),
-    /// Somebody who says what becomes of a step or gate of a later phase that failed.
-    Halted {
-        /// Which.
-        step: StepId,
-        /// Why it failed.
-        why: String,
-    },
-    /// Somebody who says whether it goes on past a check that was not met.
-    Breach {
-        /// The step whose guard it is; nothing for the watch.
-        step: Option<StepId>,
-        /// The check, and what it saw.
-        why: String,
-    },
 }
 
 /// How far a run has come.
@@ -88,6 +53,8 @@ pub struct RunResult {
     pub state: RunState,
     /// What is still to come of a run that succeeded: its later phases.
     pub later: Option<String>,
+    /// Why the database still says that an ended run has the pipeline and environment.
+    pub not_given_back: Option<String>,
 }
 
 /// Runs a prepared pipeline to its end.
@@ -103,7 +70,8 @@ pub async fn run(
     observer: Observer,
     interrupt: &CancellationToken,
 ) -> Result<RunResult, RunError> {
-    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, RunState::default());
+    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, RunState::default())
+        .owned_by(prepared.shared.clone());
     recorder.all(prepared.started_events(), Durability::Durable).await?;
     drive(prepared, &recorder, interrupt).await
 }
@@ -121,8 +89,9 @@ pub async fn resume(
     observer: Observer,
     interrupt: &CancellationToken,
 ) -> Result<RunResult, RunError> {
-    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state);
-    let events = std::iter::once(prepared.resumed_event()).chain(decisions).collect();
+    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state)
+        .owned_by(prepared.shared.clone());
+    let events = std::iter::once(prepared.resumed_event()).chain(prepared.lock_taken()).chain(decisions).collect();
     recorder.all(events, Durability::Durable).await?;
     remains::end(prepared, &recorder).await?;
     drive(prepared, &recorder, interrupt).await
@@ -314,6 +283,7 @@ impl Driver<'_> {
         if state.rollback_requested.is_none() {
             self.stepper.announce(NotifyEvent::StepFailed, "running", &reason).await?;
         }
+        self.stepper.recorder.prove(Duration::ZERO).await?;
         self.stepper.recorder.durable(EventKind::RollbackStarted { reason: reason.clone(), entries }).await?;
         self.stepper.announce(NotifyEvent::RollbackStarted, "rolling-back", &reason).await?;
         Ok(Stopped::No)
@@ -340,8 +310,14 @@ impl Driver<'_> {
         if outcome == Outcome::Succeeded && !known {
             events.extend(self.stepper.prepared.watch_opened());
         }
+        self.stepper.recorder.prove(Duration::ZERO).await?;
         self.stepper.recorder.all(events, Durability::Durable).await?;
-        Ok(self.result(Ending::Finished(outcome), reason))
+        let mut result = self.result(Ending::Finished(outcome), reason);
+        // Of one that could not be undone, somebody still has to do something.
+        if let (Some(shared), true) = (&self.stepper.prepared.shared, outcome != Outcome::RollbackFailed) {
+            result.not_given_back = shared.give_back().await.err().map(|error| error.to_string());
+        }
+        Ok(result)
     }
 
     /// Nothing more can be done until somebody has done something.
@@ -370,27 +346,6 @@ impl Driver<'_> {
             Next::End(..) => None,
             _ => Some("its next phase is due".to_owned()),
         });
-        RunResult { ending, reason, state, later }
-    }
-}
-
-impl std::fmt::Display for Wait {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Decision(step) => {
-                write!(f, "step \"{step}\" was cut off after it had begun to change something: retry it, or undo?")
-            }
-            Self::Gate { gate, role } => write!(f, "{role} decides at the gate \"{gate}\""),
-            Self::Backup { backup, why } => write!(f, "{why}: have \"{backup}\" taken again, or undo?"),
-            Self::Phase(bar) => write!(f, "{bar}"),
-            Self::Halted { step, why } => write!(f, "\"{step}\" of a later phase failed ({why}): try again, or undo?"),
-            Self::Expired(gate) => write!(f, "nobody decided at the gate \"{gate}\" in time: resume, to ask again"),
-            Self::Breach { step: Some(step), why } => {
-                write!(f, "the guard of step \"{step}\" was not met ({why}): look again and go on, or undo?")
-            }
-            Self::Breach { step: None, why } => {
-                write!(f, "the watch was not met ({why}): watch on, or undo?")
-            }
-        }
+        RunResult { ending, reason, state, later, not_given_back: None }
     }
 }

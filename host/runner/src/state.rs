@@ -146,6 +146,10 @@ pub struct RunState {
     pub phases: PhasesStanding,
     /// The gates that were opened.
     pub gates: BTreeMap<StepId, GateStanding>,
+    /// The epoch of its ownership in the database that several hosts share, where there is one.
+    pub shared_epoch: Option<u64>,
+    /// Where that database is.
+    pub shared_at: Option<String>,
     /// Notifications that were sent since it last ended: which, and about what.
     pub notified: BTreeSet<(StepId, String)>,
     /// The watch over what it released, once every step has succeeded.
@@ -272,6 +276,7 @@ impl RunState {
                 (self.rollback_requested, self.watch) = (Some(reason.clone()), None);
             }
             EventKind::Resolved { step, resolution, .. } => self.resolved(step, *resolution),
+            EventKind::LockTaken { .. } | EventKind::LockFreed { .. } => self.apply_of_shared(event),
             _ => {
                 self.phases.apply(event);
                 self.apply_of_waves(event);

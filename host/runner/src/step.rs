@@ -47,6 +47,8 @@ impl Stepper<'_> {
     /// on the way and left it open: it is then for whoever resumes the run.
     pub(crate) async fn attempt_next(&self, step: &Step, leg: &Leg) -> Result<Stopped, JournalError> {
         self.began.lock().unwrap_or_else(PoisonError::into_inner).entry(step.id.clone()).or_insert_with(Instant::now);
+        // Before it has touched anything: a run that stops here is gone on with as if nothing had been.
+        self.recorder.prove(Duration::ZERO).await?;
         let known = self.recorder.state().step(&step.id).cloned();
         let settings = self.settings(step, &BTreeMap::new());
         if known.is_none() {

@@ -41,6 +41,7 @@ pub(crate) async fn abandon(
         left.needs_open()?;
     }
     let (actor, reason) = (loading::actor(), arguments.reason.clone());
+    let note = format!("abandoned: {reason}");
     let ended = Some(format!("abandoned by {actor}: {reason}"));
     // Of a deployment that succeeded and is not being undone, what was still to come after it is given up.
     let known = &left.begun.state;
@@ -48,7 +49,14 @@ pub(crate) async fn abandon(
     let outcome = if stands { Outcome::Succeeded } else { Outcome::Abandoned };
     let events =
         vec![EventKind::Abandoned { actor, reason }, EventKind::RunFinished { outcome, reason: ended, duration_ms: 0 }];
-    let state = left.record(events, redactor).await?;
+    let state = left.record(events, redactor.clone()).await?;
+    if state.shared_epoch.is_some() {
+        // It is given up here in any case: that must not depend on a server.
+        if let Err(failure) = left.give_up(&note, &redactor).await {
+            let run = &left.begun.run;
+            printer.warning(&format!("the database may still say that run {run} has it: {}", failure.message()));
+        }
+    }
     printer.talk(&format!("run {} is given up: nothing was undone", left.begun.run));
     for step in state.steps.iter().filter(|step| step.touched && !step.summaries.is_empty()) {
         printer.talk(&format!("  step \"{}\" may have left:", step.step));

@@ -220,6 +220,16 @@ impl Left {
         Ok(state)
     }
 
+    /// Gives up what the run has by the database of its pipeline.
+    ///
+    /// # Errors
+    ///
+    /// The copy of its pipeline cannot be read, a secret is missing, or the database cannot be asked.
+    pub(crate) async fn give_up(&self, note: &str, redactor: &Redactor) -> Result<(), Failure> {
+        let pipeline = self.begun.pipeline(&Pins::of(&self.state))?.pipeline;
+        ownership::give_up(&pipeline, &self.state, &self.begun.run, note, redactor).await
+    }
+
     /// A step of the run, by its name as it is printed.
     ///
     /// # Errors

@@ -142,7 +142,7 @@ pub(crate) fn settings(loaded: Loaded, policies: Vec<Policy>) -> Result<(Checked
         state: loaded.state,
         cache: places::cache(),
         executable: executable.clone(),
-        environment: std::env::vars_os().filter_map(text_variable).collect(),
+        environment: variables(),
         supervisor: vec![executable.into(), crate::SUPERVISOR.into()],
         actor: actor(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -163,6 +163,11 @@ pub(crate) fn make_state(path: &Path) -> Result<(), Failure> {
         Failure::new(Exit::Internal, format!("cannot make the state directory {}: {error}", path.display()))
             .hint("`--state DIR` names another one")
     })
+}
+
+/// The variables of the operator.
+pub(crate) fn variables() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(text_variable).collect()
 }
 
 /// Variables that are text. Others cannot be granted, since a guest could not read them.

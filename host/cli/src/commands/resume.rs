@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     left::{self, Left, LeftRun},
-    loading,
+    loading, ownership,
     run::{Display, watched},
 };
 use crate::{exit::Exit, failure::Failure, printer::Printer};
@@ -157,9 +157,12 @@ pub(super) async fn go_on(
     display: Display<'_>,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let (prepared, journal) = left.prepare(display.printer, redactor).await?;
+    let (mut prepared, journal) = left.prepare(display.printer, redactor.clone()).await?;
     let begun = left.begun.state.clone();
     let decisions: Vec<EventKind> = left.accepted().into_iter().chain(decisions).collect();
+    let held = Some(begun.shared_epoch.unwrap_or(0));
+    let shared = ownership::share(&prepared.pipeline, &left.state, &left.begun.run, held, &redactor).await?;
+    prepared.own(shared);
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::resume(&prepared, begun, decisions, observer, interrupt).await
     })

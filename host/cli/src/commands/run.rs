@@ -81,7 +81,7 @@ pub(crate) async fn run(
     open::refuse(&ownership, &state, pipeline)?;
     let superseded = open::superseded(&ownership, &state);
     pipe_journal::set_aside(&state)?;
-    let (prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor).await?;
+    let (mut prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor.clone()).await?;
     if let Some(bound) = &bound {
         bound.hold(&prepared.plan, selection)?;
     }
@@ -90,6 +90,8 @@ pub(crate) async fn run(
         return Err(Failure::new(Exit::Invalid, message).hint("nothing was begun; choose another `[window]`"));
     }
     superseded.iter().for_each(|what| printer.warning(what));
+    let shared = ownership::share(&prepared.pipeline, &state, &prepared.run, None, &redactor).await?;
+    prepared.own(shared);
     let display = Display { state: &state, verbose, printer };
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::run(&prepared, observer, interrupt).await
@@ -126,7 +128,15 @@ pub(crate) async fn watched(
     let observer = telling_how(observer, printer, state);
     let result = drive(observer, &interrupt).await;
     let closed = journal.close().await;
+    if let Some(shared) = prepared.shared() {
+        shared.close().await;
+    }
     let result = result?;
+    if let Some(why) = &result.not_given_back {
+        let message = format!("the database still says that this run has {}: {why}", prepared.pipeline.name);
+        printer
+            .warning(&format!("{message}; the next run of this state directory takes it, others need `pipe unlock`"));
+    }
     let head = closed?;
     let place = Place {
         run: prepared.run.as_str(),

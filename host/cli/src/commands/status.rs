@@ -66,6 +66,7 @@ pub(crate) fn status(arguments: &StatusArguments, state: Option<&Path>, printer:
             standing.what = still_to_come(run, &phase, &state).what;
         }
         print(run, &standing, printer);
+        lock(&begun.state, printer);
     }
     Ok(Exit::Succeeded)
 }
@@ -148,6 +149,13 @@ fn next_of_phase(run: &RunSummary, phase: &Phase, state: &Path) -> Vec<String> {
             vec![command("resume", " --late --reason '…'"), give_up, undo]
         }
         _ => vec![command("resume", ""), undo],
+    }
+}
+
+/// Where several hosts agree on who drives it.
+fn lock(known: &RunState, printer: Printer) {
+    if let (Some(at), Some(epoch), false) = (&known.shared_at, known.shared_epoch, printer.json()) {
+        printer.result(&format!("    its lock is at {at}, where epoch {epoch} was its own"));
     }
 }
 

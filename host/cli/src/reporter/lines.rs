@@ -130,6 +130,13 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             let from = if holder.is_empty() { String::new() } else { format!("; until then {holder}") };
             vec![format!("{} unlocked by {actor}: {reason} (epoch {epoch}{from})", styled(CAREFUL, "!"))]
         }
+        EventKind::LockTaken { peer, epoch, .. } => {
+            vec![styled(QUIET, &format!("locked at {peer}, epoch {epoch}"))]
+        }
+        EventKind::LockFreed { actor, reason, epoch, holder, peer, .. } => {
+            let who = format!("lock at {peer} freed by {actor}: {reason} (epoch {epoch}; until then {holder})");
+            vec![format!("{} {who}", styled(CAREFUL, "!"))]
+        }
         EventKind::Notified { step, about, failure: Some(failure), .. } => vec![format!(
             "{} notification \"{step}\" about {about} was not sent: {}",
             styled(CAREFUL, "!"),

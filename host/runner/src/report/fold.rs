@@ -244,6 +244,7 @@ const fn is_afterwards(event: &EventKind, state: &RunState) -> bool {
         | EventKind::Rejected { .. }
         | EventKind::ApprovalRefused { .. }
         | EventKind::Unlocked { .. }
+        | EventKind::LockFreed { .. }
         | EventKind::Abandoned { .. }
         | EventKind::WatchChecked { .. }
         | EventKind::WatchBreached { .. }

@@ -59,6 +59,9 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
             let holder = if holder.is_empty() { "whoever drove it" } else { holder };
             told(actor, format!("took the run from {holder}, who can record nothing more"), Some(reason))
         }
+        EventKind::LockFreed { actor, reason, holder, peer, .. } => {
+            told(actor, format!("freed the lock at {peer} of {holder}"), Some(reason))
+        }
         EventKind::ArtifactPruned { name, actor, reason, found, .. } => {
             let gone = if *found { "" } else { ", whose file was gone already" };
             told(actor, format!("pruned the artifact {name}{gone}"), Some(reason))
