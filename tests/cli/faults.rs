@@ -141,6 +141,35 @@ stat -c %s "$PIPE_STATE/reserve" > reserve-third.txt
 }
 
 #[test]
+fn a_preview_takes_nothing_of_what_is_set_aside_for_undoing() {
+    let deployment = pipeline("0.033");
+    let ended = on_a_disk_of(
+        "24m",
+        &deployment,
+        r#"
+"$pipe" run pipeline.toml --env demo > run.txt 2>&1; echo $? >> run.txt
+stat -c %s "$PIPE_STATE/reserve" > reserve-before.txt
+dd if=/dev/zero of="$PIPE_STATE/ballast" bs=64k 2> /dev/null
+dd if=/dev/zero of="$PIPE_STATE/ballast-2" bs=1 count=65536 2> /dev/null
+for look in 1 2 3; do
+  "$pipe" plan pipeline.toml --env demo --preview > look.txt 2>&1; echo $? >> look.txt
+done
+stat -c %s "$PIPE_STATE/reserve" > reserve-after.txt
+"$pipe" plan pipeline.toml --env demo > plan.txt 2>&1; echo $? >> plan.txt
+"#,
+    );
+    assert_eq!(ended.code, 0, "{ended}");
+    let read = |name: &str| fs::read_to_string(deployment.at(name)).unwrap_or_default();
+    let number = |name: &str| read(name).trim().parse::<u64>().unwrap_or_else(|_| panic!("{name}: {}", read(name)));
+    assert!(read("run.txt").ends_with("\n0\n"), "{}", read("run.txt"));
+    let look = read("look.txt");
+    let refused = "the disk of the state directory is full: no plugin is asked";
+    assert!(look.contains(refused) && look.ends_with("\n70\n"), "{look}");
+    assert_eq!(number("reserve-after.txt"), number("reserve-before.txt"), "it lived from the reserve");
+    assert!(read("plan.txt").ends_with("\n0\n"), "a plan alone writes nothing: {}", read("plan.txt"));
+}
+
+#[test]
 fn a_journal_that_may_only_be_read_stops_a_run_before_it_begins_and_keeps_the_rest() {
     let deployment = pipeline("0.032");
     let ended = on_a_disk_of(

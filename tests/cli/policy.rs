@@ -223,6 +223,81 @@ fn a_migration_behind_a_backup_in_the_clear_is_refused_before_anything_starts() 
     assert!(message.contains("policy.toml:5") && message.contains("on line 23"), "{message}");
 }
 
+#[test]
+fn a_migration_behind_a_backup_that_nothing_restores_is_refused_before_anything_starts() {
+    let restored = format!("{ALL}\n[require]\nrestored_backup_before_migrate = true\n");
+    let arguments = ["example.toml", "--env", "demo", "--policy", "policy.toml"];
+    for (edit, why) in [
+        ("", "may restore nothing: no rule of its `allow.exec` lets `pg_restore` fill a database"),
+        // Read to its end, that is: a program that may restore is not one that does.
+        (
+            "\nallow.exec = [{ program = \"pg_restore\", argv = [\"--dbname=scratch\"] }]",
+            "restores nothing: its settings do not say how",
+        ),
+        ("\nallow.exec = [{ program = \"pg_restore\", argv = [\"--file=/dev/null\"] }]", "may restore nothing"),
+    ] {
+        let deployment =
+            example(&restored).edit("example.toml", "stage = \"backup\"", &format!("stage = \"backup\"{edit}"));
+        for command in ["check", "plan", "run", "audit"] {
+            let ended = deployment.run(&[&[command], &arguments[..]].concat());
+            assert_eq!(ended.code, if command == "audit" { 9 } else { 4 }, "{command}\n{ended}");
+            // Texts of an audit are wrapped.
+            let told = [ended.stdout.as_str(), ended.stderr.as_str()].concat();
+            let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(told.contains("the backup step `backup` on line ") && told.contains(why), "{command}\n{ended}");
+        }
+        assert!(!deployment.at("example/live/app.db").exists(), "the migration ran");
+    }
+}
+
+/// A pipeline whose lock is in a database.
+const LOCKED: &str = r#"
+name = "shop"
+environments = ["production"]
+lock = { peer = "shared" }
+
+[peers]
+shared = { url = "postgres://pipe@db.hms.internal/locks", addresses = ["10.0.0.0/8"] }
+
+[[step]]
+name = "look"
+stage = "verify"
+allow.read = ["data"]
+with.check = [{ kind = "file", path = "data/x" }]
+"#;
+
+/// A policy whose migrations may write to a database on this host, and nothing else to any.
+fn writing_to(host: &str) -> String {
+    format!(
+        r#"
+[peers]
+locks = {{ url = "postgres://pipe@{host}/locks", addresses = ["10.0.0.0/8"] }}
+
+[[allow]]
+stages = ["migrate"]
+sql = ["write locks"]
+
+[[allow]]
+stages = ["verify"]
+any = ["read"]
+"#
+    )
+}
+
+#[test]
+fn the_database_of_the_lock_is_one_that_the_policy_knows() {
+    for (host, code) in [("db.hms.internal", 0), ("other.hms.internal", 4)] {
+        let deployment =
+            Deployment::new().file("policy.toml", writing_to(host)).folder("data").file("shop.toml", LOCKED);
+        for command in ["check", "plan"] {
+            let ended = deployment.run(&[command, "shop.toml", "--env", "production", "--policy", "policy.toml"]);
+            assert_eq!(ended.code, code, "{command} {host}\n{ended}");
+            let says = "error[above-policy]: the lock is above the policy: no stage may write to `shared`";
+            assert_eq!(ended.stderr.contains(says), code == 4, "{ended}");
+        }
+    }
+}
+
 /// The example with an encrypted backup by `plugin`, and what its settings say.
 fn encrypting(plugin: &str, encrypt: &str) -> Deployment {
     let line = "allow.artifacts = [\"write\"]\n# There is no secret in this example. A real pipeline names one: encrypt = \"backup\"\n";

@@ -1,4 +1,4 @@
-//! A deployment in all six stages whose verification fails, so that everything is undone; and what is left in the end.
+//! A deployment in all six stages and three phases whose verification fails, so that everything is undone; and what is left in the end.
 
 use std::{
     collections::BTreeMap,
@@ -36,15 +36,22 @@ backup.env = "BACKUP_KEY"
 app = { url = "sqlite:live/app.db" }
 desk = { url = "http://127.0.0.1:PORT", addresses = ["127.0.0.0/8"] }
 
+[window]
+start = "START"
+duration = "24h"
+late = "48h"
+
 [[step]]
 name = "preflight"
 stage = "precheck"
+phase = "t-24h"
 allow.read = ["data"]
 with.check = [{ kind = "file", path = "data/patients.csv" }]
 
 [[step]]
 name = "backup"
 stage = "backup"
+phase = "t-1h"
 allow.read = ["data"]
 allow.artifacts = ["write"]
 allow.secrets = [{ name = "backup", to = "artifacts" }]
@@ -129,8 +136,10 @@ pub(crate) struct Scene<'d> {
 impl<'d> Scene<'d> {
     pub(crate) fn new(desk: &'d Desk) -> Self {
         desk.remember(Vec::new());
+        // Every phase is due, and its beginning is in the journal before its first step.
+        let start = jiff::Timestamp::now().to_string();
         let deployment = Deployment::new()
-            .file("pipeline.toml", PIPELINE.replace("PORT", &desk.port.to_string()))
+            .file("pipeline.toml", PIPELINE.replace("PORT", &desk.port.to_string()).replace("START", &start))
             .file("clerk.wasm", fs::read(guest::component("clerk")).unwrap())
             .file("data/patients.csv", "id,name\n1,A\n")
             .file("app/index.html", "<h1>2</h1>\n")

@@ -2,13 +2,14 @@
 
 use crate::{
     Behaviour, ambient, artifacts, bad_plugins, cache, databases, endless, files, floods, handshakes, limits, mail,
-    network, others, places, programs, record, reports, secrets, single_files, sockets, terminal, too_much,
+    network, others, places, previews, programs, record, reports, secrets, single_files, sockets, terminal, too_much,
 };
 
 /// The tests that call the guest with a behaviour.
 fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
     match behaviour {
         Behaviour::ReadFile => &[
+            previews::a_file_is_read_and_the_record_says_so,
             files::a_file_outside_is_not_read,
             files::an_absolute_path_is_not_read,
             files::nothing_is_read_where_nothing_is_granted,
@@ -36,6 +37,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             &[files::permissions_outside_are_not_told, single_files::the_permissions_of_the_file_beside_it_are_not_told]
         }
         Behaviour::WriteFile => &[
+            previews::no_file_is_written_emptied_moved_linked_or_removed,
             files::nothing_is_written_through_a_grant_for_reading,
             places::the_folder_of_the_pipeline_file_is_not_written,
             places::the_state_is_not_written,
@@ -48,12 +50,17 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             single_files::what_is_missing_is_made_as_a_file_or_as_a_directory,
             limits::bytes_out_of_files,
         ],
-        Behaviour::AppendFile => &[single_files::it_is_written_in_its_place],
+        Behaviour::AppendFile => {
+            &[previews::no_file_is_written_emptied_moved_linked_or_removed, single_files::it_is_written_in_its_place]
+        }
         Behaviour::MakeDirectory => &[
+            previews::nothing_is_made_where_there_is_nothing,
             single_files::nothing_is_created_beside_it,
             single_files::what_is_missing_is_made_as_a_file_or_as_a_directory,
         ],
-        Behaviour::MakeLink => &[single_files::no_link_is_made_of_it_or_beside_it],
+        Behaviour::MakeLink => {
+            &[previews::nothing_is_made_where_there_is_nothing, single_files::no_link_is_made_of_it_or_beside_it]
+        }
         Behaviour::ReplaceByLink => &[
             single_files::what_a_granted_link_leads_to_is_decided_once,
             single_files::a_link_in_the_place_of_a_granted_directory_is_not_followed,
@@ -82,6 +89,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         ],
         Behaviour::ReadThroughOwnLink => &[files::a_link_of_its_own_making_does_not_lead_out],
         Behaviour::Request => &[
+            previews::a_server_is_asked_and_told_nothing,
             network::a_host_that_is_not_granted_is_not_asked,
             network::another_host_is_not_asked,
             network::another_method_is_refused,
@@ -96,6 +104,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             endless::a_wait_for_a_server_that_never_answers_ends,
         ],
         Behaviour::Connect => &[
+            previews::no_connection_is_opened_and_no_message_sent,
             network::a_grant_for_requests_is_none_for_connections,
             sockets::a_granted_name_is_connected_to_however_it_is_spelt,
             sockets::a_granted_address_is_connected_to_by_its_number,
@@ -121,6 +130,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             handshakes::requests_and_connections_are_no_handshakes,
         ],
         Behaviour::SendMail => &[
+            previews::no_connection_is_opened_and_no_message_sent,
             mail::a_message_is_not_sent_without_a_grant,
             mail::another_sender_is_refused,
             mail::another_recipient_is_refused,
@@ -131,12 +141,17 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         ],
         Behaviour::ReadDatabase => &[limits::bytes_in_of_rows],
         Behaviour::WriteDatabase => &[
+            previews::a_database_is_read_and_not_written,
             others::a_database_that_may_be_read_is_not_written,
             others::a_database_that_is_not_granted_is_not_opened,
             limits::bytes_out_of_statements,
         ],
-        Behaviour::WriteThroughReading => &[others::a_connection_for_reading_writes_nothing_whatever_is_granted],
+        Behaviour::WriteThroughReading => &[
+            previews::a_database_is_read_and_not_written,
+            others::a_connection_for_reading_writes_nothing_whatever_is_granted,
+        ],
         Behaviour::RunProgram => &[
+            previews::no_program_runs,
             others::a_program_that_is_not_granted_does_not_run,
             others::another_program_does_not_run,
             others::other_arguments_are_refused,
@@ -170,6 +185,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             bad_plugins::settings_nested_without_end,
         ],
         Behaviour::RevealSecret => &[
+            previews::no_secret_is_told_by_whatever_name,
             secrets::a_secret_is_told_where_the_grant_names_it,
             secrets::another_secret_than_the_granted_one_is_not_told,
             secrets::a_secret_that_is_not_declared_is_not_told,
@@ -199,6 +215,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
             others::free_space_of_what_holds_a_granted_place_is_not_told,
         ],
         Behaviour::StoreArtifact => &[
+            previews::nothing_is_stored_or_saved,
             artifacts::nothing_is_stored_without_a_grant,
             artifacts::nothing_is_stored_of_what_may_not_be_read,
             artifacts::a_key_encrypts_where_a_slot_says_so,
@@ -221,23 +238,40 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         Behaviour::ReadHeader => &[ambient::a_secret_that_a_server_echoes_is_masked_in_every_form],
         Behaviour::ReadArguments => &[ambient::the_command_line_of_pipe_is_not_told],
         Behaviour::ReadStandardInput => &[ambient::what_the_operator_types_is_not_told],
-        Behaviour::Loop => &[endless::a_loop_ends],
-        Behaviour::Sleep => &[endless::a_sleep_ends],
-        Behaviour::LoopInDatabase => &[endless::a_statement_ends],
-        Behaviour::EatMemory => &[too_much::memory_without_end, limits::memory, limits::of_the_file_and_of_a_step],
+        Behaviour::Loop => &[previews::what_does_not_end_is_ended, endless::a_loop_ends],
+        Behaviour::Sleep => &[previews::what_does_not_end_is_ended, endless::a_sleep_ends],
+        Behaviour::LoopInDatabase => &[previews::what_does_not_end_is_ended, endless::a_statement_ends],
+        Behaviour::EatMemory => &[
+            previews::what_goes_wrong_is_told_and_is_no_failure_of_the_plan,
+            too_much::memory_without_end,
+            limits::memory,
+            limits::of_the_file_and_of_a_step,
+        ],
         Behaviour::Recurse => &[too_much::recursion_without_end],
         Behaviour::KeepHandles => &[too_much::handles_without_end, limits::handles],
         Behaviour::KeepConnections => &[too_much::connections_without_end],
         Behaviour::KeepSockets => &[sockets::sockets_without_end],
         Behaviour::FloodSocket => &[sockets::bytes_without_end],
         Behaviour::WaitOnSocket => &[sockets::a_connection_ends_with_its_step],
-        Behaviour::Panic => &[too_much::a_panic_has_its_words_in_the_log, terminal::panics],
+        Behaviour::Panic => &[
+            previews::what_goes_wrong_is_told_and_is_no_failure_of_the_plan,
+            too_much::a_panic_has_its_words_in_the_log,
+            terminal::panics,
+        ],
         Behaviour::Exit => &[too_much::an_exit_is_no_success],
-        Behaviour::FloodLog => &[floods::a_flood_of_lines, limits::log_lines, limits::log_bytes],
+        Behaviour::FloodLog => &[
+            previews::what_it_says_is_bounded_and_harmless,
+            floods::a_flood_of_lines,
+            limits::log_lines,
+            limits::log_bytes,
+        ],
         Behaviour::FloodLogAndFail => &[floods::a_flood_of_long_lines_and_fields],
         Behaviour::FloodOutput => &[floods::a_flood_without_a_line_end],
         Behaviour::FloodProgress => &[floods::a_flood_of_progress],
-        Behaviour::FloodRefusals => &[floods::a_flood_of_refusals_ends_the_call],
+        Behaviour::FloodRefusals => &[
+            previews::what_goes_wrong_is_told_and_is_no_failure_of_the_plan,
+            floods::a_flood_of_refusals_ends_the_call,
+        ],
         Behaviour::FloodUses => &[floods::a_flood_of_uses_ends_the_call],
         Behaviour::SayInLog => &[terminal::log_lines],
         Behaviour::SayOnOutput => &[terminal::standard_output_and_error_become_log_lines],
@@ -246,14 +280,17 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         Behaviour::SayInOutput => &[terminal::outputs],
         Behaviour::SayInFailure => &[terminal::failures],
         Behaviour::SayInReceipt => &[terminal::receipts],
-        Behaviour::ReportTooMuch => &[reports::a_report_of_100_megabytes],
+        Behaviour::ReportTooMuch => {
+            &[previews::what_goes_wrong_is_told_and_is_no_failure_of_the_plan, reports::a_report_of_100_megabytes]
+        }
         Behaviour::ReportLongNames => &[reports::findings_with_endless_names],
         Behaviour::ReportNothing => &[reports::a_report_of_nothing, limits::tables, limits::instances],
         Behaviour::OutputTwice => &[reports::an_output_twice],
         Behaviour::OutputBadKey => &[reports::an_output_without_a_proper_key, terminal::keys_of_outputs],
         Behaviour::OutputTooLarge => &[reports::an_output_that_is_too_large],
         Behaviour::SaveLargeReceipt | Behaviour::SaveHugeReceipt => &[reports::large_receipts],
-        Behaviour::SaveManyReceipts => &[reports::two_thousand_receipts],
+        Behaviour::SaveManyReceipts => &[previews::nothing_is_stored_or_saved, reports::two_thousand_receipts],
+        Behaviour::SaveHeavyReceipts => &[reports::forty_heavy_receipts],
     }
 }
 

@@ -24,6 +24,7 @@ mod mail;
 mod network;
 mod others;
 mod places;
+mod previews;
 mod programs;
 mod record;
 mod reports;

@@ -119,6 +119,23 @@ impl Scene {
         ended
     }
 
+    /// Asks the guest what the attempt would do. It tries it there and then, and nothing of the host's may come of that.
+    #[track_caller]
+    pub(crate) fn preview(&self) -> Previewed {
+        let ended = self.pipe(&["plan", "pipeline.toml", "--env", "test", "--preview", "--output", "json"]);
+        assert_eq!(ended.code, 0, "{ended}");
+        let mut lines = ended.json();
+        let mut previews = lines.pop().unwrap_or_default();
+        assert_eq!(previews["schema"], "pipe.preview/v1", "{ended}");
+        let id = previews["preview"].as_str().unwrap_or_default();
+        let exported = self.deployment.run(&["log", "export", "--run", id]);
+        assert_eq!(exported.code, 0, "{exported}");
+        self.journal_is_sound();
+        // Before the entries, a line says of what they are.
+        let events = exported.json().into_iter().skip(1).map(|mut line| line["body"].take()).collect();
+        Previewed { ended, said: previews["steps"][0].take(), events }
+    }
+
     fn start(&self) -> Ended {
         self.pipe(&["run", "pipeline.toml", "--env", "test"])
     }
@@ -167,6 +184,50 @@ impl Scene {
 pub(crate) struct Granted {
     pub(crate) refused: Seen,
     pub(crate) granted: Seen,
+}
+
+/// What was shown of the guest's preview, and what the journal holds of it.
+pub(crate) struct Previewed {
+    pub(crate) ended: Ended,
+    pub(crate) said: Value,
+    pub(crate) events: Vec<Value>,
+}
+
+impl Previewed {
+    /// It could be done: what the guest saw, line by line.
+    #[track_caller]
+    pub(crate) fn lines(&self) -> Vec<&str> {
+        assert_eq!(self.said["said"], "would", "{}", self.said);
+        self.said["lines"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// It could not be done, and that is all that came of it.
+    #[track_caller]
+    pub(crate) fn fails(&self, kind: &str, words: &str) {
+        assert_eq!(self.said["said"], "unknown", "{}", self.said);
+        assert_eq!(self.said["failure"]["kind"], kind, "{}", self.said);
+        let message = self.said["failure"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(words), "{message}");
+    }
+
+    /// It was refused since it is a preview: that is told, it is in the record, and no line of the file would change it.
+    #[track_caller]
+    pub(crate) fn is_refused(&self, word: &str, why: &str) {
+        self.fails("denied", "");
+        let told = self.said["refused"].as_array().map_or(&[][..], Vec::as_slice);
+        let found = told.iter().find(|refusal| refusal["word"] == word);
+        let found = found.unwrap_or_else(|| panic!("no refusal of `{word}`: {}", self.said));
+        assert!(found["reason"].as_str().unwrap_or_default().contains(why), "{found}");
+        assert!(told.iter().all(|refusal| refusal["hint"].is_null()), "{}", self.said);
+        let recorded: Vec<&Value> = self.of("denied").map(|what| &what["refusal"]).collect();
+        assert!(told.iter().all(|refusal| recorded.contains(&refusal)), "{recorded:?}");
+        assert!(self.of("used").all(|what| what["use"]["effect"] == false), "{:?}", self.events);
+    }
+
+    /// All events of a kind.
+    pub(crate) fn of<'s>(&'s self, event: &'s str) -> impl Iterator<Item = &'s Value> {
+        self.events.iter().filter(move |what| what["event"] == event)
+    }
 }
 
 /// What a run showed, and what its journal holds.

@@ -6,6 +6,8 @@
 mod certificates;
 mod https;
 mod kubernetes_stand_in;
+mod lock;
+mod lock_scene;
 mod mail;
 mod mail_server;
 mod medical_system;

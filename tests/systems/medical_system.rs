@@ -4,6 +4,8 @@ mod audit;
 mod backup;
 mod grants;
 mod leaks;
+mod preview;
+mod restored;
 mod rollback;
 mod success;
 mod suggested;

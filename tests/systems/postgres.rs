@@ -147,6 +147,13 @@ impl Database {
         self.dump("--data-only")
     }
 
+    /// An empty database beside it, with the same owner.
+    pub(crate) fn scratch(&self) -> Self {
+        let scratch = Self { name: format!("{}_empty", self.name), server: Arc::clone(&self.server) };
+        self.create(&scratch.name);
+        scratch
+    }
+
     /// A dump, restored by the real `pg_restore` into a database of its own.
     pub(crate) fn restored(&self, dump: &[u8]) -> Self {
         let scratch = Self { name: format!("{}_scratch", self.name), server: Arc::clone(&self.server) };

@@ -304,3 +304,14 @@ fn plan_and_audit_show_waves_and_the_checks_of_the_guard() {
     let audit = scene.deployment.run(&["audit", "pipeline.toml", "--env", "test"]);
     assert!(audit.stdout.contains("errors") && audit.stdout.contains("POST prom:/api/v1/query"), "{audit}");
 }
+
+#[test]
+fn a_preview_says_where_the_traffic_goes_now_and_then_and_moves_none() {
+    let scene = scene(ROLLBACK, "");
+    let plan = scene.deployment.run(&["plan", "pipeline.toml", "--env", "test", "--preview"]);
+    assert_eq!(plan.code, 0, "{plan}");
+    let said = "move the traffic of hms/hms from blue 100%, green 0% to blue 0%, green 100%";
+    assert!(plan.stdout.contains(said), "{plan}");
+    assert!(scene.shares().is_empty(), "nothing was sent that changes anything");
+    assert!(!format!("{}{}", plan.stdout, plan.stderr).contains(TOKEN));
+}

@@ -11,6 +11,7 @@ mod endpoint;
 mod host;
 mod http;
 mod mail;
+mod migration;
 mod place;
 mod require;
 mod rules;
@@ -19,6 +20,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use pipe_core::{digest::Digest, stage::Stage};
@@ -155,18 +157,19 @@ pub struct StepSeen<'a> {
     /// What it is granted, **with canonical paths**, those of `cwd` too.
     pub grant: &'a Grant,
     /// What is known of the backups that run before it.
-    pub backups: BackupsBefore<'a>,
+    pub backups: &'a [BackupSeen],
+    /// Of a migration: how old the backup may be that it leans on, as the pipeline file says. Nothing where it does not say.
+    pub backup_age: Option<Duration>,
 }
 
-/// What is known, before a run, of the backups that stand before a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupsBefore<'a> {
-    /// There are none.
-    None,
-    /// None of them will be encrypted. Lower-case fragment that names the first of them and says why.
-    InTheClear(&'a str),
-    /// One of them may be encrypted, as far as its grant and settings tell. Whether it was, the run knows.
-    MayBeEncrypted,
+/// What is known, before a run, of a backup step. What was really stored, the run knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupSeen {
+    /// Why nothing that it stores will be encrypted: a lower-case fragment that names it. Nothing where it may be, as far as its
+    /// grant and settings tell.
+    pub in_the_clear: Option<String>,
+    /// Why nothing that it stores will be restored, likewise.
+    pub not_restored: Option<String>,
 }
 
 /// Something of a step that the ceiling does not allow.

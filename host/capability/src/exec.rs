@@ -2,6 +2,7 @@
 
 mod argument;
 mod limits;
+mod restore;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,6 +11,7 @@ use pipe_core::digest::Digest;
 pub use self::{
     argument::ArgumentPattern,
     limits::{Bound, ExecLimits},
+    restore::restores,
 };
 use crate::{
     env,

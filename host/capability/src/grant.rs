@@ -3,6 +3,7 @@
 mod hint;
 mod inclusion;
 mod network;
+mod reading;
 
 use crate::{
     address::AddressRefused,
@@ -67,6 +68,8 @@ pub struct Grant {
     pub exec: Vec<ExecRule>,
     /// What may be done with artifacts.
     pub artifacts: Vec<ArtifactRule>,
+    /// Whether it is what [`Grant::reading`] left of a step's grant. A refusal then names no line that would allow it.
+    pub is_for_preview: bool,
 }
 
 impl Grant {
@@ -228,31 +231,6 @@ impl Grant {
     pub fn lines(&self) -> Vec<String> {
         let rules = |word| self.rules(word).into_iter().map(move |rule| line::set(word, [rule]));
         Word::ALL.into_iter().flat_map(rules).collect()
-    }
-
-    /// The grant cut down to reading, for a preview: requests with GET and HEAD, handshakes, databases and directories for reading
-    /// alone, free space and variables. No connections, since anything can be sent through one; no messages, secrets, programs
-    /// or artifacts.
-    #[must_use]
-    pub fn reading(&self) -> Self {
-        let mut sql: Vec<SqlRule> = Vec::new();
-        for rule in &self.sql {
-            let reading = SqlRule { access: Access::Read, peer: rule.peer.clone() };
-            if !sql.contains(&reading) {
-                sql.push(reading);
-            }
-        }
-        let mut read = self.read.clone();
-        read.extend(self.write.iter().filter(|rule| !self.read.contains(rule)).cloned());
-        Self {
-            http: self.http.iter().filter_map(HttpRule::reading).collect(),
-            tls: self.tls.clone(),
-            sql,
-            read,
-            disk: self.disk.clone(),
-            env: self.env.clone(),
-            ..Self::default()
-        }
     }
 
     /// Every path that a rule names: of the step itself and of its programs, but for where those start.

@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use pipe_capability::{
     artifact::ArtifactRule,
     ceiling::{
-        Against, ArtifactCeiling, BackupsBefore, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget,
+        Against, ArtifactCeiling, BackupSeen, Block, Ceiling, Excess, ExecCeiling, HttpCeiling, HttpCeilingTarget,
         MailCeiling, NamePattern, Outside, Part, PathCeiling, PeerSeen, Place, PlacePattern, PluginPattern, PluginSeen,
         Requirements, SecretCeiling, SecretDestination, SecretOrigin, SourcePattern, SqlCeiling, StepSeen,
     },
@@ -50,7 +50,7 @@ fn outside(peers: &[(&str, &str)]) -> Outside {
 }
 
 fn seen(grant: &Grant) -> StepSeen<'_> {
-    StepSeen { stage: Stage::Verify, plugin: STANDARD, grant, backups: BackupsBefore::None }
+    StepSeen { stage: Stage::Verify, plugin: STANDARD, grant, backups: &[], backup_age: None }
 }
 
 /// A ceiling of one block.
@@ -408,6 +408,7 @@ fn a_word_of_which_nothing_is_said_is_not_allowed() {
         reveal: vec![RevealRule::parse("db").unwrap()],
         exec: vec![ExecRule { program: "p".to_owned(), ..ExecRule::default() }],
         artifacts: vec![ArtifactRule::Write, ArtifactRule::parse("read backup").unwrap()],
+        is_for_preview: false,
     };
     for word in Word::ALL {
         assert!(grant.count(word) > 0, "the test says nothing of {word}");
@@ -512,20 +513,59 @@ fn requirements_hold_whatever_is_allowed() {
     for (plugin, holds) in [(STANDARD, true), (file(true), true), (file(false), false)] {
         assert_eq!(breaches(pinned(), StepSeen { plugin, ..seen(&empty) }).is_empty(), holds, "{plugin:?}");
     }
+}
 
-    let backup = || Requirements { encrypted_backup_before_migrate: true, ..Requirements::default() };
-    let clear = BackupsBefore::InTheClear("`backup` on line 4 has `encrypt = false`");
-    for (stage, backups, holds) in [
-        (Stage::Migrate, BackupsBefore::MayBeEncrypted, true),
-        (Stage::Migrate, BackupsBefore::None, false),
-        (Stage::Migrate, clear, false),
-        (Stage::Release, BackupsBefore::None, true),
-        (Stage::Release, clear, true),
+#[test]
+fn a_migration_needs_a_backup_before_it_that_may_be_all_that_is_required() {
+    let empty = Grant::default();
+    let backup = |clear: bool, unrestored: bool| BackupSeen {
+        in_the_clear: clear.then(|| "`backup` on line 4 has `encrypt = false`".to_owned()),
+        not_restored: unrestored.then(|| "`backup` on line 4 has `verify = \"read\"`".to_owned()),
+    };
+    let (good, clear, unrestored) = (backup(false, false), backup(true, false), backup(false, true));
+    let (none, both) = (vec![], vec![clear.clone(), unrestored.clone()]);
+    let (good, clear, unrestored) = (vec![good], vec![clear], vec![unrestored]);
+    for (encrypted, restored, backups, expected) in [
+        (true, false, &good, &[][..]),
+        (true, false, &none, &[Requirements::ENCRYPTED_BACKUP]),
+        (true, false, &clear, &[Requirements::ENCRYPTED_BACKUP]),
+        (true, false, &unrestored, &[]),
+        (false, true, &good, &[]),
+        (false, true, &none, &[Requirements::RESTORED_BACKUP]),
+        (false, true, &clear, &[]),
+        (false, true, &unrestored, &[Requirements::RESTORED_BACKUP]),
+        (true, true, &good, &[]),
+        (true, true, &none, &[Requirements::ENCRYPTED_BACKUP, Requirements::RESTORED_BACKUP]),
+        // One is encrypted and the other one restored: that is neither.
+        (true, true, &both, &[Requirements::RESTORED_BACKUP]),
+        (false, false, &none, &[]),
     ] {
-        let step = StepSeen { stage, backups, ..seen(&empty) };
-        assert_eq!(breaches(backup(), step).is_empty(), holds, "{stage} {backups:?}");
-        let found = Ceiling { allow: vec![Block::default()], require: backup() }.excesses(&step, &Outside::default());
-        assert!(found.iter().all(|excess| backups != clear || excess.means.contains("line 4")), "{found:?}");
+        let require = Requirements {
+            encrypted_backup_before_migrate: encrypted,
+            restored_backup_before_migrate: restored,
+            ..Requirements::default()
+        };
+        let ceiling = Ceiling { allow: vec![Block::default()], require };
+        let step = StepSeen { stage: Stage::Migrate, backups, ..seen(&empty) };
+        let found = ceiling.excesses(&step, &Outside::default());
+        let keys: Vec<Against> = found.iter().map(|excess| excess.against).collect();
+        let expected: Vec<Against> = expected.iter().map(|key| Against::Requirement(key)).collect();
+        assert_eq!(keys, expected, "{encrypted} {restored} {backups:?}");
+        assert!(backups.is_empty() || found.iter().all(|excess| excess.means.contains("line 4")), "{found:?}");
+        let release = StepSeen { stage: Stage::Release, backups, ..seen(&empty) };
+        assert!(ceiling.excesses(&release, &Outside::default()).is_empty(), "a release leans on no backup");
+    }
+}
+
+#[test]
+fn a_backup_may_be_no_older_than_the_ceiling_says() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let empty = Grant::default();
+    let require = Requirements { backup_max_age: Some(hours(12)), ..Requirements::default() };
+    let ceiling = Ceiling { allow: vec![Block::default()], require };
+    for (age, holds) in [(None, true), (Some(hours(12)), true), (Some(hours(13)), false)] {
+        let step = StepSeen { stage: Stage::Migrate, backup_age: age, ..seen(&empty) };
+        assert_eq!(ceiling.excesses(&step, &Outside::default()).is_empty(), holds, "{age:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use pipe_capability::{
     env::EnvRule,
     exec::{ArgumentPattern, ExecRule},
     grant::Grant,
-    http::{HttpRequest, HttpRule},
+    http::{HttpRequest, HttpRule, Method},
     mail::{Address, MailRule, Recipient},
     path::{PathRequest, PathRule},
     reveal::RevealRule,
@@ -249,11 +249,55 @@ proptest! {
         let (wide, narrow) = (grant(wide), grant(narrow));
         prop_assert!(wide.includes(&wide) && wide.includes(&Grant::default()) && wide.includes(&wide.reading()));
         prop_assert_eq!(wide.includes(&narrow), narrow.beyond(&wide).is_empty());
+        let path = PathRequest { shown: &asked, resolved: Path::new(&asked) };
         if wide.includes(&narrow) {
-            let path = PathRequest { shown: &asked, resolved: Path::new(&asked) };
             prop_assert!(narrow.http(&request).is_err() || wide.http(&request).is_ok());
             prop_assert!(narrow.read(&path).is_err() || wide.read(&path).is_ok());
             prop_assert!(narrow.write(&path).is_err() || wide.write(&path).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_preview_is_never_allowed_what_its_step_is_refused(
+        (http, read, write) in (vec(http_rule(), 0..4), vec(path_rule(), 0..3), vec(path_rule(), 0..3)),
+        sql in vec(select(&["read main", "write main", "write other"][..]), 0..3),
+        env in vec(select(&["HOME", "TOKEN"][..]), 0..3), slots in vec(select(&["k8s", "prom", "artifacts"][..]), 0..3),
+        request in request(), asked in "/[ab]{1,2}(/[ab]{1,2}){0,2}", hidden in "/[ab]{1,2}(/[ab]{1,2}){0,2}",
+    ) {
+        let slot = |to: &&str| SecretSlot::new("t", to, (*to != "artifacts").then_some("X-Token"), None).unwrap();
+        let whole = Grant {
+            sql: sql.into_iter().map(|text| SqlRule::parse(text).unwrap()).collect(),
+            env: env.into_iter().map(|text| EnvRule::parse(text).unwrap()).collect(),
+            secrets: slots.iter().map(slot).collect(),
+            tcp: vec![tcp("db.prod:5432")],
+            exec: vec![program(vec![])],
+            reveal: vec![RevealRule::parse("token").unwrap()],
+            artifacts: vec![ArtifactRule::Write, ArtifactRule::parse("read backup").unwrap()],
+            http, read, write, ..Grant::default()
+        };
+        let preview = whole.reading().hiding(&["TOKEN"], &[Path::new(&hidden)]);
+        prop_assert!(whole.includes(&preview), "{:?}", preview.beyond(&whole));
+        let path = PathRequest { shown: &asked, resolved: Path::new(&asked) };
+        prop_assert!(preview.read(&path).is_err() || whole.read(&path).is_ok());
+        if preview.http(&request).is_ok() {
+            prop_assert!(whole.http(&request).is_ok() && matches!(request.method(), Method::Get | Method::Head));
+        }
+        // What is refused has no line: of the step's own, a preview knows a part.
+        for denial in [preview.http(&request).err(), preview.read(&path).err()].into_iter().flatten() {
+            prop_assert_eq!(denial.hint, None);
+        }
+        // Whatever the step may do, none of this.
+        prop_assert!(preview.write(&path).is_err() && preview.write_name(&path).is_err());
+        prop_assert!(["main", "other"].iter().all(|peer| preview.sql(peer, Access::Write).is_err()));
+        prop_assert!(preview.exec("p", &[]).is_err() && preview.reveal("token").is_err() && preview.env("TOKEN").is_err());
+        prop_assert!(preview.artifact_write().is_err() && preview.artifact_read("backup").is_err());
+        prop_assert!(preview.tcp("8.8.8.8:5432".parse().unwrap(), &[]).is_err() && preview.tcp_name("db.prod").is_err());
+        let hidden = PathRequest { shown: &hidden, resolved: Path::new(&hidden) };
+        prop_assert!(preview.read(&hidden).is_err(), "the file of a secret is not read");
+        // A secret goes where a request of the preview may go, or nowhere.
+        for slot in &preview.secrets {
+            let peer = format!("{}:", slot.to);
+            prop_assert!(preview.http.iter().any(|rule| rule.target().to_string() == peer));
         }
     }
 }
@@ -409,6 +453,7 @@ fn what_lies_beyond_is_named_by_word_and_rule() {
         secrets: vec![slot("x-token"), slot("Authorization")],
         exec: vec![program(vec![])],
         artifacts: vec![ArtifactRule::Write, ArtifactRule::parse("read backup").unwrap()],
+        is_for_preview: false,
     };
     let beyond = grant.beyond(&ceiling);
     let shown: Vec<String> = beyond.iter().map(|(word, rule)| format!("{word} {rule}")).collect();

@@ -104,7 +104,7 @@ Exit codes:
   4    above a policy, or a step was refused a capability and nothing needed undoing
   5    a step failed, and what had been started was undone
   6    a step failed, and not everything could be undone
-  7    the run waits for somebody: `pipe status` says for whom
+  7    the run waits for somebody or for its time: `pipe status` says for what
   8    another run of the same pipeline and environment is going on, or has not ended
   9    an audit has a finding of the severity that it was told to fail on
   10   the new version gained a capability

@@ -37,6 +37,16 @@ impl Failure {
         }
     }
 
+    /// What happened, on one line.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Diagnostics(diagnostics) => {
+                diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect::<Vec<_>>().join("; ")
+            }
+            Self::Message { message, .. } => message.clone(),
+        }
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Diagnostics(diagnostics) => Exit::of_diagnostics(diagnostics),
@@ -56,7 +66,7 @@ impl From<PrepareError> for Failure {
         match error {
             PrepareError::Invalid(diagnostics) => Self::Diagnostics(diagnostics),
             PrepareError::Journal(error) => error.into(),
-            PrepareError::Directory { .. } | PrepareError::Pin(_) | PrepareError::Copy(_) => {
+            PrepareError::Directory { .. } | PrepareError::Pin(_) | PrepareError::Copy(_) | PrepareError::NoRoom => {
                 Self::new(Exit::Internal, error.to_string())
             }
             PrepareError::NotResumable(_) => Self::new(Exit::Invalid, error.to_string()),
@@ -93,7 +103,10 @@ impl From<JournalError> for Failure {
             // The record itself is not what was written; anything else is a file that cannot be used.
             JournalError::Changed { .. } => Exit::Invalid,
             // Another process drives what this one wanted to drive, or drove.
-            JournalError::Owned { .. } | JournalError::Superseded { .. } => Exit::Locked,
+            // That nobody knows is no leave to go on.
+            JournalError::Owned { .. } | JournalError::Superseded { .. } | JournalError::NotShared { .. } => {
+                Exit::Locked
+            }
             JournalError::NotOwned { .. } | JournalError::ChangedHands { .. } => Exit::Usage,
             _ => Exit::Internal,
         };

@@ -22,6 +22,7 @@ pub use self::{
 use crate::{
     digest::Digest,
     id::{RunId, StepId},
+    phase::Phase,
     report::{Failure, StageReport},
     stage::Stage,
 };
@@ -177,6 +178,9 @@ pub enum EventKind {
         step: StepId,
         /// What.
         artifact: Artifact,
+        /// When the attempt began that stored it: what it holds is no younger. Nothing in records of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken: Option<Moment>,
     },
     /// The host saw an artifact verified.
     ArtifactVerified {
@@ -259,6 +263,9 @@ pub enum EventKind {
     RunPaused {
         /// What it waits for, or who stopped it.
         why: String,
+        /// The backup that has to be taken again before it goes on, where that is what it waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stale: Option<StepId>,
     },
     /// Another process goes on with the run.
     RunResumed {
@@ -571,6 +578,13 @@ pub enum EventKind {
         /// Which.
         wave: Wave,
     },
+    /// The journal was not as it was written, and somebody goes on all the same. Written before anything else.
+    ChangedRecordAccepted {
+        /// Who: user and host.
+        actor: String,
+        /// What was found.
+        found: String,
+    },
     /// Every step succeeded, and the deployment is to be watched from here on.
     WatchOpened {
         /// How long, in milliseconds.
@@ -600,6 +614,97 @@ pub enum EventKind {
         /// How that came.
         #[serde(flatten)]
         end: WatchEnd,
+    },
+
+    // What plugins were asked before any run. These events have an identity of their own, which is that of no run.
+    /// Plugins are asked what their steps would do. Each use and each refusal of theirs follows.
+    PreviewStarted {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// Environment.
+        environment: String,
+        /// Path of the pipeline file, absolute.
+        file: String,
+        /// Content of the pipeline file.
+        pipeline_digest: Digest,
+        /// Hash of the plan that it was asked for.
+        plan_digest: Digest,
+        /// Contents of the policies that it was held against.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies: Vec<Digest>,
+        /// Version of `pipe`.
+        pipe_version: String,
+        /// Who asked: user and host.
+        actor: String,
+    },
+    /// A plugin is about to be asked. Written before.
+    PreviewAsked {
+        /// The step.
+        step: StepId,
+        /// Its plugin.
+        plugin: PluginIdentity,
+        /// What the plugin may do meanwhile: the step's grant cut down to reading, as lines of the pipeline file.
+        grant: Vec<String>,
+    },
+    /// What a plugin said, or why it said nothing.
+    PreviewTold {
+        /// The step.
+        step: StepId,
+        /// What the step would do, a line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<String>,
+        /// Why it could not be said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+
+    // Phases of a window.
+    /// A phase begins: its first step or gate has been reached, and is due. Written before that.
+    PhaseBegan {
+        /// Which.
+        phase: Phase,
+        /// When it was due.
+        due: jiff::Timestamp,
+        /// When it began, by the wall clock: its results are as old as this.
+        at: jiff::Timestamp,
+    },
+    /// Somebody lets a phase begin although it is too late for it, or what came before is too old.
+    LateAccepted {
+        /// Which.
+        phase: Phase,
+        /// Who: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+
+    // Who drives the run, over several hosts.
+    /// The run has the pipeline and environment by a database that several hosts share. Written with `run-started` and
+    /// `run-resumed`.
+    LockTaken {
+        /// The peer.
+        peer: String,
+        /// Where that is.
+        at: String,
+        /// The epoch that began with it, in the database.
+        epoch: u64,
+    },
+    /// Somebody ended the epoch of whoever had the pipeline and environment by the database.
+    LockFreed {
+        /// The peer.
+        peer: String,
+        /// Where that is.
+        at: String,
+        /// Who: user and host.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// The epoch that began with it, in the database.
+        epoch: u64,
+        /// Who had it, as people say it.
+        holder: String,
     },
 }
 
@@ -679,11 +784,19 @@ impl EventKind {
             Self::GuardChecked { .. } => "guard-checked",
             Self::GuardBreached { .. } => "guard-breached",
             Self::WaveFinished { .. } => "wave-finished",
+            Self::ChangedRecordAccepted { .. } => "changed-record-accepted",
+            Self::LockTaken { .. } => "lock-taken",
+            Self::LockFreed { .. } => "lock-freed",
             Self::WatchOpened { .. } => "watch-opened",
             Self::WatchChecked { .. } => "watch-checked",
             Self::WatchBreached { .. } => "watch-breached",
             Self::WatchContinued { .. } => "watch-continued",
             Self::WatchEnded { .. } => "watch-ended",
+            Self::PreviewStarted { .. } => "preview-started",
+            Self::PreviewAsked { .. } => "preview-asked",
+            Self::PreviewTold { .. } => "preview-told",
+            Self::PhaseBegan { .. } => "phase-began",
+            Self::LateAccepted { .. } => "late-accepted",
         }
     }
 }

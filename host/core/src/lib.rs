@@ -7,6 +7,7 @@ pub mod digest;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod phase;
 pub mod proof;
 pub mod redact;
 pub mod report;

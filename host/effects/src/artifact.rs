@@ -20,7 +20,7 @@ mod verify;
 use std::{fs, io, path::Path, sync::Arc};
 
 use cap_std::fs::Dir;
-use pipe_capability::{path::PathRequest, secret::SlotTarget, word::Word};
+use pipe_capability::{exec::restores, path::PathRequest, secret::SlotTarget, word::Word};
 use pipe_core::{
     event::{Artifact, Verification},
     limits::Limit,
@@ -140,7 +140,7 @@ impl Session {
         let failed = |error| effect_error(error, unreadable(&artifact));
         let work = self.blocking(move |stop| retrieve::read(&source, stop, progress, |content| listing::list(content)));
         let entries = work.await.map_err(failed)?;
-        self.verified(&artifact, "tar-listing".to_owned(), entries).await
+        self.verified(verification(&artifact, "tar-listing".to_owned(), entries)).await
     }
 
     /// Reads an artifact back and hands its content to a program on standard input. It counts as verified when the program
@@ -156,10 +156,12 @@ impl Session {
         let mut words = vec![verifier.program.as_str()];
         words.extend(verifier.arguments.first().map(String::as_str));
         let method = self.world.redactor.redact(&words.join(" ")).into_owned();
-        self.verified(&artifact, method, lines).await
+        let restored = restores(&verifier.program, verifier.arguments.iter().map(String::as_str));
+        self.verified(Verification { restored, ..verification(&artifact, method, lines) }).await
     }
 
-    /// Unpacks an archive into an empty granted directory. Capability: `artifacts` (read) and `write` of the directory.
+    /// Unpacks an archive into an empty granted directory. It then counts as verified, and as restored. Capability: `artifacts`
+    /// (read) and `write` of the directory.
     ///
     /// # Errors
     ///
@@ -186,7 +188,7 @@ impl Session {
             })
         });
         let entries = work.await.map_err(failed)?;
-        Ok(verification(&artifact, "extract".to_owned(), entries))
+        self.verified(Verification { restored: true, ..verification(&artifact, "extract".to_owned(), entries) }).await
     }
 
     /// Decides where and how to store.
@@ -276,15 +278,14 @@ impl Session {
         }
     }
 
-    async fn verified(&self, artifact: &Artifact, method: String, entries: u64) -> Result<Verification, EffectError> {
-        let verification = verification(artifact, method, entries);
+    async fn verified(&self, verification: Verification) -> Result<Verification, EffectError> {
         self.ledger.artifact_verified(verification.clone()).await.map_err(journal_failed)?;
         Ok(verification)
     }
 }
 
 fn verification(artifact: &Artifact, method: String, entries: u64) -> Verification {
-    Verification { digest: artifact.digest, method, content_bytes: artifact.content_bytes, entries }
+    Verification { digest: artifact.digest, method, content_bytes: artifact.content_bytes, entries, restored: false }
 }
 
 /// What to say before the reason why an artifact cannot be read back.

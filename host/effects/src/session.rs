@@ -183,12 +183,19 @@ impl Session {
         Ok(Use { subject: self.world.redactor.redact(&used.subject).into_owned(), ..used })
     }
 
-    /// Saves a receipt. Durable when it returns. Needs no grant: a step may always remember what it is about to do.
+    /// Saves a receipt. Durable when it returns. Needs no grant: a step may always remember what it is about to do. A preview
+    /// is about to do nothing.
     ///
     /// # Errors
     ///
-    /// The journal cannot be written, or the session has been cancelled: then the act must not follow.
+    /// It is a preview, the journal cannot be written, or the session has been cancelled: then the act must not follow.
     pub async fn checkpoint(&self, key: &str, data: &[u8], summary: &str) -> Result<(), EffectError> {
+        if self.grant.is_for_preview {
+            return Err(EffectError::new(
+                ErrorKind::Denied,
+                "a preview saves no receipt: nothing follows that could be undone",
+            ));
+        }
         if self.cancellation().is_cancelled() {
             return Err(EffectError::cancelled());
         }

@@ -20,13 +20,18 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use pipe_capability::sql::Access;
 
-pub use self::marker::{MARKER_TABLE, Marking, Phase};
 use self::{
     fence::Fence,
     statement::{Statement, split},
     work::{Failure, Request, Work},
 };
 pub(crate) use self::{marker::Marks, postgres::sessions_at};
+pub use self::{
+    marker::{MARKER_TABLE, Marking, Phase},
+    postgres::ownership::{
+        OWNERSHIP_TABLE, Owned, SharedClaim, SharedError, SharedOwner, SharedOwnership, SharedPlace,
+    },
+};
 use crate::{
     error::{EffectError, ErrorKind},
     session::Session,

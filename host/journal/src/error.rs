@@ -78,6 +78,14 @@ pub enum JournalError {
         /// Where.
         broken: ChainBroken,
     },
+    /// Somebody else can change what is in its directory.
+    #[error("the state directory {} is not this user's alone: {detail}", path.display())]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// In what way.
+        detail: String,
+    },
     /// It may be read only.
     #[error("cannot write the journal {}: {detail}", path.display())]
     NotWritable {
@@ -182,6 +190,18 @@ pub enum JournalError {
         /// The epoch of this process.
         epoch: u64,
     },
+    /// The database that several hosts share does not say that this run has the pipeline and environment. Nothing was written.
+    #[error("{pipeline} in {environment} {why}")]
+    NotShared {
+        /// The pipeline.
+        pipeline: String,
+        /// The environment.
+        environment: String,
+        /// Whose it is instead, or why nobody knows.
+        why: String,
+        /// What to do about it.
+        advice: String,
+    },
     /// No process drives the runs of this pipeline in this environment, so that nothing needs to be unlocked.
     #[error("{pipeline} in {environment} is not locked: no process holds it")]
     NotOwned {
@@ -236,6 +256,10 @@ impl JournalError {
                 "set `state` to a folder on a local disk; to read a journal, copy its files (journal.db*) to one"
                     .to_owned()
             }
+            Self::NotOurs { path, .. } => format!(
+                "`chmod go-w {}` where it is yours; a run that another user began is gone on with by that user",
+                path.display()
+            ),
             Self::Newer { .. } => "use the version of pipe that wrote it, or a later one".to_owned(),
             Self::Older { .. } => {
                 "read it with the version of pipe that wrote it, and set `state` to another folder for new runs".to_owned()
@@ -246,13 +270,14 @@ impl JournalError {
                 path.display()
             ),
             Self::Owned { holder: Some(holder), .. } => format!(
-                "{}; wait for it, and where it hangs for good, `pipe unlock {} --reason TEXT` takes its place",
+                "{}; wait for it, and where it hangs for good, `pipe unlock {} --reason TEXT` (and `--state` as here) takes its place",
                 holder.tell(),
                 holder.run.as_ref().map_or_else(|| "FILE --env NAME".to_owned(), ToString::to_string)
             ),
             Self::Superseded { .. } => {
                 "somebody gave `pipe unlock`: whoever drives the run now goes on from what is recorded".to_owned()
             }
+            Self::NotShared { advice, .. } => advice.clone(),
             Self::NotOwned { holder: Some(holder), .. } => {
                 format!("the kernel freed the lock when its process ended: {}", holder.tell())
             }

@@ -107,6 +107,20 @@ pub(crate) fn named(connection: &Connection, beginning: Option<&str>) -> Result<
     Ok(runs)
 }
 
+/// Identities of previews that begin so, newest first. They are those of no runs.
+pub(crate) fn previews(connection: &Connection, beginning: &str) -> Result<Vec<RunId>, Fault> {
+    let sql = "SELECT run, min(seq) FROM events WHERE run >= ?1 AND run < ?1 || 'g' \
+               AND body ->> '$.event' = 'preview-started' GROUP BY run ORDER BY 2 DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([beginning])?;
+    let mut previews = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(0)?.as_str().ok().and_then(|text| text.parse().ok());
+        previews.push(text.ok_or_else(|| odd(number(row, 1).unwrap_or_default(), "its run is no run"))?);
+    }
+    Ok(previews)
+}
+
 /// The newest run of a pipeline in an environment that succeeded.
 pub(crate) fn last_succeeded(
     connection: &Connection,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::libc::O_NOFOLLOW;
-use pipe_core::proof::KEY_BYTES;
+use pipe_core::{digest::Digest, proof::KEY_BYTES};
 use zeroize::Zeroizing;
 
 use crate::{JournalError, place};
@@ -68,6 +68,18 @@ fn create(state_dir: &Path, name: &str) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(()) => removed.and_then(|()| place::sync(state_dir)),
     }
+}
+
+/// Names a state directory, and tells nothing of what is in it: the digest of a key that it has. Made where there is none yet.
+///
+/// # Errors
+///
+/// The key can neither be read nor made.
+pub fn place_name(state_dir: &Path) -> Result<String, JournalError> {
+    let key = make(state_dir, AUDIT)?;
+    let mut named = Zeroizing::new(b"pipe place\0".to_vec());
+    named.extend_from_slice(&*key);
+    Ok(Digest::of(&named).to_string())
 }
 
 fn odd(state_dir: &Path, name: &str, error: &io::Error) -> JournalError {

@@ -67,6 +67,15 @@ impl Reader {
         self.told(history::named(&self.connection, beginning))
     }
 
+    /// The previews whose names begin so, newest first: what plugins were asked before any run. With nothing to begin with, all.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn previews_named(&self, beginning: &str) -> Result<Vec<RunId>, JournalError> {
+        self.told(history::previews(&self.connection, beginning))
+    }
+
     /// The newest run of a pipeline in an environment that succeeded.
     ///
     /// # Errors

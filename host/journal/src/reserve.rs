@@ -32,6 +32,9 @@ const SHARE: u64 = 16;
 /// Bytes that are given back at once. Not all: whoever else fills the disk would take what is left over.
 const SLICE: u64 = 512 << 10;
 
+/// Bytes that must be free for what is no run.
+const ROOM: u64 = 2 << 20;
+
 /// Sets space aside in a state directory, which is there, unless that was done and not used up: 64 MiB, or a sixteenth of the file
 /// system where that is less, but 1 MiB at least. Returns how much there is, in bytes.
 ///
@@ -62,6 +65,16 @@ pub fn set_aside(state_dir: &Path) -> Result<u64, JournalError> {
         let _ = file.set_len(0);
         failed(error, bytes)
     })
+}
+
+/// Whether there is room beside the reserve, for what is no run: that must not live from what was set aside for undoing one.
+///
+/// # Errors
+///
+/// The directory cannot be looked at.
+pub fn has_room(state_dir: &Path) -> Result<bool, JournalError> {
+    let space = statvfs(state_dir).map_err(|errno| JournalError::unusable(state_dir, errno.into()))?;
+    Ok((space.blocks_available() as u64).saturating_mul(space.fragment_size() as u64) >= ROOM)
 }
 
 /// Has the file system promise the space. Where it knows no promises, the space is taken by writing.

@@ -3,6 +3,7 @@
 mod expand;
 mod gates;
 mod inputs;
+mod timing;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use crate::{
         gates::Gates,
     },
     document::{Document, RollbackSpec, Sections},
+    fields::Located,
     gate::{RoleSpec, StepGate},
     network,
     pipeline::{NO_ENVIRONMENT, Notification, PeerSpec, Pipeline, PluginSource, RollbackEntry},
@@ -129,6 +131,7 @@ fn assemble(
         .filter_map(|(name, entry)| Some((name.clone(), network::peer(&scope, &base, &secrets, name, entry)?)))
         .collect();
     let peer_names: Vec<&str> = sections.peers.keys().map(String::as_str).collect();
+    let lock = document.lock.as_ref().and_then(|lock| shared(report, &peers, &peer_names, lock));
     let order = order(document);
     let expander = Expander {
         document,
@@ -167,11 +170,13 @@ fn assemble(
     let checks = watching::checks(report, document, &expander);
     unused(report, document, &expander);
     asked.unused();
+    let window = document.window.as_ref().and_then(|spec| timing::window(&expander.scope, document, spec));
     let plugins = expander.called.into_inner().plugins;
     Some(Pipeline {
         name: document.name.clone(),
         environment: environment.to_owned(),
         state: document.state(),
+        lock,
         inputs: inputs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         secret_spans: secrets.spans(),
         secrets: secrets.into_sources(),
@@ -184,10 +189,40 @@ fn assemble(
         notifications,
         checks,
         watch: document.watch.as_ref().map(watching::watch),
+        window,
         on_interrupt: document.on_interrupt,
         file: document.file.clone(),
         base,
     })
+}
+
+/// The peer that keeps who drives: a PostgreSQL, since the others are no servers that several hosts could ask.
+fn shared(
+    report: &Report,
+    peers: &BTreeMap<String, PeerSpec>,
+    known: &[&str],
+    lock: &Located<String>,
+) -> Option<String> {
+    match peers.get(&lock.value) {
+        Some(peer) if matches!(peer.url.scheme(), "postgres" | "postgresql") => Some(lock.value.clone()),
+        Some(_) => {
+            let message = format!("`{}` is no PostgreSQL: several hosts cannot agree there on who drives", lock.value);
+            report.advise(
+                "wrong-peer",
+                message,
+                lock.span.clone(),
+                "a peer with `url = \"postgres://user@host/database\"`",
+            );
+            None
+        }
+        // One that is wrong in itself has been told.
+        None if known.contains(&lock.value.as_str()) => None,
+        None => {
+            let message = format!("there is no peer `{}`", lock.value);
+            report.unknown("unknown-peer", message, &lock.value, known.iter().copied(), lock.span.clone());
+            None
+        }
+    }
 }
 
 /// Where each step stands: the steps, then the entries of the rollback.

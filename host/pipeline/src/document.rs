@@ -1,6 +1,7 @@
 //! The file, read: every shape is right and every reference is well-formed, but nothing is looked up yet.
 
 mod allow;
+mod backup;
 mod gate;
 mod name;
 mod overlay;
@@ -8,6 +9,7 @@ mod retention;
 mod sections;
 mod step;
 mod wave;
+mod window;
 mod with;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -25,6 +27,7 @@ pub(crate) use self::{
     },
     step::{Body, Call, Defaults, LimitSpec, NotifySpec, RollbackSpec, StepSpec},
     wave::{GuardSpec, WatchSpec},
+    window::WindowSpec,
     with::{MAXIMUM_STRING, With, WithValue},
 };
 use crate::{
@@ -53,6 +56,9 @@ pub struct Document {
     pub(crate) limits: LimitSpec,
     pub(crate) on_interrupt: OnInterrupt,
     pub(crate) retention: Option<Retention>,
+    pub(crate) window: Option<WindowSpec>,
+    /// The peer that keeps who drives, over several hosts.
+    pub(crate) lock: Option<Located<String>>,
     pub(crate) steps: Vec<StepSpec>,
     /// Between the steps, in order.
     pub(crate) gates: Vec<GateSpec>,
@@ -84,6 +90,12 @@ impl Document {
     #[must_use]
     pub const fn retention(&self) -> Option<Retention> {
         self.retention
+    }
+
+    /// Whether several hosts agree on who drives its runs, in a database.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// The directory that relative paths begin in: the one that holds the file. Absolute.
@@ -181,10 +193,16 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
     let limits = step::limits(report, &fields);
     let on_interrupt = on_interrupt(report, &fields);
     let retention = retention::read(report, &fields);
+    let lock = fields.get("lock").and_then(|entry| {
+        let lock = Fields::of(report, &entry.node, keys::LOCK)?;
+        without_references(report, lock.required("peer", "`lock = { peer = \"…\" }`: one of `[peers]`")?)
+    });
     let (steps, gates) = step::steps(report, fields.array("step"));
     let checks = step::checks(report, fields.array("check"));
     let rollback = fields.get("rollback").map(|_| step::rollback(report, fields.array("rollback")));
     let notifications = step::notifications(report, fields.array("notify"));
+    let window = window::read(report, &fields);
+    window::in_order(report, fields.get("window").is_some(), &steps, &gates);
     let watch = wave::watch(report, &fields);
     name::no_duplicates(report, &steps, &gates, &checks, rollback.as_deref().unwrap_or_default(), &notifications);
     if steps.is_empty() && !report.has_errors() {
@@ -202,6 +220,8 @@ fn read(report: &Report, root: &Table) -> Option<Document> {
         limits,
         on_interrupt,
         retention,
+        window,
+        lock,
         steps,
         gates,
         checks,

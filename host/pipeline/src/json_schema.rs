@@ -46,6 +46,15 @@ pub fn json_schema() -> Value {
                     "description": "Of every step, the verified artifacts of so many newest runs stay, whatever their age. Default: 1.",
                 },
             })),
+            "window": table("When the deployment takes place: what `t` is in the phases of steps.", &["start", "duration"], json!({
+                "start": text("A moment with its zone: 2026-11-28T22:00:00+01:00. Usually ${inputs.window}."),
+                "duration": { "$ref": "#/$defs/duration" },
+                "late": { "$ref": "#/$defs/duration" },
+                "max_age": { "$ref": "#/$defs/duration" },
+            })),
+            "lock": table("Where several hosts agree on who drives its runs, beside the state directory of each.", &["peer"], json!({
+                "peer": text("A PostgreSQL among the peers. pipe keeps the table public.pipe_ownership there."),
+            })),
             "step": { "type": "array", "items": { "$ref": "#/$defs/step" }, "minItems": 1 },
             "check": { "type": "array", "items": { "$ref": "#/$defs/check" } },
             "rollback": { "type": "array", "items": { "$ref": "#/$defs/rollback" } },
@@ -132,6 +141,10 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
             "role": text("In which role."),
             "reason": text("Why there is nothing to lose."),
         })),
+        "backup_max_age": {
+            "$ref": "#/$defs/duration",
+            "description": "How old the backup may be that the migration leans on, when it begins. Default: 24h.",
+        },
         "in_flight": {
             "enum": InFlight::ALL.map(InFlight::word),
             "description": "What becomes of an attempt that had touched something and did not end: retry it, undo, or ask. \
@@ -149,6 +162,10 @@ fn step(required: &[&str], keys: &[&str]) -> Value {
         "with": { "type": "object", "description": "Settings of the plugin." },
         "gate": { "$ref": "#/$defs/gate" },
         "checklist": { "$ref": "#/$defs/checklist" },
+        "phase": {
+            "type": "string", "pattern": r"^t([-+][0-9]+(\.[0-9]+)?(ms|s|m|min|h|d|w))?$",
+            "description": "When it is due, from the start of the window: t-24h, t, t+1w. Default: t.",
+        },
         "undo": text("Name of a step to undo."),
         "continue": { "type": "boolean", "description": "Go on even if this undo fails." },
         "on": {
@@ -312,6 +329,7 @@ mod tests {
             ("/properties/env/additionalProperties", keys::ENVIRONMENT),
             ("/properties/plugins/additionalProperties", keys::PLUGIN),
             ("/properties/defaults", keys::DEFAULTS),
+            ("/properties/window", keys::WINDOW),
             ("/$defs/retry", keys::RETRY),
             ("/$defs/limits", keys::LIMITS),
             ("/$defs/inputs/additionalProperties", keys::INPUT),

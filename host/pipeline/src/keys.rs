@@ -8,6 +8,7 @@ pub(crate) const FILE: &[&str] = &[
     "name",
     "environments",
     "state",
+    "lock",
     "inputs",
     "sets",
     "secrets",
@@ -18,6 +19,7 @@ pub(crate) const FILE: &[&str] = &[
     "limits",
     "on_interrupt",
     "retention",
+    "window",
     "step",
     "check",
     "rollback",
@@ -35,8 +37,12 @@ pub(crate) const PLUGIN: &[&str] = &["path", "sha256"];
 pub(crate) const DEFAULTS: &[&str] = &["timeout", "retry"];
 /// What one call may take.
 pub(crate) const LIMITS: &[&str] = &Limit::WORDS;
+/// Where several hosts agree on who drives a run.
+pub(crate) const LOCK: &[&str] = &["peer"];
 /// How long artifacts are kept.
 pub(crate) const RETENTION: &[&str] = &["artifacts", "keep_min"];
+/// When phases begin, and until when they may.
+pub(crate) const WINDOW: &[&str] = &["start", "duration", "late", "max_age"];
 pub(crate) const RETRY: &[&str] = &["attempts", "backoff"];
 pub(crate) const STEP: &[&str] = &[
     "name",
@@ -51,11 +57,13 @@ pub(crate) const STEP: &[&str] = &[
     "waves",
     "guard",
     "without_backup",
+    "backup_max_age",
     "limits",
     "allow",
     "with",
     "gate",
     "checklist",
+    "phase",
 ];
 pub(crate) const WITHOUT_BACKUP: &[&str] = &["role", "reason"];
 pub(crate) const CHECK: &[&str] = &["name", "plugin", "timeout", "retry", "limits", "allow", "with"];
@@ -142,14 +150,20 @@ pub(crate) const POLICY_REVEAL: &[&str] = &["env", "file"];
 pub(crate) const POLICY_SECRET: &[&str] = &["env", "file", "to"];
 pub(crate) const POLICY_EXEC: &[&str] =
     &["program", "argv", "cwd", "env", "peer", "read", "write", "ports", "sockets", "sha256"];
-pub(crate) const POLICY_REQUIRE: &[&str] =
-    &["reveal", "https_only", "programs", "pinned_plugins", "encrypted_backup_before_migrate", "unconfined_programs"];
+pub(crate) const POLICY_REQUIRE: &[&str] = &[
+    "reveal",
+    "https_only",
+    "programs",
+    "pinned_plugins",
+    "encrypted_backup_before_migrate",
+    "restored_backup_before_migrate",
+    "backup_max_age",
+    "unconfined_programs",
+];
 
 /// Words of the design that a later version will know. Accepting one in silence would promise what nothing enforces.
 pub(crate) fn comes_later(keys: &[&str], key: &str) -> bool {
     let later: &[&str] = match keys {
-        FILE => &["window", "phase"],
-        STEP | CHECK | ROLLBACK | NOTIFY => &["window", "phase"],
         EXEC => &["user"],
         _ => &[],
     };

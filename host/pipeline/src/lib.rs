@@ -29,6 +29,7 @@ mod schema;
 mod scope;
 mod settings;
 mod suggestion;
+mod window;
 
 pub use self::{
     check::{Checked, RunFacts, Selection, check},
@@ -37,14 +38,19 @@ pub use self::{
     json_schema::json_schema,
     lock::{Drift, LOCK_FILE, Lock, LockedEnvironment, LockedFile, LockedPlugin},
     pipeline::{
-        ClientIdentity, Guard, GuardCheck, NO_ENVIRONMENT, Notification, NotifyEvent, OnFailure, OnInterrupt, PeerKind,
-        PeerSpec, Pipeline, PluginSource, Repetition, Retry, RollbackEntry, RuleSpans, SecretSource, Step, Tls, Waiver,
-        Watch, Wave,
+        BACKUP_AGE, ClientIdentity, Guard, GuardCheck, NO_ENVIRONMENT, Notification, NotifyEvent, OLDEST_BACKUP,
+        OnFailure, OnInterrupt, PeerKind, PeerSpec, Pipeline, PluginSource, Repetition, Retry, RollbackEntry,
+        RuleSpans, SecretSource, Step, Tls, Waiver, Watch, Wave,
     },
+    place::holds_another_name,
     plugins::{PluginFacts, check_against_plugins},
     policy::{ABOVE_POLICY, Policy, check_against_policy, policy, policy_of, policy_schema},
     read::{MAXIMUM_FILE_BYTES, read},
-    schema::{ENCRYPTS, Encryption, EncryptionReader, SchemaRefused, compile_schema, read_schema, validate_resolved},
+    schema::{
+        ENCRYPTS, Encryption, EncryptionReader, RESTORES, Restoring, RestoringReader, SchemaRefused, compile_schema,
+        read_schema, validate_resolved,
+    },
     settings::{Settings, UnresolvedReference},
     suggestion::{Activity, Advice, Ended, EntryAdvice, RuleAdvice, Suggestion, activity, suggest},
+    window::Window,
 };

@@ -21,6 +21,7 @@ use crate::{
     gate::{Gate, RoleSpec, StepGate},
     network,
     settings::Settings,
+    window::Window,
 };
 
 /// A pipeline in one environment, with its inputs. Made by [`check`](crate::check()).
@@ -34,6 +35,8 @@ pub struct Pipeline {
     pub base: PathBuf,
     /// State directory, absolute; nothing where the file leaves it to the caller.
     pub state: Option<PathBuf>,
+    /// The database in which several hosts keep who drives: one of the peers. Nothing where the state directory says so.
+    pub lock: Option<String>,
     /// Every declared input with its value.
     pub inputs: BTreeMap<String, String>,
     /// Where secrets come from, by name.
@@ -58,6 +61,8 @@ pub struct Pipeline {
     pub checks: Vec<Step>,
     /// How the deployment is watched once every step has succeeded.
     pub watch: Option<Watch>,
+    /// When its phases are due, where the file says.
+    pub window: Option<Window>,
     /// What an interrupt of the operator leads to.
     pub on_interrupt: OnInterrupt,
     /// The file, for diagnostics.
@@ -192,6 +197,8 @@ pub struct Step {
     pub irreversible: bool,
     /// Who accepts that a migration has no backup before it.
     pub without_backup: Option<Waiver>,
+    /// How old the backup may be that a migration leans on, where the file says.
+    pub backup_max_age: Option<Duration>,
     /// What becomes of an attempt that had touched something and did not end, where the file says.
     pub in_flight: Option<InFlight>,
     /// Its parts, where it releases gradually: shares that grow, the last of them everything.
@@ -244,6 +251,11 @@ impl RuleSpans {
         specs.iter().filter_map(kept).collect()
     }
 }
+
+/// The oldest backup that any file may let a migration lean on.
+pub const OLDEST_BACKUP: Duration = Duration::from_secs(30 * 86_400);
+/// How old the backup may be that a migration leans on, where nothing says.
+pub const BACKUP_AGE: Duration = Duration::from_secs(86_400);
 
 /// Who accepts that a rule is not kept, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

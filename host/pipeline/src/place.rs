@@ -39,7 +39,8 @@ pub(crate) fn real(path: &Path) -> PathBuf {
 const DEEPEST: usize = 64;
 
 /// Whether `holder` is, or holds, a hard link to `file`. Only a file of several names is looked for at all.
-pub(crate) fn holds_another_name(holder: &Path, file: &Path) -> bool {
+#[must_use]
+pub fn holds_another_name(holder: &Path, file: &Path) -> bool {
     let Ok(file) = fs::metadata(file) else { return false };
     file.nlink() > 1 && holds(holder, &file, DEEPEST)
 }

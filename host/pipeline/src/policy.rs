@@ -27,6 +27,7 @@ use crate::{
     fields::{self, Fields},
     keys,
     node::{self, Table},
+    pipeline::OLDEST_BACKUP,
     read::read,
     report::Report,
 };
@@ -130,6 +131,8 @@ fn requirements(report: &Report, file: &Fields<'_>, places: &mut Places) -> Requ
         programs,
         pinned_plugins: holds(Requirements::PINNED_PLUGINS),
         encrypted_backup_before_migrate: holds(Requirements::ENCRYPTED_BACKUP),
+        restored_backup_before_migrate: holds(Requirements::RESTORED_BACKUP),
+        backup_max_age: fields.duration(Requirements::BACKUP_MAX_AGE, OLDEST_BACKUP),
         unconfined_programs: unconfined,
     }
 }

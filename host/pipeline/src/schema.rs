@@ -4,13 +4,17 @@
 mod encryption;
 mod explain;
 mod graph;
+mod restoring;
 
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
-pub use self::encryption::{ENCRYPTS, Encryption, EncryptionReader};
 pub(crate) use self::explain::{Openness, Problem};
 use self::graph::Graph;
+pub use self::{
+    encryption::{ENCRYPTS, Encryption, EncryptionReader},
+    restoring::{RESTORES, Restoring, RestoringReader},
+};
 use crate::pipeline::Step;
 
 /// Largest schema, in bytes.

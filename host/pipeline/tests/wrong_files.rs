@@ -74,6 +74,16 @@ fn shapes() {
             ("timout = \"3s\"", "unknown-key", "timout", "did you mean `timeout`?"),
             ("waves = [{ weight = \"100%\" }]", "conflict", "waves", ""),
             ("without_backup = { role = \"dba\", reason = \"x\" }", "misplaced-key", "without_backup", ""),
+            ("[lock]", "missing-key", "[lock]", "lock = { peer"),
+            ("[lock]\npeer = \"nobody\"", "unknown-peer", "\"nobody\"", ""),
+            (
+                "[lock]\npeer = \"app\"\n[peers]\napp = { url = \"sqlite:app.db\" }",
+                "wrong-peer",
+                "\"app\"",
+                "postgres://user@host/database",
+            ),
+            ("[lock]\npear = \"x\"", "unknown-key", "pear", "did you mean `peer`?"),
+            ("backup_max_age = \"1h\"", "misplaced-key", "backup_max_age", ""),
             ("in_flight = \"rtry\"", "bad-value", "\"rtry\"", "did you mean `retry`?"),
             ("allow.udp = []", "unknown-key", "udp", ""),
             ("[watch]\nevery = \"60s\"\nchecks = [\"c\"]", "missing-key", "[watch]", "for = \"24h\""),
@@ -230,7 +240,8 @@ fn waves_and_guards() {
 #[test]
 fn many_mistakes_are_reported_at_once_and_in_order() {
     let text = "nmae = 1\nname = \"x\"\n[[step]]\nname = \"a\"\nstage = \"verfy\"\ntimeout = 3\nretry = { attempts = 0 }\n\
-                allow.http = [3]\n[[step]]\nstage = \"verify\"\nphase = \"t-24h\"\n[peers]\np = { ulr = \"x\" }\n";
+                allow.http = [3]\n[[step]]\nname = \"b\"\nstage = \"verify\"\n\
+                allow.exec = [{ program = \"x\", argv = [], user = \"y\" }]\n[peers]\np = { ulr = \"x\" }\n";
     let diagnostics = parse(&file(text)).unwrap_err();
     let codes: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
     assert_eq!(

@@ -73,6 +73,7 @@ impl Begun {
                 begun.signers.clone_from(signers);
             }
             if let Some(begun) = &mut begun {
+                begun.state.phases.seen(stored.at);
                 begun.replace(event);
                 let planned = event.planned_steps().iter();
                 begun.plugins.extend(planned.map(|step| (step.plugin.name.clone(), step.plugin.digest)));

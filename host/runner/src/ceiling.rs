@@ -7,12 +7,14 @@ use std::{
 };
 
 use pipe_capability::{
-    ceiling::{Excess, Outside, PeerSeen, Place, PluginSeen, SecretOrigin, StepSeen},
+    ceiling::{Excess, Outside, Part, PeerSeen, Place, PluginSeen, SecretOrigin, StepSeen},
     grant::Grant,
+    sql::SqlRule,
+    word::Word,
 };
-use pipe_core::diagnostic::Diagnostic;
+use pipe_core::{diagnostic::Diagnostic, stage::Stage};
 use pipe_effects::path::resolve;
-use pipe_pipeline::{PeerSpec, Pipeline, PluginSource, Policy, SecretSource, Step, check_against_policy};
+use pipe_pipeline::{ABOVE_POLICY, PeerSpec, Pipeline, PluginSource, Policy, SecretSource, Step, check_against_policy};
 use pipe_sandbox::Plugin;
 
 use crate::{backups::Backups, prepare::all_steps};
@@ -52,7 +54,34 @@ pub(crate) fn hold<'g>(
             }
         }
     }
+    found.extend(lock(policies, &holding));
     found
+}
+
+/// The database that says who drives is one that some stage may write: a login goes nowhere that a policy does not name.
+fn lock(policies: &[Policy], holding: &Holding<'_>) -> Vec<Diagnostic> {
+    let pipeline = holding.pipeline;
+    let Some((name, spec)) = pipeline.lock.as_ref().and_then(|name| pipeline.peers.get_key_value(name)) else {
+        return Vec::new();
+    };
+    let Ok(rule) = SqlRule::parse(&format!("write {name}")) else { return Vec::new() };
+    let grant = Grant { sql: vec![rule], ..Grant::default() };
+    let allowed = |policy: &&Policy| {
+        Stage::ALL.into_iter().any(|stage| {
+            let plugin = PluginSeen::Standard(stage);
+            let seen = StepSeen { stage, plugin, grant: &grant, backups: &[], backup_age: None };
+            let excesses = policy.ceiling.excesses(&seen, &holding.outside);
+            !excesses.iter().any(|excess| matches!(excess.at, Part::Rule(Word::Sql, _)))
+        })
+    };
+    let above = policies.iter().filter(|policy| !allowed(policy));
+    let told = |policy: &Policy| {
+        let message = format!("the lock is above the policy: no stage may write to `{name}`");
+        Diagnostic::error(ABOVE_POLICY, message)
+            .at(&pipeline.file, spec.span.clone(), "")
+            .hint(format!("ask those who keep {} to allow `sql = [\"write …\"]` there", policy.file.path.display()))
+    };
+    above.map(told).collect()
 }
 
 /// What every step of a pipeline is held against a policy with.
@@ -70,7 +99,9 @@ impl<'p> Holding<'p> {
         plugins: &'p BTreeMap<String, Plugin>,
         outside: Outside,
     ) -> Self {
-        let asked = policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
+        let mut required = policies.iter().map(|policy| &policy.ceiling.require);
+        let asked =
+            required.any(|require| require.encrypted_backup_before_migrate || require.restored_backup_before_migrate);
         let backups = if asked { Backups::of(pipeline, plugins) } else { Backups::default() };
         Self { pipeline, plugins, outside, backups }
     }
@@ -88,6 +119,7 @@ impl<'p> Holding<'p> {
             plugin: plugin(self.pipeline, self.plugins, step),
             grant,
             backups: self.backups.before(place),
+            backup_age: step.backup_max_age,
         }
     }
 

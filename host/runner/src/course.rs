@@ -2,15 +2,20 @@
 //! that goes on with it after a crash ask the same question, so that they do the same.
 
 mod back;
+mod order;
+mod phases;
 
+use jiff::Timestamp;
 use pipe_core::{
     event::{Breach, GateEnd, InFlight, Outcome},
     id::StepId,
     report::{Failure, FailureKind},
     stage::Stage,
 };
-use pipe_pipeline::{OnExpiry, OnFailure, Repetition};
+use pipe_pipeline::{OnExpiry, OnFailure, Repetition, Window};
 
+pub(crate) use self::order::course_of;
+pub use self::phases::Bar;
 use crate::state::{RunState, StepStanding, StepState};
 
 /// What of a pipeline decides the order.
@@ -22,6 +27,8 @@ pub struct Course {
     pub gates: Vec<(usize, Barrier)>,
     /// The rollback as the file lists it; nothing means everything reversible, in reverse.
     pub rollback: Option<Vec<Back>>,
+    /// When the phases of steps and gates are due.
+    pub window: Option<Window>,
 }
 
 /// A step, as far as the order depends on it.
@@ -114,6 +121,15 @@ pub enum Next {
     Wait(StepId),
     /// Nobody came to this gate in time, and the run stops as it is until it is resumed.
     Stop(StepId),
+    /// It is not the time for the phase of what comes next.
+    Barred(Bar),
+    /// A step or gate of a later phase has failed. That undoes nothing of a deployment that succeeded: people decide.
+    Halted {
+        /// Which.
+        step: StepId,
+        /// Why.
+        why: String,
+    },
     /// This step is undone next.
     Undo(StepId),
     /// The run ends.
@@ -234,9 +250,10 @@ impl Course {
         self.steps.iter().chain(self.after()).find(|leg| leg.step == *step)
     }
 
-    /// What comes next in a run that has come so far. Says [`Next::End`] again for one that has ended.
+    /// What comes next in a run that has come so far, at this time by the wall clock. Says [`Next::End`] again for one that has
+    /// ended.
     #[must_use]
-    pub fn next(&self, state: &RunState) -> Next {
+    pub fn next(&self, state: &RunState, now: Timestamp) -> Next {
         if let Some(rollback) = &state.rollback {
             return self.back(state, &rollback.reason, &rollback.entries);
         }
@@ -246,25 +263,38 @@ impl Course {
         // Gates stand between steps, never between the instances of one.
         let mut place = 0;
         for group in self.steps.chunk_by(|one, other| one.step.name == other.step.name) {
-            if let Some(next) = self.at_gates(place, state).or_else(|| self.next_of(group, state)) {
+            let next = || Some(self.in_time(&group.first()?.step, self.next_of(group, state)?, state, now));
+            if let Some(next) = self.at_gates(place, state, now).or_else(next) {
                 return next;
             }
             place += group.len();
         }
-        self.at_gates(place, state).unwrap_or(Next::End(Outcome::Succeeded, None))
+        self.at_gates(place, state, now).unwrap_or(Next::End(Outcome::Succeeded, None))
     }
 
-    /// What is to be done at the gates before a place; nothing where all have let the run pass.
-    fn at_gates(&self, place: usize, state: &RunState) -> Option<Next> {
+    /// What is to be done at the gates before a place; nothing where all have let the run pass. One whose step has not succeeded
+    /// asks again where a plugin was replaced since.
+    fn at_gates(&self, place: usize, state: &RunState, now: Timestamp) -> Option<Next> {
+        let succeeded =
+            |leg: &Leg| state.step(&leg.step).is_some_and(|known| known.standing == StepStanding::Succeeded);
+        let behind = self.steps.get(place).is_some_and(succeeded);
+        let stale = |gate: &StepId| !behind && state.gates.get(gate).is_some_and(|known| known.stale);
         let here = self.gates.iter().filter(|(before, _)| *before == place);
-        here.map(|(_, barrier)| barrier).find_map(|barrier| match barrier.reached(state) {
-            Reached::Open => None,
-            Reached::Waits => Some(Next::Wait(barrier.gate.clone())),
-            Reached::Stopped => Some(Next::Stop(barrier.gate.clone())),
-            Reached::Shut(why) => {
-                let reason = format!("gate \"{}\": {why}", barrier.gate);
-                Some(self.turn_back(state, reason, Outcome::Failed))
-            }
+        here.map(|(_, barrier)| barrier).find_map(|barrier| {
+            let gate = &barrier.gate;
+            let next = match barrier.reached(state) {
+                Reached::Open if stale(gate) => Next::Wait(gate.clone()),
+                Reached::Open => return None,
+                Reached::Waits => Next::Wait(gate.clone()),
+                Reached::Stopped => Next::Stop(gate.clone()),
+                Reached::Shut(why) if self.is_later(gate) => {
+                    // Somebody who resumes the run asks again.
+                    let again = state.gates.get(gate).is_some_and(|known| known.ended_in != state.resumed);
+                    if again { Next::Wait(gate.clone()) } else { Next::Halted { step: gate.clone(), why } }
+                }
+                Reached::Shut(why) => self.turn_back(state, format!("gate \"{gate}\": {why}"), Outcome::Failed),
+            };
+            Some(self.in_time(gate, next, state, now))
         })
     }
 
@@ -299,6 +329,14 @@ impl Course {
     fn failed(&self, state: &RunState, known: &StepState) -> Next {
         let failure = known.failure.as_ref();
         let reason = failure.map_or_else(|| "it did not succeed".into(), |failure| failure.message.clone());
+        // A guard that undoes, and somebody who says so, undo the deployment even then.
+        let undone = known.waves.breach.is_some() || known.decision == Some(InFlight::Undo);
+        if self.is_later(&known.step) && !undone {
+            // Somebody who resumes the run tries again.
+            let again = known.failed_in != state.resumed;
+            let step = known.step.clone();
+            return if again { Next::Attempt(step) } else { Next::Halted { step, why: reason } };
+        }
         let interrupted = failure.is_some_and(|failure| failure.kind == FailureKind::Interrupted);
         let outcome = if interrupted { Outcome::Interrupted } else { Outcome::Failed };
         self.turn_back(state, format!("step \"{}\": {reason}", known.step), outcome)

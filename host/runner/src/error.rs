@@ -34,6 +34,9 @@ pub enum PrepareError {
     /// The run cannot be gone on with.
     #[error("{0}")]
     NotResumable(String),
+    /// What is left of the disk is kept for undoing.
+    #[error("the disk of the state directory is full: no plugin is asked, and what is left is kept for undoing")]
+    NoRoom,
 }
 
 /// Why a run cannot go on: what it cannot do without is its journal, and to be alone.

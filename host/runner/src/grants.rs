@@ -10,7 +10,7 @@ use std::{
 use pipe_capability::{grant::Grant, path::PathRule};
 use pipe_core::{diagnostic::Diagnostic, id::StepId};
 use pipe_effects::path::{OwnPlaces, canonical_grant, resolve};
-use pipe_pipeline::{LOCK_FILE, Pipeline, PluginSource};
+use pipe_pipeline::{LOCK_FILE, Pipeline, PluginSource, Step};
 
 use crate::prepare::{Settings, all_steps};
 
@@ -22,8 +22,23 @@ pub(crate) fn canonical(
 ) -> Result<BTreeMap<StepId, Arc<Grant>>, Vec<Diagnostic>> {
     let mut grants = BTreeMap::new();
     let mut problems = Vec::new();
+    for (step, grant) in each(pipeline, unwritable, unreadable) {
+        match grant {
+            Ok(grant) => drop(grants.insert(step, grant)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(grants) } else { Err(problems) }
+}
+
+/// Every step's grant, or what is wrong with it, in order.
+pub(crate) fn each(
+    pipeline: &Pipeline,
+    unwritable: &[PathBuf],
+    unreadable: &[PathBuf],
+) -> Vec<(StepId, Result<Arc<Grant>, Diagnostic>)> {
     let mut written: Vec<PathBuf> = Vec::new();
-    for step in all_steps(pipeline) {
+    let mut one = |step: &Step| {
         let mut grant = step.grant.clone();
         let to_come = to_come(&mut grant, &pipeline.base, &written);
         match canonical_grant(grant, &pipeline.base, OwnPlaces { unwritable, unreadable }) {
@@ -31,18 +46,18 @@ pub(crate) fn canonical(
                 let of_programs = grant.exec.iter().flat_map(|rule| &rule.write);
                 written.extend(grant.write.iter().chain(of_programs).map(|rule| rule.resolved.clone()));
                 to_come.put_back(&mut grant);
-                grants.insert(step.id.clone(), Arc::new(grant));
+                Ok(Arc::new(grant))
             }
             Err(error) => {
                 let message = format!("step \"{}\": {error}", step.id);
                 let span = rule_span(&pipeline.file.text, &step.span, error.written());
                 let mut problem = Diagnostic::error("grant-refused", message).at(&pipeline.file, span, "");
                 problem.hints.extend(error.hint());
-                problems.push(problem);
+                Err(problem)
             }
         }
-    }
-    if problems.is_empty() { Ok(grants) } else { Err(problems) }
+    };
+    all_steps(pipeline).map(|step| (step.id.clone(), one(step))).collect()
 }
 
 /// What of a grant an earlier step is yet to make.

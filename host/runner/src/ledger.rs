@@ -13,14 +13,18 @@ use std::{
 use async_trait::async_trait;
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, LogLevel, Refusal, Started, Use, Verification},
+    event::{Artifact, EventKind, LogLevel, Moment, Refusal, Started, Use, Verification},
     id::StepId,
+    units::ByteSize,
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 use pipe_journal::{Durability, JournalError};
 use tokio::sync::OnceCell;
 
-use crate::record::Recorder;
+use crate::{gate::moment, record::Recorder, shared::FRESH};
+
+/// The most bytes of receipts of one step, over all its attempts. An undo gets them all at once, in the memory of its plugin.
+const MOST_RECEIPT_BYTES: u64 = 32 << 20;
 
 /// How often progress is passed on at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -30,6 +34,7 @@ pub(crate) struct StepLedger {
     recorder: Recorder,
     step: StepId,
     attempt: u32,
+    began: Moment,
     announced: OnceCell<()>,
     wrote: AtomicBool,
     last_refusal: Mutex<Option<Refusal>>,
@@ -45,6 +50,7 @@ impl StepLedger {
             recorder,
             step,
             attempt,
+            began: moment(),
             announced: OnceCell::new(),
             wrote: AtomicBool::new(false),
             last_refusal: Mutex::default(),
@@ -71,6 +77,13 @@ impl StepLedger {
             *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
             LedgerError(why)
         })
+    }
+
+    /// Asks whoever else could say that this process no longer drives.
+    async fn prove(&self, fresh: Duration) -> Result<(), LedgerError> {
+        // What is lost is known to the recorder from here on, and `may_act` says so.
+        let _ = self.recorder.prove(fresh).await;
+        self.may_act()
     }
 
     /// What could not be kept, where nobody is told, is told to whoever uses a capability next.
@@ -119,7 +132,7 @@ impl Ledger for StepLedger {
         let written = if durable { self.recorder.durable(kind).await } else { self.recorder.soon(kind).await };
         written.map_err(ledger_error)?;
         // Once more, as close to the effect as can be: this process may have been stopped while it wrote, and replaced.
-        if effect { self.may_act() } else { Ok(()) }
+        if effect { self.prove(if repeated { FRESH } else { Duration::ZERO }).await } else { Ok(()) }
     }
 
     async fn used_together(&self, uses: Vec<Use>) -> Result<(), LedgerError> {
@@ -132,7 +145,7 @@ impl Ledger for StepLedger {
         let kinds = uses.into_iter().map(|used| self.event(used)).collect();
         let durability = if effect { Durability::Durable } else { Durability::Soon };
         self.recorder.all(kinds, durability).await.map_err(ledger_error)?;
-        if effect { self.may_act() } else { Ok(()) }
+        if effect { self.prove(Duration::ZERO).await } else { Ok(()) }
     }
 
     fn used_at_once(&self, used: Use) -> Result<(), LedgerError> {
@@ -162,11 +175,18 @@ impl Ledger for StepLedger {
     }
 
     async fn checkpoint(&self, key: &str, data: &[u8], summary: &str) -> Result<(), LedgerError> {
+        // What comes before an act is not written from the reserve either: that is there to undo what was begun.
+        self.may_act()?;
+        if self.recorder.receipt_bytes(&self.step) + data.len() as u64 > MOST_RECEIPT_BYTES {
+            let most = ByteSize(MOST_RECEIPT_BYTES);
+            return Err(LedgerError(format!("the receipts of a step have at most {most}, over all its attempts")));
+        }
         self.recorder.receipt(&self.step, key, data, summary).await.map_err(ledger_error)
     }
 
     async fn artifact_stored(&self, artifact: Artifact) -> Result<(), LedgerError> {
-        let kind = EventKind::ArtifactStored { step: self.step.clone(), artifact };
+        let taken = Some(self.began.clone());
+        let kind = EventKind::ArtifactStored { step: self.step.clone(), artifact, taken };
         self.recorder.durable(kind).await.map_err(ledger_error)
     }
 

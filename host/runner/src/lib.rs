@@ -6,6 +6,7 @@ mod audit;
 mod backups;
 mod begun;
 mod ceiling;
+mod coming;
 mod copies;
 pub mod course;
 mod difference;
@@ -19,9 +20,12 @@ mod ledger;
 mod load;
 mod notify;
 mod opening;
+mod order;
+mod peers;
 mod pins;
 mod plan;
 mod prepare;
+mod preview;
 mod record;
 mod remains;
 pub mod report;
@@ -29,6 +33,7 @@ pub mod retention;
 mod rollback;
 mod run;
 mod secrets;
+mod shared;
 mod state;
 mod step;
 mod watch;
@@ -40,16 +45,22 @@ pub use audit::{
 };
 pub use begun::Begun;
 pub use ceiling::check_policies;
+pub use coming::{Coming, Due};
 pub use copies::{CopyError, remove as remove_copies};
 pub use difference::{Difference, Side, Version, difference_of_pipelines, difference_of_plugins};
 pub use error::{PrepareError, RunError};
 pub use load::{PluginBytes, StandardPlugins};
 pub use pins::{PinError, Pins};
 pub use plan::{
-    Plan, PlanEntry, PlannedCheck, PlannedGate, PlannedGuard, PlannedWatch, PlannedWave, Role, usual_bounds,
+    Plan, PlanEntry, PlannedCheck, PlannedGate, PlannedGuard, PlannedPhase, PlannedWatch, PlannedWave, Role,
+    usual_bounds,
 };
-pub use prepare::{Prepared, Settings, describe_plugins, plan, prepare};
+pub use prepare::{Planned, Prepared, Settings, describe_plugins, plan, prepare};
+pub use preview::{Preview, Previews, Said, preview};
 pub use record::Observer;
 pub use run::{Ending, RunResult, Wait, resume, run};
-pub use state::{Breached, GateStanding, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding};
+pub use shared::{Shared, claim, place};
+pub use state::{
+    Breached, GateStanding, PhasesStanding, Rollback, RunState, StepStanding, StepState, WatchStanding, WaveStanding,
+};
 pub use watch::{Seen, look};

@@ -44,7 +44,7 @@ impl Prepared {
         let planned = portions.into_iter().map(|steps| EventKind::Planned { steps });
         let roles = (!self.signers.is_empty())
             .then(|| EventKind::RolesPinned { requesters: self.requesters.clone(), signers: self.signers.clone() });
-        std::iter::once(started).chain(planned).chain(roles).collect()
+        std::iter::once(started).chain(planned).chain(roles).chain(self.lock_taken()).collect()
     }
 }
 

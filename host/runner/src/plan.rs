@@ -8,6 +8,7 @@ use pipe_core::{
     event::{Breach, ChecklistItem, Part, PlannedStep},
     id::StepId,
     limits::Limits,
+    phase::Phase,
 };
 use pipe_pipeline::{Gate, Guard, Pipeline, Policy, RollbackEntry, RunFacts, Step, Wave};
 use serde::Serialize;
@@ -161,6 +162,46 @@ impl PlannedGate {
     }
 }
 
+/// A planned phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedPhase {
+    /// Which: `t-24h`.
+    pub phase: Phase,
+    /// When it is due.
+    pub due: jiff::Timestamp,
+    /// Until when it may begin; nothing where that does not end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<jiff::Timestamp>,
+    /// How old the results of the phases before it may be then, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_ms: Option<u64>,
+    /// Names of its steps and gates that are not of `t` by default, in order of their names; of `t` none.
+    pub steps: Vec<String>,
+}
+
+impl PlannedPhase {
+    /// All of a pipeline, in order of time.
+    fn all(pipeline: &Pipeline) -> Vec<Self> {
+        let Some(window) = &pipeline.window else { return Vec::new() };
+        let one = |phase: Phase| Self {
+            phase,
+            due: window.due(phase),
+            until: window.until(phase),
+            max_age_ms: window
+                .max_age
+                .filter(|_| phase == Phase::T)
+                .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            steps: window
+                .phases
+                .iter()
+                .filter(|(_, of)| **of == phase && phase != Phase::T)
+                .map(|(name, _)| name.clone())
+                .collect(),
+        };
+        window.all().into_iter().map(one).collect()
+    }
+}
+
 /// What a run would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
@@ -186,6 +227,9 @@ pub struct Plan {
     /// Where it waits for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<PlannedGate>,
+    /// When its phases are due; nothing where it has no window.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PlannedPhase>,
     /// What is undone on failure, in order.
     pub undo: Vec<String>,
     /// How the deployment is watched after the last step.
@@ -261,6 +305,7 @@ impl Plan {
             secrets: pipeline.secrets.keys().cloned().collect(),
             entries,
             gates: PlannedGate::all(pipeline, signers),
+            phases: PlannedPhase::all(pipeline),
             undo,
             watch: pipeline
                 .watch

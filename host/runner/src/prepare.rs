@@ -19,27 +19,27 @@ use pipe_core::{
     redact::Redactor,
 };
 use pipe_effects::{
-    path::resolve,
+    sql::SharedOwnership,
     tls::check_identity,
-    world::{ClientIdentity, Peer, Secrets, TlsMode, World},
+    world::{Secrets, World},
 };
 use pipe_journal::Journal;
-use pipe_pipeline::{
-    Gate, PeerSpec, Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, Tls, check_against_plugins,
-    read_schema,
-};
+use pipe_pipeline::{Pipeline, PluginFacts, Policy, RollbackEntry, RunFacts, Step, check_against_plugins, read_schema};
 use pipe_sandbox::{Plugin, Sandbox};
 use serde_json::Value;
 
 use crate::{
     ceiling,
-    course::{Back, Barrier, Course, Leg},
+    course::{Bar, Course, Next, course_of},
     error::PrepareError,
     gate::{SignersFiles, read_signers},
     grants, kept,
     load::{self, PluginBytes, StandardPlugins},
+    order::BackupNeeds,
+    peers::{database, peer, peers},
     plan::Plan,
     secrets,
+    state::RunState,
 };
 
 /// What a run needs to know that is not in the pipeline file.
@@ -98,10 +98,11 @@ pub struct Prepared {
     pub(crate) copies: Option<Digest>,
     not_copied: Vec<PathBuf>,
     pub(crate) policy_files: Vec<String>,
-    pub(crate) encrypted_backup: bool,
+    pub(crate) needs: BackupNeeds,
     pub(crate) signers: SignersFiles,
     pub(crate) requesters: Vec<String>,
     pub(crate) waits: bool,
+    pub(crate) shared: Option<Arc<SharedOwnership>>,
 }
 
 /// Loads the plugins that a pipeline names, and holds the pipeline against what they say of themselves. Nothing outside is
@@ -139,6 +140,13 @@ pub async fn describe_plugins(
     Ok((plugins, facts, problems))
 }
 
+/// A plan, and the plugins that it names.
+pub struct Planned {
+    /// What would happen.
+    pub plan: Plan,
+    pub(crate) plugins: BTreeMap<String, Plugin>,
+}
+
 /// Plans a checked pipeline without setting anything up.
 ///
 /// # Errors
@@ -150,14 +158,15 @@ pub async fn plan(
     standard: StandardPlugins,
     policies: &[Policy],
     run: &RunFacts,
-) -> Result<Plan, Vec<Diagnostic>> {
+) -> Result<Planned, Vec<Diagnostic>> {
     let (plugins, _, _) = describe_plugins(pipeline, sandbox, &PluginBytes::Fresh(standard)).await?;
     let above = ceiling::check_policies(policies, pipeline, &plugins);
     if !above.is_empty() {
         return Err(above);
     }
-    let signers = read_signers(pipeline)?;
-    Ok(Plan::new(pipeline, policies, run, &signers, |step| planned(&plugins, step)))
+    let signers = read_signers(pipeline, &[])?;
+    let plan = Plan::new(pipeline, policies, run, &signers, |step| planned(&plugins, step));
+    Ok(Planned { plan, plugins })
 }
 
 /// Checks everything and sets up everything, up to but not including the first step. What is not a copy already is copied: the
@@ -182,7 +191,7 @@ pub async fn prepare(
     }
     let signers = match settings.signers.clone() {
         Some(pinned) => pinned,
-        None => read_signers(&pipeline).map_err(PrepareError::Invalid)?,
+        None => read_signers(&pipeline, &settings.requesters).map_err(PrepareError::Invalid)?,
     };
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
     check_identities(&pipeline, &secrets).map_err(PrepareError::Invalid)?;
@@ -191,11 +200,8 @@ pub async fn prepare(
         grants::canonical(&pipeline, &protected, &grants::unreadable(&settings)).map_err(PrepareError::Invalid)?;
     // And once more as they were pinned: a link may have been changed in between.
     let pinned = |step: &Step| grants.get(&step.id).map_or_else(Cow::default, |grant| Cow::Borrowed(&**grant));
-    let peers: BTreeMap<String, Peer> =
-        pipeline.peers.iter().map(|(name, spec)| (name.clone(), peer(name, spec))).collect();
-    let database = |name: &str, file: &Path| {
-        peers.get(name).and_then(|peer| peer.pinned.clone()).unwrap_or_else(|| file.to_owned())
-    };
+    let peers = peers(&pipeline);
+    let database = |name: &str, file: &Path| database(&peers, name, file);
     let above = ceiling::hold(&settings.policies, &pipeline, &plugins, database, pinned);
     if !above.is_empty() {
         return Err(PrepareError::Invalid(above));
@@ -207,8 +213,7 @@ pub async fn prepare(
         .mode(0o700)
         .create(&artifacts)
         .map_err(|source| PrepareError::Directory { path: artifacts.clone(), source })?;
-    let encrypted_backup =
-        settings.policies.iter().any(|policy| policy.ceiling.require.encrypted_backup_before_migrate);
+    let needs = BackupNeeds::of(&settings.policies);
     let policy_files = settings.policies.iter().map(|policy| absolute(&policy.file.path)).collect();
     let world = World {
         peers,
@@ -242,10 +247,11 @@ pub async fn prepare(
         copies: copies.digest,
         not_copied: copies.manifest.too_large().map(Path::to_owned).collect(),
         policy_files,
-        encrypted_backup,
+        needs,
         signers,
         requesters: settings.requesters,
         waits: settings.waits,
+        shared: None,
     })
 }
 
@@ -278,32 +284,16 @@ impl Prepared {
 
     /// What of the pipeline decides the order.
     pub(crate) fn course(&self) -> Course {
-        let leg = |step: &Step| Leg {
-            step: step.id.clone(),
-            stage: step.stage,
-            reversible: self.reversible(step),
-            in_flight: step.in_flight,
-            attempts: step.retry.attempts,
-            waves: u32::try_from(step.waves.len()).unwrap_or(u32::MAX),
-            repetition: step.repetition,
-        };
-        let barrier = |gate: &Gate| Barrier {
-            gate: gate.id.clone(),
-            on_expiry: gate.on_expiry,
-            if_started: gate.if_started.clone(),
-        };
-        let back = |entry: &RollbackEntry| match entry {
-            RollbackEntry::Undo { step, continue_on_failure, gate, .. } => Back::Undo {
-                step: step.clone(),
-                continue_on_failure: *continue_on_failure,
-                gate: gate.as_ref().map(barrier),
-            },
-            RollbackEntry::Run(step) => Back::Run(leg(step)),
-            RollbackEntry::Gate(gate) => Back::Gate(barrier(gate)),
-        };
-        let rollback = self.pipeline.rollback.as_ref().map(|list| list.iter().map(back).collect());
-        let gates = self.pipeline.gates.iter().map(|standing| (standing.before, barrier(&standing.gate))).collect();
-        Course { steps: self.pipeline.steps.iter().map(leg).collect(), gates, rollback }
+        course_of(&self.pipeline, |step| self.reversible(step))
+    }
+
+    /// Why the run cannot begin at this time: it is too late for its first phase.
+    #[must_use]
+    pub fn barred(&self, now: jiff::Timestamp) -> Option<Bar> {
+        match self.course().next(&RunState::default(), now) {
+            Next::Barred(bar) if !bar.passes() => Some(bar),
+            _ => None,
+        }
     }
 }
 
@@ -333,29 +323,7 @@ fn check_identities(pipeline: &Pipeline, secrets: &Secrets) -> Result<(), Vec<Di
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// A peer of the file as the effects know it.
-fn peer(name: &str, spec: &PeerSpec) -> Peer {
-    Peer {
-        name: name.to_owned(),
-        url: spec.url.clone(),
-        password: spec.password.clone(),
-        bearer: spec.bearer.clone(),
-        secret_path: spec.secret_path.clone(),
-        tls: match spec.tls {
-            Tls::VerifyFull => TlsMode::VerifyFull,
-            Tls::Disable => TlsMode::Disable,
-        },
-        ca: spec.ca.clone(),
-        client: spec
-            .client
-            .as_ref()
-            .map(|client| ClientIdentity { certificate: client.certificate.clone(), key: client.key.clone() }),
-        addresses: spec.addresses.clone(),
-        pinned: spec.database.as_ref().map(|file| resolve(Path::new("/"), file)),
-    }
-}
-
-fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
+pub(crate) fn planned(plugins: &BTreeMap<String, Plugin>, step: &Step) -> PlannedStep {
     let plugin = plugins.get(&step.plugin);
     PlannedStep {
         step: step.id.clone(),

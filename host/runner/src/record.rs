@@ -1,14 +1,18 @@
 //! Facts, to the journal first and then to whoever looks on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use pipe_core::{
     event::{Event, EventKind},
     id::{RunId, StepId},
 };
+use pipe_effects::sql::SharedOwnership;
 use pipe_journal::{Durability, Journal, JournalError};
 
-use crate::state::RunState;
+use crate::{shared, state::RunState};
 
 /// Why nothing outside may be changed.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +35,33 @@ pub(crate) struct Recorder {
     journal: Arc<Journal>,
     observer: Observer,
     state: Arc<Mutex<RunState>>,
+    shared: Option<Arc<SharedOwnership>>,
 }
 
 impl Recorder {
     /// For a run that has come so far.
     pub(crate) fn new(run: RunId, journal: Arc<Journal>, observer: Observer, state: RunState) -> Self {
-        Self { run, journal, observer, state: Arc::new(Mutex::new(state)) }
+        Self { run, journal, observer, state: Arc::new(Mutex::new(state)), shared: None }
+    }
+
+    /// By a database too.
+    pub(crate) fn owned_by(self, shared: Option<Arc<SharedOwnership>>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// What is known of that: nothing is asked.
+    fn not_lost(&self) -> Result<(), JournalError> {
+        match self.shared.as_ref().and_then(|shared| Some((shared, shared.lost()?))) {
+            Some((shared, lost)) => Err(shared::lost(shared, lost)),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the database, where there is one, whether this run still has the pipeline and environment. An answer that is younger
+    /// than `fresh` will do.
+    pub(crate) async fn prove(&self, fresh: Duration) -> Result<(), JournalError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        shared.prove(fresh).await.map_err(|error| shared::lost(shared, error))
     }
 
     /// Returns when the event is on stable storage.
@@ -51,6 +76,7 @@ impl Recorder {
 
     /// The same for several events: all of them are kept, or none.
     pub(crate) async fn all(&self, kinds: Vec<EventKind>, durability: Durability) -> Result<(), JournalError> {
+        self.not_lost()?;
         self.journal.append(&self.run, kinds.clone(), durability).await?;
         for kind in kinds {
             self.tell(kind);
@@ -60,6 +86,7 @@ impl Recorder {
 
     /// The same from where nobody can wait: an error where too many others do.
     pub(crate) fn at_once(&self, kind: EventKind) -> Result<(), JournalError> {
+        self.not_lost()?;
         self.journal.append_soon(&self.run, std::slice::from_ref(&kind))?;
         self.tell(kind);
         Ok(())
@@ -73,6 +100,7 @@ impl Recorder {
         data: &[u8],
         summary: &str,
     ) -> Result<(), JournalError> {
+        self.not_lost()?;
         let saved = self.journal.save_receipt(&self.run, step, key, data, summary).await?;
         self.tell(EventKind::CheckpointSaved {
             step: step.clone(),
@@ -88,6 +116,7 @@ impl Recorder {
     /// becomes of it. The reserve of a full disk is for undoing.
     pub(crate) fn may_act(&self) -> Result<(), MayNotAct> {
         self.journal.check_ownership()?;
+        self.not_lost()?;
         let full = self.journal.is_short_of_room();
         if full && self.state.lock().unwrap_or_else(PoisonError::into_inner).rollback.is_none() {
             return Err(MayNotAct::DiskFull);
@@ -95,10 +124,21 @@ impl Recorder {
         Ok(())
     }
 
+    /// How many bytes of receipts a step has saved, over all its attempts.
+    pub(crate) fn receipt_bytes(&self, step: &StepId) -> u64 {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.step(step).map_or(0, |known| known.receipt_bytes)
+    }
+
     /// Tells the observer of what is not kept.
     pub(crate) fn tell(&self, kind: EventKind) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).apply(&kind);
-        (self.observer)(&Event { run: self.run.clone(), at: jiff::Timestamp::now(), kind });
+        let at = jiff::Timestamp::now();
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.apply(&kind);
+            state.phases.seen(at);
+        }
+        (self.observer)(&Event { run: self.run.clone(), at, kind });
     }
 
     /// What has happened so far.

@@ -63,7 +63,7 @@ impl Stepper<'_> {
             return session;
         }
         let phase = if matches!(call, Call::Undo { .. }) { Phase::Undo } else { Phase::Apply };
-        let round = self.recorder.state().step(&step.id).map_or(0, |known| known.undone);
+        let round = self.recorder.state().step(&step.id).map_or(0, |known| known.undone + known.again);
         let wave = if let Call::Release { wave: Some(wave) } = call { wave.index } else { 0 };
         session.marked(Marking { run: self.recorder.run().clone(), phase, round, wave })
     }

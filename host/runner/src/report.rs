@@ -109,6 +109,8 @@ pub struct Report {
     pub plan_digest: Digest,
     /// The policies that it was held against.
     pub policies: Vec<HeldAgainst>,
+    /// Who asked for it, where it has gates: none of them may approve it.
+    pub requesters: Vec<String>,
     /// Inputs as given.
     pub inputs: BTreeMap<String, String>,
     /// Inputs of the deployment before.

@@ -117,7 +117,7 @@ pub fn manifest(
             Some(EventKind::RunStarted { boot: at, .. } | EventKind::RunResumed { boot: at, .. }) => {
                 boot.clone_from(at);
             }
-            Some(EventKind::ArtifactStored { step, artifact }) => {
+            Some(EventKind::ArtifactStored { step, artifact, .. }) => {
                 stored.push(Stored {
                     run: run.clone(),
                     step: step.clone(),

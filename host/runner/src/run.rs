@@ -1,12 +1,15 @@
 //! The course of a run, in a process that begins it or goes on with it: ask what comes next, do that, write it down, ask again.
 
+mod wait;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use jiff::Timestamp;
 use pipe_core::{
     event::{EventKind, Outcome},
     id::StepId,
@@ -26,6 +29,8 @@ use crate::{
     step::{Stepper, Stopped, milliseconds},
 };
 
+pub use self::wait::Wait;
+
 /// How a process was done with a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -37,29 +42,6 @@ pub enum Ending {
     Stopped,
 }
 
-/// What a run waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Somebody who says what becomes of a step that was cut off in the middle.
-    Decision(StepId),
-    /// People who decide at a gate.
-    Gate {
-        /// The gate.
-        gate: StepId,
-        /// Their role.
-        role: String,
-    },
-    /// Somebody who resumes the run: nobody came to this gate in time.
-    Expired(StepId),
-    /// Somebody who says whether it goes on past a check that was not met.
-    Breach {
-        /// The step whose guard it is; nothing for the watch.
-        step: Option<StepId>,
-        /// The check, and what it saw.
-        why: String,
-    },
-}
-
 /// How far a run has come.
 #[derive(Clone, Debug)]
 pub struct RunResult {
@@ -69,6 +51,10 @@ pub struct RunResult {
     pub reason: Option<String>,
     /// Everything that is known of it.
     pub state: RunState,
+    /// What is still to come of a run that succeeded: its later phases.
+    pub later: Option<String>,
+    /// Why the database still says that an ended run has the pipeline and environment.
+    pub not_given_back: Option<String>,
 }
 
 /// Runs a prepared pipeline to its end.
@@ -84,7 +70,8 @@ pub async fn run(
     observer: Observer,
     interrupt: &CancellationToken,
 ) -> Result<RunResult, RunError> {
-    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, RunState::default());
+    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, RunState::default())
+        .owned_by(prepared.shared.clone());
     recorder.all(prepared.started_events(), Durability::Durable).await?;
     drive(prepared, &recorder, interrupt).await
 }
@@ -102,8 +89,9 @@ pub async fn resume(
     observer: Observer,
     interrupt: &CancellationToken,
 ) -> Result<RunResult, RunError> {
-    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state);
-    let events = std::iter::once(prepared.resumed_event()).chain(decisions).collect();
+    let recorder = Recorder::new(prepared.run.clone(), Arc::clone(&prepared.journal), observer, state)
+        .owned_by(prepared.shared.clone());
+    let events = std::iter::once(prepared.resumed_event()).chain(prepared.lock_taken()).chain(decisions).collect();
     recorder.all(events, Durability::Durable).await?;
     remains::end(prepared, &recorder).await?;
     drive(prepared, &recorder, interrupt).await
@@ -134,7 +122,10 @@ struct Driver<'r> {
 impl Driver<'_> {
     async fn drive(&self) -> Result<RunResult, RunError> {
         // Whoever was told already is not told again.
-        match self.stepper.recorder.state().rollback {
+        let state = self.stepper.recorder.state();
+        match state.rollback {
+            // Of what comes after a deployment that succeeded nobody is told.
+            None if state.succeeded => {}
             None => self.stepper.announce(NotifyEvent::Started, "running", "").await?,
             Some(rollback) => {
                 self.stepper.announce(NotifyEvent::RollbackStarted, "rolling-back", &rollback.reason).await?;
@@ -142,19 +133,28 @@ impl Driver<'_> {
         }
         loop {
             let state = self.stepper.recorder.state();
-            let mut next = self.course.next(&state);
+            let now = Timestamp::now();
+            let mut next = self.course.next(&state, now);
             let next_step = match &next {
                 Next::Attempt(step) | Next::Wait(step) => Some(step),
                 Next::SideBySide { steps, .. } => steps.first(),
                 _ => None,
             };
             if let (Some(step), None, true) = (next_step, &state.rollback, self.stepper.interrupt.is_cancelled()) {
-                if self.stops() {
+                if self.stops() || state.succeeded {
                     return self.stopped().await;
                 }
-                let what = if matches!(next, Next::Wait(_)) { "gate" } else { "step" };
-                let reason = format!("{what} \"{step}\": interrupted by the operator before it began");
+                let reason = match next {
+                    Next::Wait(_) => format!("gate \"{step}\": interrupted by the operator before it was passed"),
+                    _ => format!("step \"{step}\": interrupted by the operator before it began"),
+                };
                 next = self.course.turn_back(&state, reason, Outcome::Interrupted);
+            }
+            if let Some(wait) = self.stale(&next) {
+                return self.waits(wait).await;
+            }
+            if let Some(began) = self.course.begins(&next, &state, now) {
+                self.stepper.recorder.durable(began).await?;
             }
             let stopped = match next {
                 Next::Attempt(step) => self.attempt(&step, state.rollback.is_some()).await?,
@@ -176,6 +176,10 @@ impl Driver<'_> {
                     Waited::Closed | Waited::Interrupted => Stopped::No,
                     Waited::Alone { role } => return self.waits(Wait::Gate { gate, role }).await,
                 },
+                // It has succeeded, and owns its environment no longer until then.
+                Next::Barred(_) if state.succeeded => return self.end(Outcome::Succeeded, None).await,
+                Next::Barred(bar) => return self.waits(Wait::Phase(bar)).await,
+                Next::Halted { step, why } => return self.waits(Wait::Halted { step, why }).await,
                 Next::Stop(gate) => return self.waits(Wait::Expired(gate)).await,
                 Next::RollBack { reason, entries } => self.turn_back(&state, reason, entries).await?,
                 Next::Undo(step) => self.undo(&step).await?,
@@ -185,6 +189,16 @@ impl Driver<'_> {
                 return self.stopped().await;
             }
         }
+    }
+
+    /// Whether a migration comes next whose backup has become too old while the run waited.
+    fn stale(&self, next: &Next) -> Option<Wait> {
+        let steps = match next {
+            Next::Attempt(step) => std::slice::from_ref(step),
+            Next::SideBySide { steps, .. } => steps,
+            _ => return None,
+        };
+        steps.iter().filter_map(|step| self.steps.get(step)).find_map(|step| self.stepper.stale(step))
     }
 
     async fn attempt(&self, step: &StepId, rolling_back: bool) -> Result<Stopped, RunError> {
@@ -269,6 +283,7 @@ impl Driver<'_> {
         if state.rollback_requested.is_none() {
             self.stepper.announce(NotifyEvent::StepFailed, "running", &reason).await?;
         }
+        self.stepper.recorder.prove(Duration::ZERO).await?;
         self.stepper.recorder.durable(EventKind::RollbackStarted { reason: reason.clone(), entries }).await?;
         self.stepper.announce(NotifyEvent::RollbackStarted, "rolling-back", &reason).await?;
         Ok(Stopped::No)
@@ -282,30 +297,40 @@ impl Driver<'_> {
             Outcome::RollbackFailed => NotifyEvent::RollbackFailed,
         };
         let why = reason.as_deref().unwrap_or_default();
+        let known = event == NotifyEvent::Succeeded && self.stepper.recorder.state().succeeded;
         if event == NotifyEvent::Failed {
             self.stepper.announce(NotifyEvent::StepFailed, "running", why).await?;
         }
-        self.stepper.announce(event, outcome.word(), why).await?;
+        if !known {
+            self.stepper.announce(event, outcome.word(), why).await?;
+        }
         let duration_ms = milliseconds(self.began);
         let finished = EventKind::RunFinished { outcome, reason: reason.clone(), duration_ms };
         let mut events = vec![finished];
-        if outcome == Outcome::Succeeded {
+        if outcome == Outcome::Succeeded && !known {
             events.extend(self.stepper.prepared.watch_opened());
         }
+        self.stepper.recorder.prove(Duration::ZERO).await?;
         self.stepper.recorder.all(events, Durability::Durable).await?;
-        Ok(self.result(Ending::Finished(outcome), reason))
+        let mut result = self.result(Ending::Finished(outcome), reason);
+        // Of one that could not be undone, somebody still has to do something.
+        if let (Some(shared), true) = (&self.stepper.prepared.shared, outcome != Outcome::RollbackFailed) {
+            result.not_given_back = shared.give_back().await.err().map(|error| error.to_string());
+        }
+        Ok(result)
     }
 
     /// Nothing more can be done until somebody has done something.
     async fn waits(&self, wait: Wait) -> Result<RunResult, RunError> {
         let why = wait.to_string();
-        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone() }).await?;
+        let stale = if let Wait::Backup { backup, .. } = &wait { Some(backup.clone()) } else { None };
+        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone(), stale }).await?;
         Ok(self.result(Ending::Waiting(wait), Some(why)))
     }
 
     async fn stopped(&self) -> Result<RunResult, RunError> {
         let why = "stopped by the operator".to_owned();
-        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone() }).await?;
+        self.stepper.recorder.durable(EventKind::RunPaused { why: why.clone(), stale: None }).await?;
         Ok(self.result(Ending::Stopped, Some(why)))
     }
 
@@ -314,24 +339,13 @@ impl Driver<'_> {
     }
 
     fn result(&self, ending: Ending, reason: Option<String>) -> RunResult {
-        RunResult { ending, reason, state: self.stepper.recorder.state() }
-    }
-}
-
-impl std::fmt::Display for Wait {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Decision(step) => {
-                write!(f, "step \"{step}\" was cut off after it had begun to change something: retry it, or undo?")
-            }
-            Self::Gate { gate, role } => write!(f, "{role} decides at the gate \"{gate}\""),
-            Self::Expired(gate) => write!(f, "nobody decided at the gate \"{gate}\" in time: resume, to ask again"),
-            Self::Breach { step: Some(step), why } => {
-                write!(f, "the guard of step \"{step}\" was not met ({why}): look again and go on, or undo?")
-            }
-            Self::Breach { step: None, why } => {
-                write!(f, "the watch was not met ({why}): watch on, or undo?")
-            }
-        }
+        let state = self.stepper.recorder.state();
+        let succeeded = ending == Ending::Finished(Outcome::Succeeded);
+        let later = succeeded.then(|| self.course.next(&state, Timestamp::now())).and_then(|next| match next {
+            Next::Barred(bar) => Some(bar.to_string()),
+            Next::End(..) => None,
+            _ => Some("its next phase is due".to_owned()),
+        });
+        RunResult { ending, reason, state, later, not_given_back: None }
     }
 }

@@ -19,8 +19,18 @@ pub(crate) fn resolve(
     environment: &BTreeMap<String, String>,
     redactor: &Redactor,
 ) -> Result<Secrets, Vec<Diagnostic>> {
+    let (secrets, missing) = found(pipeline, environment, redactor);
+    if missing.is_empty() { Ok(secrets) } else { Err(missing.into_values().collect()) }
+}
+
+/// The secrets that are there, and what is wrong with each that is not, by its name. The redactor knows all that are there.
+pub(crate) fn found(
+    pipeline: &Pipeline,
+    environment: &BTreeMap<String, String>,
+    redactor: &Redactor,
+) -> (Secrets, BTreeMap<String, Diagnostic>) {
     let mut values = BTreeMap::new();
-    let mut missing = Vec::new();
+    let mut missing = BTreeMap::new();
     for (name, source) in &pipeline.secrets {
         match value(source, environment).and_then(|value| {
             redactor.register(name, &value).map_err(|error| (error.to_string(), "use a longer one".to_owned()))?;
@@ -31,17 +41,18 @@ pub(crate) fn resolve(
             }
             Err((problem, hint)) => {
                 let missed = Diagnostic::error("secret-missing", format!("secret `{name}`: {problem}")).hint(hint);
-                missing.push(match pipeline.secret_spans.get(name) {
+                let missed = match pipeline.secret_spans.get(name) {
                     Some(span) => missed.at(&pipeline.file, span.clone(), "declared here"),
                     None => missed,
-                });
+                };
+                missing.insert(name.clone(), missed);
             }
         }
     }
     for path in pipeline.peers.values().filter_map(|peer| values.get(peer.secret_path.as_ref()?)) {
         register_path(path, redactor);
     }
-    if missing.is_empty() { Ok(Secrets(values)) } else { Err(missing) }
+    (Secrets(values), missing)
 }
 
 /// A path is shown without its slashes, or in pieces, by whoever answers for it. Pieces too short to be told from other words

@@ -1,18 +1,24 @@
 //! What a run has come to: a pure fold over its events. The same fold serves a running process and a journal.
 
+mod gates;
+mod phases;
 mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_core::{
     digest::Digest,
-    event::{Artifact, EventKind, GateEnd, InFlight, Outcome, Resolution, StepStatus, Verification},
+    event::{Artifact, EventKind, InFlight, Moment, Outcome, Resolution, StepStatus, Verification},
     id::StepId,
     report::{Failure, StageReport},
     stage::Stage,
 };
 
-pub use self::waves::{Breached, WatchStanding, WaveStanding};
+pub use self::{
+    gates::GateStanding,
+    phases::PhasesStanding,
+    waves::{Breached, WatchStanding, WaveStanding},
+};
 
 /// How far a step has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub struct StepState {
     pub failure: Option<Failure>,
     /// How many receipts it saved.
     pub receipts: usize,
+    /// How many bytes they have in all, those that were saved again among them.
+    pub receipt_bytes: u64,
     /// Summaries of its receipts, oldest first.
     pub summaries: Vec<String>,
     /// How long it took, in milliseconds.
@@ -69,10 +77,25 @@ pub struct StepState {
     pub decision: Option<InFlight>,
     /// Why it could not be undone.
     pub undo_failure: Option<Failure>,
+    /// How often it was begun again after it had succeeded: a backup that had become too old.
+    pub again: u32,
     /// [`RunState::resumed`] when it, or its undo, failed.
     pub failed_in: u32,
     /// How far its waves have come.
     pub waves: WaveStanding,
+}
+
+impl StepState {
+    /// Takes in what somebody said becomes of it: of an attempt that was cut off, or of a backup that is to be taken again.
+    fn decided(&mut self, decision: InFlight) {
+        self.decision = Some(decision);
+        let again = decision == InFlight::Retry && self.stage == Stage::Backup;
+        if again && self.standing == StepStanding::Succeeded {
+            self.standing = StepStanding::Started;
+            (self.open, self.report, self.last_failure, self.failures) = (false, None, None, 0);
+            self.again += 1;
+        }
+    }
 }
 
 /// An artifact and what became of it.
@@ -84,6 +107,16 @@ pub struct ArtifactState {
     pub artifact: Artifact,
     /// Set once the host saw it read back to its end.
     pub verification: Option<Verification>,
+    /// When the attempt began that stored it, where the record says.
+    pub taken: Option<Moment>,
+}
+
+impl ArtifactState {
+    /// Whether the host saw something made of the whole of it.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.verification.as_ref().is_some_and(|seen| seen.restored)
+    }
 }
 
 /// What is known of a run.
@@ -105,25 +138,22 @@ pub struct RunState {
     pub resumed: u32,
     /// What it waits for, where it stopped without an end.
     pub paused: Option<String>,
+    /// The backup that has to be taken again before it goes on, where that is what it waits for.
+    pub stale: Option<StepId>,
+    /// Whether every step without a later phase has succeeded at some time. Said once, to people as well.
+    pub succeeded: bool,
+    /// Its phases.
+    pub phases: PhasesStanding,
     /// The gates that were opened.
     pub gates: BTreeMap<StepId, GateStanding>,
+    /// The epoch of its ownership in the database that several hosts share, where there is one.
+    pub shared_epoch: Option<u64>,
+    /// Where that database is.
+    pub shared_at: Option<String>,
     /// Notifications that were sent since it last ended: which, and about what.
     pub notified: BTreeSet<(StepId, String)>,
     /// The watch over what it released, once every step has succeeded.
     pub watch: Option<WatchStanding>,
-}
-
-/// How far a gate has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GateStanding {
-    /// Who decides.
-    pub role: String,
-    /// How it ended; nothing while it waits.
-    pub ended: Option<GateEnd>,
-    /// What was said where it was rejected.
-    pub rejection: Option<String>,
-    /// [`RunState::resumed`] when it ended.
-    pub ended_in: u32,
 }
 
 /// A rollback that has begun.
@@ -168,20 +198,24 @@ impl RunState {
                 state.failures += 1;
                 state.last_failure = Some(failure.clone());
             }),
-            EventKind::CheckpointSaved { step, summary, .. } => self.with(step, |state| {
+            EventKind::CheckpointSaved { step, summary, bytes, .. } => self.with(step, |state| {
                 state.receipts += 1;
+                state.receipt_bytes += bytes;
                 state.summaries.push(summary.clone());
             }),
-            EventKind::ArtifactStored { step, artifact } => {
+            EventKind::ArtifactStored { step, artifact, taken } => {
                 self.artifacts.push(ArtifactState {
                     step: step.clone(),
                     artifact: artifact.clone(),
                     verification: None,
+                    taken: taken.clone(),
                 });
             }
             EventKind::ArtifactVerified { verification, .. } => {
                 for known in self.artifacts.iter_mut().filter(|known| known.artifact.digest == verification.digest) {
-                    known.verification = Some(verification.clone());
+                    // What was restored once stays so, however it is looked at later.
+                    let restored = verification.restored || known.is_restored();
+                    known.verification = Some(Verification { restored, ..verification.clone() });
                 }
             }
             EventKind::StepFinished { step, status, report, failure, duration_ms } => {
@@ -199,6 +233,7 @@ impl RunState {
             }
             EventKind::RollbackStarted { reason, entries } => {
                 self.rollback = Some(Rollback { reason: reason.clone(), entries: entries.clone() });
+                self.withdraw_gates();
             }
             EventKind::UndoFinished { step, failure, .. } => {
                 let resumed = self.resumed;
@@ -214,8 +249,10 @@ impl RunState {
             }
             EventKind::RunFinished { outcome, reason, .. } => {
                 self.outcome = Some(*outcome);
+                self.succeeded |= *outcome == Outcome::Succeeded;
                 self.reason.clone_from(reason);
                 self.notified.clear();
+                self.withdraw_gates();
             }
             _ => self.apply_of_people(event),
         }
@@ -224,30 +261,26 @@ impl RunState {
     /// Takes in what people did with the run.
     fn apply_of_people(&mut self, event: &EventKind) {
         match event {
-            EventKind::RunPaused { why } => self.paused = Some(why.clone()),
+            EventKind::RunPaused { why, stale } => (self.paused, self.stale) = (Some(why.clone()), stale.clone()),
             EventKind::RunResumed { .. } => {
-                (self.outcome, self.reason, self.paused) = (None, None, None);
+                (self.outcome, self.reason, self.paused, self.stale) = (None, None, None, None);
                 self.resumed += 1;
             }
             EventKind::InFlightDecided { step, decision, .. } => {
-                self.with(step, |state| state.decision = Some(*decision));
+                self.with(step, |state| state.decided(*decision));
             }
-            EventKind::GateOpened { step, role, .. } => {
-                let opened = GateStanding { role: role.clone(), ended: None, rejection: None, ended_in: 0 };
-                self.gates.insert(step.clone(), opened);
-            }
-            EventKind::GateClosed { step, how, why, .. } => {
-                let resumed = self.resumed;
-                if let Some(gate) = self.gates.get_mut(step) {
-                    (gate.ended, gate.ended_in) = (Some(*how), resumed);
-                    gate.rejection.clone_from(why);
-                }
+            EventKind::GateOpened { .. } | EventKind::GateClosed { .. } | EventKind::PluginReplaced { .. } => {
+                self.apply_of_gates(event);
             }
             EventKind::RollbackRequested { reason, .. } => {
                 (self.rollback_requested, self.watch) = (Some(reason.clone()), None);
             }
             EventKind::Resolved { step, resolution, .. } => self.resolved(step, *resolution),
-            _ => self.apply_of_waves(event),
+            EventKind::LockTaken { .. } | EventKind::LockFreed { .. } => self.apply_of_shared(event),
+            _ => {
+                self.phases.apply(event);
+                self.apply_of_waves(event);
+            }
         }
     }
 
@@ -280,6 +313,21 @@ impl RunState {
         self.steps.iter().find(|state| state.step == *step)
     }
 
+    /// Whether a step is a backup that was taken and can be taken again: the run is not being undone, and no migration is half
+    /// way.
+    #[must_use]
+    pub fn may_be_taken_again(&self, step: &StepId) -> bool {
+        let taken = |known: &StepState| known.stage == Stage::Backup && known.standing == StepStanding::Succeeded;
+        let half_way = |known: &StepState| {
+            known.stage == Stage::Migrate && known.touched && known.standing == StepStanding::Started
+        };
+        self.rollback.is_none()
+            && self.rollback_requested.is_none()
+            && self.outcome.is_none()
+            && self.step(step).is_some_and(taken)
+            && !self.steps.iter().any(half_way)
+    }
+
     /// Outputs of the steps that succeeded, by step.
     #[must_use]
     pub fn outputs(&self) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -309,6 +357,7 @@ impl RunState {
             report: None,
             failure: None,
             receipts: 0,
+            receipt_bytes: 0,
             summaries: Vec::new(),
             duration_ms: 0,
             attempt: 0,
@@ -320,6 +369,7 @@ impl RunState {
             last_failure: None,
             decision: None,
             undo_failure: None,
+            again: 0,
             failed_in: 0,
             waves: WaveStanding::default(),
         });

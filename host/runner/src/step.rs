@@ -10,22 +10,17 @@ use pipe_core::{
     digest::Digest,
     event::{EventKind, StepStatus, Wave},
     id::StepId,
+    proof::ProofKey,
     report::{Failure, FailureKind, StageReport},
     stage::Stage,
 };
 use pipe_effects::session::Session;
 use pipe_journal::JournalError;
 use pipe_pipeline::{OnInterrupt, Step, validate_resolved};
-use pipe_sandbox::{BackupArtifact, Call, CallContext};
+use pipe_sandbox::{Call, CallContext};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    course::Leg,
-    ledger::StepLedger,
-    prepare::Prepared,
-    record::Recorder,
-    state::{ArtifactState, StepState},
-};
+use crate::{course::Leg, ledger::StepLedger, prepare::Prepared, record::Recorder, state::StepState};
 
 /// Whether an interrupt has stopped the run where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +47,8 @@ impl Stepper<'_> {
     /// on the way and left it open: it is then for whoever resumes the run.
     pub(crate) async fn attempt_next(&self, step: &Step, leg: &Leg) -> Result<Stopped, JournalError> {
         self.began.lock().unwrap_or_else(PoisonError::into_inner).entry(step.id.clone()).or_insert_with(Instant::now);
+        // Before it has touched anything: a run that stops here is gone on with as if nothing had been.
+        self.recorder.prove(Duration::ZERO).await?;
         let known = self.recorder.state().step(&step.id).cloned();
         let settings = self.settings(step, &BTreeMap::new());
         if known.is_none() {
@@ -185,10 +182,16 @@ impl Stepper<'_> {
         })
     }
 
-    /// A wave is an act of its own: a server that knows its key would not do the next.
+    /// A wave is an act of its own, and so is a backup that is taken again: a server that knows its key would not do the next.
     fn key(&self, step: &Step, wave: Option<Wave>) -> String {
         let wave = wave.map(|wave| format!("\0wave {}", wave.index)).unwrap_or_default();
-        idempotency_key(self.recorder.run().as_str(), &format!("{}{wave}", step.id))
+        let again = self.recorder.state().step(&step.id).map_or(0, |known| known.again);
+        let again = if again == 0 { String::new() } else { format!("\0again {again}") };
+        idempotency_key(
+            self.prepared.world.proofs.as_ref(),
+            self.recorder.run().as_str(),
+            &format!("{}{wave}{again}", step.id),
+        )
     }
 
     fn context(&self, step: &Step, attempt: u32, settings: &str, idempotency_key: String) -> CallContext {
@@ -222,58 +225,6 @@ impl Stepper<'_> {
         }
     }
 
-    /// The order rule: why a migration may not begin. A verified backup of the same run comes first, encrypted where a policy
-    /// requires that; or somebody accepts that there is none, which no policy of that kind does.
-    fn unready(&self, step: &Step) -> Option<Failure> {
-        let encrypted = self.prepared.encrypted_backup;
-        if step.stage != Stage::Migrate || (step.without_backup.is_some() && !encrypted) {
-            return None;
-        }
-        let state = self.recorder.state();
-        let of_backup = |step: &StepId| state.step(step).is_some_and(|known| known.stage == Stage::Backup);
-        let safe = |known: &ArtifactState| {
-            (known.artifact.encrypted || !encrypted) && known.verification.is_some() && of_backup(&known.step)
-        };
-        if state.artifacts.iter().any(safe) {
-            return None;
-        }
-        let (message, hint) = match encrypted {
-            true => (
-                "the policy requires a backup of this run that is encrypted and verified, and there is none",
-                "let the backup step encrypt and verify what it stores",
-            ),
-            false => ("no backup of this run has been verified", "let the backup step verify what it stores"),
-        };
-        let hint = Some(hint.to_owned());
-        Some(Failure { kind: FailureKind::Denied, hint, ..refused(message.to_owned()) })
-    }
-
-    /// Writes down who accepts that there is no backup.
-    async fn waive(&self, step: &Step) -> Result<(), JournalError> {
-        let Some(waiver) = &step.without_backup else { return Ok(()) };
-        let (role, reason) = (waiver.role.clone(), waiver.reason.clone());
-        let actor = self.prepared.actor.clone();
-        let rule = "backup".to_owned();
-        self.recorder.durable(EventKind::Waived { step: step.id.clone(), rule, role, reason, actor }).await
-    }
-
-    fn backups(&self) -> Vec<BackupArtifact> {
-        let state = self.recorder.state();
-        let of_backups =
-            |step: &pipe_core::id::StepId| state.step(step).is_some_and(|known| known.stage == Stage::Backup);
-        state
-            .artifacts
-            .iter()
-            .filter(|known| of_backups(&known.step))
-            .map(|known| BackupArtifact {
-                step: known.step.to_string(),
-                digest: known.artifact.digest,
-                name: known.artifact.name.clone(),
-                verified: known.verification.is_some(),
-            })
-            .collect()
-    }
-
     /// The step's settings with every reference resolved, validated once more, as JSON text.
     pub(crate) fn settings(&self, step: &Step, late: &BTreeMap<String, String>) -> Result<String, Failure> {
         let outputs = self.recorder.state().outputs();
@@ -294,9 +245,12 @@ fn backoff(first: Duration, attempt: u32) -> Duration {
     first.saturating_mul(1 << (attempt - 1).min(16)).min(LONGEST_BACKOFF.max(first))
 }
 
-/// The same for every attempt of a step of a run, or of one of its waves, and for nothing else.
-fn idempotency_key(run: &str, step: &str) -> String {
-    Digest::of(format!("{run}\0{step}").as_bytes()).to_string()[..32].to_owned()
+/// The same for every attempt of a step of a run, or of one of its waves, and for nothing else. Without the key of the record nobody
+/// can compute that of another step, and use it up at a server that both call.
+pub(crate) fn idempotency_key(secret: Option<&ProofKey>, run: &str, step: &str) -> String {
+    let text = format!("{run}\0{step}");
+    let digest = secret.map_or_else(|| Digest::of(text.as_bytes()), |key| key.of("idempotency", text.as_bytes()));
+    digest.to_string()[..32].to_owned()
 }
 
 pub(crate) fn milliseconds(since: Instant) -> u64 {
@@ -324,8 +278,11 @@ mod tests {
 
     #[test]
     fn idempotency_keys_differ_by_run_and_step() {
-        let keys = [("a", "bc"), ("ab", "c"), ("a", "b")].map(|(run, step)| idempotency_key(run, step));
+        let secret = ProofKey::new(&[7; 32]);
+        let keys = [("a", "bc"), ("ab", "c"), ("a", "b")].map(|(run, step)| idempotency_key(Some(&secret), run, step));
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
         assert_eq!(keys[0].len(), 32);
+        let other = idempotency_key(Some(&ProofKey::new(&[8; 32])), "a", "b");
+        assert!(other != keys[2] && other != idempotency_key(None, "a", "b"));
     }
 }

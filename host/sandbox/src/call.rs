@@ -23,14 +23,14 @@ use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, I32Exit, W
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use crate::{
-    bindings::{types, undoable::UndoablePre},
+    bindings::types,
     convert,
     filesystem::Fence,
     http::Sender,
     limits::{HOST_CALL_BYTES, Limiter},
     lines::{LineBudget, Output},
     network,
-    plugin::{Description, Plugin, Sandbox, SandboxError, StagePre},
+    plugin::{Description, Linked, Plugin, Sandbox, SandboxError, StagePre},
     report,
     state::State,
 };
@@ -130,6 +130,8 @@ pub enum Call {
         /// Everything the step saved.
         receipts: Vec<Receipt>,
     },
+    /// `preview.preview`. What the stage would do is `done` of the report.
+    Preview,
 }
 
 impl Sandbox {
@@ -149,7 +151,7 @@ impl Sandbox {
         deadline: Duration,
     ) -> Result<StageReport, Failure> {
         let stored = Arc::new(Mutex::new(HashSet::new()));
-        let stage = if matches!(call, Call::Undo { .. }) { None } else { Some(plugin.contract.stage) };
+        let stage = (!matches!(call, Call::Undo { .. } | Call::Preview)).then_some(plugin.contract.stage);
         let result = match self.store(&session, &stored, WasiCtxBuilder::new()) {
             Ok(mut store) => {
                 store.data_mut().ends = Some(Instant::now() + deadline);
@@ -170,8 +172,7 @@ impl Sandbox {
     /// type that differs from the contract is found before a deployment starts.
     pub(crate) async fn describe_call(
         &self,
-        stage: &StagePre,
-        undo: Option<&UndoablePre<State>>,
+        linked: &Linked,
         session: Arc<Session>,
         deadline: Duration,
     ) -> Result<Description, Failure> {
@@ -187,10 +188,13 @@ impl Sandbox {
             .map_err(|error| host_failure(FailureKind::Other, error.to_string()))?;
         let described = self
             .bounded(&session, deadline, async {
-                if let Some(undo) = undo {
+                if let Some(undo) = &linked.undo {
                     undo.instantiate_async(&mut store).await?;
                 }
-                convert::describe(&mut store, stage).await
+                if let Some(preview) = &linked.preview {
+                    preview.instantiate_async(&mut store).await?;
+                }
+                convert::describe(&mut store, &linked.stage).await
             })
             .await;
         let result = judge(&store, described.map(|inner| inner.map(Ok)));
@@ -272,7 +276,8 @@ async fn dispatch(
     call: Call,
     context: types::Context,
 ) -> wasmtime::Result<Result<StageReport, Failure>> {
-    match (call, &plugin.stage, &plugin.undo) {
+    let Linked { stage, undo, preview } = &plugin.linked;
+    match (call, stage, undo) {
         (Call::Precheck, StagePre::Precheck(pre), _) => convert::precheck(store, pre, context).await,
         (Call::Backup, StagePre::Backup(pre), _) => convert::backup(store, pre, context).await,
         (Call::Migrate { backups }, StagePre::Migrate(pre), _) => convert::migrate(store, pre, context, backups).await,
@@ -285,6 +290,13 @@ async fn dispatch(
         (Call::Undo { .. }, _, None) => {
             Ok(Err(host_failure(FailureKind::Other, "the plugin cannot undo: it exports no `undo`".to_owned())))
         }
+        (Call::Preview, _, _) => match preview {
+            Some(pre) => convert::preview(store, pre, context).await,
+            None => Ok(Err(host_failure(
+                FailureKind::Other,
+                "the plugin cannot say what it would do: it exports no `preview`".to_owned(),
+            ))),
+        },
         (_, _, _) => {
             let stage = plugin.contract.stage;
             Ok(Err(host_failure(

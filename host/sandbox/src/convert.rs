@@ -13,8 +13,8 @@ use crate::{
         backup::BackupPluginPre, backup::exports::pipe::stage::backup as wit_backup, migrate::MigratePluginPre,
         migrate::exports::pipe::stage::migrate as wit_migrate, notify::NotifyPluginPre,
         notify::exports::pipe::stage::notify as wit_notify, precheck::PrecheckPluginPre,
-        precheck::exports::pipe::stage::precheck as wit_precheck, release::ReleasePluginPre,
-        release::exports::pipe::stage::release as wit_release, types, undoable::UndoablePre,
+        precheck::exports::pipe::stage::precheck as wit_precheck, previewable::PreviewablePre,
+        release::ReleasePluginPre, release::exports::pipe::stage::release as wit_release, types, undoable::UndoablePre,
         undoable::exports::pipe::stage::undo as wit_undo, verify::VerifyPluginPre,
         verify::exports::pipe::stage::verify as wit_verify,
     },
@@ -183,6 +183,24 @@ pub(crate) async fn undo(
     Ok(match plugin.pipe_stage_undo().call_undo(&mut *store, &request).await? {
         Ok(report) => {
             Ok(StageReport { findings: findings(report.findings), done: report.undone, ..StageReport::default() })
+        }
+        Err(error) => Err(failure(error)),
+    })
+}
+
+/// Lines of a preview that are kept: people read them.
+const MOST_PREVIEW_LINES: usize = 200;
+
+pub(crate) async fn preview(store: &mut Store<State>, pre: &PreviewablePre<State>, context: types::Context) -> Called {
+    let plugin = pre.instantiate_async(&mut *store).await?;
+    Ok(match plugin.pipe_stage_preview().call_preview(&mut *store, &context).await? {
+        Ok(mut lines) => {
+            let beyond = lines.len().saturating_sub(MOST_PREVIEW_LINES);
+            if beyond > 0 {
+                lines.truncate(MOST_PREVIEW_LINES);
+                lines.push(format!("… and {beyond} lines more, which are not shown"));
+            }
+            Ok(StageReport { done: lines, ..StageReport::default() })
         }
         Err(error) => Err(failure(error)),
     })

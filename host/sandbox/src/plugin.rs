@@ -21,7 +21,7 @@ use wasmtime::{
 use crate::{
     bindings::{
         backup::BackupPluginPre, migrate::MigratePluginPre, notify::NotifyPluginPre, precheck::PrecheckPluginPre,
-        release::ReleasePluginPre, undoable::UndoablePre, verify::VerifyPluginPre,
+        previewable::PreviewablePre, release::ReleasePluginPre, undoable::UndoablePre, verify::VerifyPluginPre,
     },
     cache::{Cache, CacheError},
     contract::{CONTRACT_VERSION, Contract},
@@ -187,8 +187,14 @@ pub struct Plugin {
     pub contract: Contract,
     /// What it says of itself.
     pub description: Description,
+    pub(crate) linked: Linked,
+}
+
+/// What of a component can be called.
+pub(crate) struct Linked {
     pub(crate) stage: StagePre,
     pub(crate) undo: Option<UndoablePre<State>>,
+    pub(crate) preview: Option<PreviewablePre<State>>,
 }
 
 /// A linked component, by stage. The only place that branches over the six worlds.
@@ -279,13 +285,13 @@ impl Sandbox {
         if let Some(entry) = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, &digest))
             && let Ok(Facts { contract, description }) = serde_json::from_slice(&entry.facts)
         {
-            let (stage, undo) = self.link(&contract, &entry.component)?;
-            return Ok(Plugin { name: name.to_owned(), digest, contract, description, stage, undo });
+            let linked = self.link(&contract, &entry.component)?;
+            return Ok(Plugin { name: name.to_owned(), digest, contract, description, linked });
         }
         let component = self.compile(bytes)?;
         let contract = Contract::of(&self.engine, &component)?;
-        let (stage, undo) = self.link(&contract, &component)?;
-        let description = self.describe(&stage, undo.as_ref()).await?;
+        let linked = self.link(&contract, &component)?;
+        let description = self.describe(&linked).await?;
         let facts = Facts { contract, description };
         if let (Some(cache), Ok(json)) = (&self.cache, serde_json::to_vec(&facts))
             && let Err(error) = cache.put(&digest, &component, &json)
@@ -293,7 +299,7 @@ impl Sandbox {
             tracing::warn!(%error, "compiled code was not kept");
         }
         let Facts { contract, description } = facts;
-        Ok(Plugin { name: name.to_owned(), digest, contract, description, stage, undo })
+        Ok(Plugin { name: name.to_owned(), digest, contract, description, linked })
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<Component, LoadError> {
@@ -309,11 +315,7 @@ impl Sandbox {
     }
 
     /// Links a component once. Every call instantiates from here.
-    fn link(
-        &self,
-        contract: &Contract,
-        component: &Component,
-    ) -> Result<(StagePre, Option<UndoablePre<State>>), LoadError> {
+    fn link(&self, contract: &Contract, component: &Component) -> Result<Linked, LoadError> {
         let unknown: Vec<String> = contract.imports.iter().filter(|import| !offers(import)).cloned().collect();
         if !unknown.is_empty() {
             return Err(LoadError::UnknownImports { imports: unknown });
@@ -321,6 +323,7 @@ impl Sandbox {
         let other_types = |error: wasmtime::Error| LoadError::OtherTypes(one_line(&error));
         let pre: InstancePre<State> = self.linker.instantiate_pre(component).map_err(other_types)?;
         let undo = if contract.undo { Some(UndoablePre::new(pre.clone()).map_err(other_types)?) } else { None };
+        let preview = contract.preview.then(|| PreviewablePre::new(pre.clone()).map_err(other_types)).transpose()?;
         let stage = match contract.stage {
             Stage::Precheck => StagePre::Precheck(PrecheckPluginPre::new(pre).map_err(other_types)?),
             Stage::Backup => StagePre::Backup(BackupPluginPre::new(pre).map_err(other_types)?),
@@ -329,14 +332,14 @@ impl Sandbox {
             Stage::Verify => StagePre::Verify(VerifyPluginPre::new(pre).map_err(other_types)?),
             Stage::Notify => StagePre::Notify(NotifyPluginPre::new(pre).map_err(other_types)?),
         };
-        Ok((stage, undo))
+        Ok(Linked { stage, undo, preview })
     }
 
     /// Lets a plugin describe itself: with nothing granted, a frozen clock, fixed randomness and little time.
-    async fn describe(&self, stage: &StagePre, undo: Option<&UndoablePre<State>>) -> Result<Description, LoadError> {
+    async fn describe(&self, linked: &Linked) -> Result<Description, LoadError> {
         let limits = Limits::default().with(Limit::LogLines, 10);
         let session = Arc::new(Session::powerless().limited(limits));
-        self.describe_call(stage, undo, session, DESCRIBE_DEADLINE)
+        self.describe_call(linked, session, DESCRIBE_DEADLINE)
             .await
             .map_err(|failure| LoadError::Describe(failure.message))
     }

@@ -1,12 +1,14 @@
 //! The backup stage: saves what the deployment could destroy, and reads it back.
 
 mod command;
+mod preview;
 mod settings;
 mod take;
 
 use pipe_sdk::{
     Context, Description, Failure, Plugin, Word,
     backup::{Backup as BackupStage, Report},
+    preview::Preview,
     schema::Entries,
 };
 
@@ -35,7 +37,13 @@ impl BackupStage for Backup {
     }
 }
 
-pipe_sdk::export_backup!(Backup);
+impl Preview for Backup {
+    fn preview(_: &Context, settings: Self::Settings) -> Result<Vec<String>, Failure> {
+        preview::preview(&settings.into_vec())
+    }
+}
+
+pipe_sdk::export_backup!(Backup, preview);
 
 #[cfg(test)]
 mod tests {

@@ -40,6 +40,7 @@ pub(crate) struct Archive {
 /// How an archive is read back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(extend("x-pipe-restores" = true))]
 pub(crate) enum VerifyArchive {
     /// Decrypts it, decompresses it and lists it to the end.
     #[default]
@@ -89,12 +90,15 @@ fn pg_restore() -> String {
 /// How a dump is read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+// For policies that ask for restored backups: see `settings-schema` in the contract.
+#[schemars(extend("x-pipe-restores" = true))]
 pub(crate) enum VerifyDump {
     /// `pg_restore --file=/dev/null`: reads and unpacks every byte of the dump and throws the SQL away. Proves that the
     /// dump is whole, not that a database can be made of it.
     #[default]
     Read,
-    /// Restores it into a scratch database, which is the only proof that it can be restored.
+    /// Restores it into a scratch database, which is the only proof that it can be restored. For policies with
+    /// `restored_backup_before_migrate`.
     Restore(Restore),
 }
 

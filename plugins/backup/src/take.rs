@@ -50,23 +50,20 @@ impl Host for Pipe {
 }
 
 /// An item whose settings make sense.
-struct Planned<'i> {
-    name: String,
-    source: Source<'i>,
+pub(crate) struct Planned<'i> {
+    pub(crate) name: String,
+    pub(crate) source: Source<'i>,
 }
 
-enum Source<'i> {
+/// What is stored.
+pub(crate) enum Source<'i> {
     Directory(&'i Archive),
     Dump { dump: &'i PgDump, producer: Command, verifier: Command },
 }
 
 /// Takes every backup, in order.
 pub(crate) fn take(items: &[Item], host: &dyn Host) -> Result<Report, Failure> {
-    let planned = items.iter().map(planned).collect::<Result<Vec<_>, _>>()?;
-    let mut names = BTreeSet::new();
-    if let Some(twice) = planned.iter().find(|item| !names.insert(item.name.as_str())) {
-        return Err(Failure::settings(format!("two artifacts would have the name {}; give them names", twice.name)));
-    }
+    let planned = plan(items)?;
     let mut report = Report::default();
     for (index, item) in planned.iter().enumerate() {
         let suffix = if planned.len() > 1 { format!("-{}", index + 1) } else { String::new() };
@@ -79,6 +76,16 @@ pub(crate) fn take(items: &[Item], host: &dyn Host) -> Result<Report, Failure> {
         report.outputs.push(output("count", planned.len().to_string()));
     }
     Ok(report)
+}
+
+/// What every item stores, and under which name.
+pub(crate) fn plan(items: &[Item]) -> Result<Vec<Planned<'_>>, Failure> {
+    let planned = items.iter().map(planned).collect::<Result<Vec<_>, _>>()?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = planned.iter().find(|item| !names.insert(item.name.as_str())) {
+        return Err(Failure::settings(format!("two artifacts would have the name {}; give them names", twice.name)));
+    }
+    Ok(planned)
 }
 
 fn planned(item: &Item) -> Result<Planned<'_>, Failure> {
@@ -192,7 +199,7 @@ impl Planned<'_> {
 }
 
 /// An empty directory is most often one that is not mounted.
-fn not_empty(directory: &str) -> Result<(), Failure> {
+pub(crate) fn not_empty(directory: &str) -> Result<(), Failure> {
     let mut entries = fs::read_dir(directory).map_err(|error| files::explain(directory, &error))?;
     match entries.next() {
         Some(Ok(_)) => Ok(()),

@@ -9,6 +9,7 @@ use crate::{
     directory::{self, Migration},
     identifier::TableName,
     plan::{self, Applied, Conflict, Rules},
+    preview,
     settings::{SqlFiles, Together},
     table::VersionTable,
     text,
@@ -72,6 +73,18 @@ impl<'s> SqlStep<'s> {
         let plan = plan::plan(&self.migrations, &rows, &self.rules).map_err(refused)?;
         self.scripts(&*database, &plan.pending)?;
         self.receipts(&table, &*database, &plan.pending).map(|_| ())
+    }
+
+    /// What applying would do, a line each. Looks as applying does, with a connection that can only read.
+    pub(crate) fn preview(&self) -> Result<Vec<String>, Failure> {
+        let peer = &self.settings.peer;
+        let database = self.host.open(peer, Access::Read)?;
+        let table = VersionTable::find(&*database, &self.name)?;
+        let rows = table.rows(&*database)?;
+        let plan = plan::plan(&self.migrations, &rows, &self.rules).map_err(refused)?;
+        self.scripts(&*database, &plan.pending)?;
+        self.receipts(&table, &*database, &plan.pending)?;
+        Ok(preview::lines(peer, &plan, self.settings.transaction))
     }
 
     /// Applies what is missing. What was found until a failure goes with it.

@@ -5,6 +5,7 @@ mod database;
 mod directory;
 mod identifier;
 mod plan;
+mod preview;
 mod report;
 mod schema_verify;
 mod settings;
@@ -19,6 +20,7 @@ mod version;
 use pipe_sdk::{
     Context, Description, Failure, Plugin, Receipt, Word,
     migrate::{BackupArtifact, Migrate as MigrateStage, Report},
+    preview::Preview,
     schema::Entries,
     undo::{Report as UndoReport, Undo},
 };
@@ -53,7 +55,13 @@ impl Undo for Migrate {
     }
 }
 
-pipe_sdk::export_migrate!(Migrate, undo);
+impl Preview for Migrate {
+    fn preview(context: &Context, settings: Self::Settings) -> Result<Vec<String>, Failure> {
+        preview::preview(context, &settings.into_vec(), &Pipe)
+    }
+}
+
+pipe_sdk::export_migrate!(Migrate, undo, preview);
 
 #[cfg(test)]
 mod tests {

@@ -46,9 +46,11 @@ impl Sqlite {
 }
 
 impl Host for Sqlite {
-    fn open(&self, _: &str, _: Access) -> Result<Box<dyn Database>, Error> {
+    fn open(&self, _: &str, access: Access) -> Result<Box<dyn Database>, Error> {
         let loses = self.commits_before_loss.get() == 0;
-        Ok(Box::new(Open { connection: self.connect(), loses }))
+        let connection = self.connect();
+        connection.pragma_update(None, "query_only", access == Access::Read).unwrap();
+        Ok(Box::new(Open { connection, loses }))
     }
 
     fn save(&self, key: &str, receipt: &Receipt, summary: &str) -> Result<(), Failure> {

@@ -63,26 +63,31 @@ impl Host for Pipe {
 }
 
 /// A release under way.
-struct Publishing<'p> {
+pub(crate) struct Publishing<'p> {
     settings: &'p Files,
     context: &'p Context,
     host: &'p dyn Host,
-    layout: Layout,
+    pub(crate) layout: Layout,
     findings: Vec<Finding>,
 }
 
 /// Releases.
 pub(crate) fn publish(context: &Context, settings: &Files, host: &dyn Host) -> Result<Report, Failure> {
-    let layout = Layout::new(&settings.destination, &settings.version, &context.run_id)?;
-    if layout::overlap(&settings.source, &settings.destination) {
-        return Err(Failure::settings("source and destination must not lie in each other"));
-    }
-    let mut publishing = Publishing { settings, context, host, layout, findings: Vec::new() };
+    let mut publishing = Publishing::new(context, settings, host)?;
     let result = publishing.run();
     result.map_err(|failure| failure.with_findings(publishing.findings))
 }
 
-impl Publishing<'_> {
+impl<'p> Publishing<'p> {
+    /// Nothing is read or written yet.
+    pub(crate) fn new(context: &'p Context, settings: &'p Files, host: &'p dyn Host) -> Result<Self, Failure> {
+        let layout = Layout::new(&settings.destination, &settings.version, &context.run_id)?;
+        if layout::overlap(&settings.source, &settings.destination) {
+            return Err(Failure::settings("source and destination must not lie in each other"));
+        }
+        Ok(Self { settings, context, host, layout, findings: Vec::new() })
+    }
+
     fn run(&mut self) -> Result<Report, Failure> {
         let source = self.source()?;
         // Before anything is looked at there: a release that may not write is told so, and not that it may not look.
@@ -106,7 +111,7 @@ impl Publishing<'_> {
     }
 
     /// Reads the source, and refuses one that cannot be released.
-    fn source(&mut self) -> Result<Tree, Failure> {
+    pub(crate) fn source(&mut self) -> Result<Tree, Failure> {
         let root = Path::new(&self.settings.source);
         let tree = Tree::scan(root, Origin::Source)?;
         if tree.files.is_empty() {
@@ -143,17 +148,7 @@ impl Publishing<'_> {
             self.findings.push(Finding::pass(message).named(format!("release {version}")));
             return Ok(());
         }
-        let shown = release.display();
-        let manifest = Manifest::read(&release)?
-            .ok_or_else(|| Failure::conflict(format!("{shown} is there, but pipe did not make it")))?;
-        if let Some(difference) = source.difference(&manifest.content) {
-            return Err(Failure::conflict(format!(
-                "{shown} is there with other content ({difference}); new content needs a new version"
-            )));
-        }
-        if let Some(difference) = Tree::scan(&release, Origin::Release)?.difference(source) {
-            return Err(Failure::conflict(format!("{shown} was changed after its release: {difference}")));
-        }
+        let manifest = same_release(&release, source)?;
         let message = format!("the same content is there since run {}; it was read again", manifest.run);
         self.findings.push(Finding::pass(message).named(format!("release {version}")));
         Ok(())
@@ -235,6 +230,22 @@ impl Publishing<'_> {
         };
         Ok(switch.filter(ours).map(|switch| switch.from))
     }
+}
+
+/// The manifest of a release that is there, whose content must be that of the source.
+pub(crate) fn same_release(release: &Path, source: &Tree) -> Result<Manifest, Failure> {
+    let shown = release.display();
+    let manifest = Manifest::read(release)?
+        .ok_or_else(|| Failure::conflict(format!("{shown} is there, but pipe did not make it")))?;
+    if let Some(difference) = source.difference(&manifest.content) {
+        return Err(Failure::conflict(format!(
+            "{shown} is there with other content ({difference}); new content needs a new version"
+        )));
+    }
+    if let Some(difference) = Tree::scan(release, Origin::Release)?.difference(source) {
+        return Err(Failure::conflict(format!("{shown} was changed after its release: {difference}")));
+    }
+    Ok(manifest)
 }
 
 /// A path as one word of a POSIX shell: summaries of receipts are commands for the person who must go on by hand.

@@ -2,6 +2,7 @@
 
 mod disk;
 mod files;
+mod files_preview;
 mod files_undo;
 mod layout;
 mod lines;
@@ -14,6 +15,7 @@ mod tree;
 
 use pipe_sdk::{
     Context, Description, Failure, Plugin, Receipt, Word,
+    preview::Preview,
     release::{Release as ReleaseStage, Report, Wave},
     undo::{self, Undo},
 };
@@ -60,11 +62,21 @@ impl Undo for Release {
     }
 }
 
+impl Preview for Release {
+    fn preview(context: &Context, settings: Settings) -> Result<Vec<String>, Failure> {
+        match settings {
+            Settings::TrafficShift(settings) => traffic::preview(&settings),
+            Settings::Files(settings) => files_preview::preview(context, &settings, &files::Pipe),
+            Settings::Program(settings) => Ok(program::preview(&settings)),
+        }
+    }
+}
+
 fn read<T: DeserializeOwned>(receipts: &[Receipt]) -> Result<Vec<T>, Failure> {
     receipts.iter().map(Receipt::json).collect()
 }
 
-pipe_sdk::export_release!(Release, undo);
+pipe_sdk::export_release!(Release, undo, preview);
 
 #[cfg(test)]
 mod tests {

@@ -87,6 +87,18 @@ pub(crate) fn publish(context: &Context, settings: &Program, host: &dyn Host) ->
     Ok(release::Report { previous, current, findings, outputs })
 }
 
+/// What would be run. What is live now only a program could tell, and a preview runs none.
+pub(crate) fn preview(settings: &Program) -> Vec<String> {
+    let shown = |argv: &Argv| line(&argv.program, &argv.arguments);
+    let mut lines = vec![format!("run {} for {}", shown(&settings.publish), settings.version)];
+    lines.extend(settings.current.iter().map(|argv| format!("ask {} what is live, before and after", shown(argv))));
+    lines.push(match &settings.undo {
+        Some(argv) => format!("keep {} to take it back", shown(argv)),
+        None => "keep nothing to take it back with".to_owned(),
+    });
+    lines
+}
+
 /// Every attempt keeps a receipt of its own: the first one alone knows what was live before the step.
 fn key(context: &Context) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();

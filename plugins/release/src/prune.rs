@@ -24,16 +24,26 @@ pub(crate) fn prune(layout: &Layout, previous: Option<&str>, keep: usize) -> Fin
 
 fn remove_old(layout: &Layout, previous: Option<&str>, keep: usize) -> Result<Vec<String>, Failure> {
     let current = disk::read_link(&layout.current())?;
-    let protected: Vec<&str> = previous.into_iter().chain(current.as_deref()).map(layout::shown).collect();
-    let mut old: Vec<_> = files::releases(layout)?.into_iter().collect();
-    old.retain(|(version, _)| !protected.contains(&version.as_str()));
-    let old = beyond(old, keep);
+    let old = old(layout, previous, current.as_deref(), keep)?;
     for version in &old {
         log::info(format!("removing the old release {version}"));
         remove(layout, version)?;
     }
     empty_trash(layout)?;
     Ok(old)
+}
+
+/// What is too many where the link shows `current` and showed `previous` before: oldest first.
+pub(crate) fn old(
+    layout: &Layout,
+    previous: Option<&str>,
+    current: Option<&str>,
+    keep: usize,
+) -> Result<Vec<String>, Failure> {
+    let protected: Vec<&str> = previous.into_iter().chain(current).map(layout::shown).collect();
+    let mut old: Vec<_> = files::releases(layout)?.into_iter().collect();
+    old.retain(|(version, _)| !protected.contains(&version.as_str()));
+    Ok(beyond(old, keep))
 }
 
 /// The versions that are too many, oldest first.

@@ -59,6 +59,23 @@ pub(crate) fn publish(settings: &TrafficShift, wave: Option<&Wave>) -> Result<Re
     })
 }
 
+/// Where the traffic goes now, and where it would go once all of it is moved. The plan says in which waves.
+pub(crate) fn preview(settings: &TrafficShift) -> Result<Vec<String>, Failure> {
+    Ok(vec![moved(settings, &read(settings)?)?])
+}
+
+fn moved(settings: &TrafficShift, object: &Value) -> Result<String, Failure> {
+    let before = routes(object, &settings.to)?;
+    let all = share(None)?;
+    let wanted = before.iter().map(|route| route.with(&settings.to, all)).collect::<Result<Vec<_>, _>>()?;
+    let (name, was, is) = (&settings.virtual_service, summary(&before), summary(&wanted));
+    Ok(if before == wanted {
+        format!("leave the traffic of {name} as it is: {was}")
+    } else {
+        format!("move the traffic of {name} from {was} to {is}")
+    })
+}
+
 /// Moves it back.
 pub(crate) fn undo(settings: &TrafficShift, receipts: &[Receipt]) -> Result<undo::Report, Failure> {
     let mut report = undo::Report::default();
@@ -229,6 +246,19 @@ mod tests {
         let odd = routes(&object([60, 60]), "green").expect("routes");
         assert!(odd[0].with("green", 10).is_err(), "the weights are no shares");
         assert!(routes(&json!({ "spec": { "http": "x" } }), "green").is_err());
+    }
+
+    #[test]
+    fn a_preview_says_where_the_traffic_goes_now_and_then() {
+        let settings = json!({ "peer": "k8s", "virtual_service": "hms/hms", "to": "green" });
+        let settings: TrafficShift = serde_json::from_value(settings).expect("settings");
+        for (weights, said) in [
+            ([90, 10], "move the traffic of hms/hms from blue 90%, green 10% to blue 0%, green 100%"),
+            ([0, 100], "leave the traffic of hms/hms as it is: blue 0%, green 100%"),
+        ] {
+            assert_eq!(moved(&settings, &object(weights)).expect("routes"), said);
+        }
+        assert!(moved(&settings, &object([60, 60])).is_err(), "what publishing would refuse");
     }
 
     #[test]

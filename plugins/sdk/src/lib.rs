@@ -34,6 +34,9 @@
 //! pipe_sdk::export_precheck!(Example);
 //! ```
 //!
+//! Two traits are optional, and named behind the type where it is exported: [`undo::Undo`] takes back what the stage did,
+//! [`preview::Preview`] says what it would do.
+//!
 //! Everything the host offers has a module of its own; a component imports only what its code calls. Files are plain
 //! `std::fs`, explained by [`files::explain`] where they fail. Nothing here panics on what the host answers.
 

@@ -1,8 +1,8 @@
 //! What must hold whatever is allowed.
 
-use pipe_core::stage::Stage;
+use std::time::Duration;
 
-use super::{Against, BackupsBefore, Excess, Outside, Part, Place, PluginSeen, StepSeen};
+use super::{Against, Excess, Outside, Part, Place, PluginSeen, StepSeen};
 use crate::{
     http::{HttpTarget, Scheme},
     word::Word,
@@ -22,6 +22,11 @@ pub struct Requirements {
     /// A migrate step has a backup before it that its grant lets encrypt and its settings, where they tell, do encrypt. That it
     /// was encrypted and verified is known when the run comes to the migration, and is asked once more then.
     pub encrypted_backup_before_migrate: bool,
+    /// The same of a backup that was restored: see [`restores`](crate::exec::restores) for what counts. Where both are required,
+    /// one backup must be both.
+    pub restored_backup_before_migrate: bool,
+    /// How old the backup may be at most that a migration leans on, counted from when it was begun.
+    pub backup_max_age: Option<Duration>,
     /// Programs run even where the kernel cannot confine them, and the record says so. Else they do not run there.
     pub unconfined_programs: bool,
 }
@@ -37,7 +42,10 @@ impl Requirements {
     pub const PINNED_PLUGINS: &'static str = "pinned_plugins";
     /// Key in the policy file.
     pub const ENCRYPTED_BACKUP: &'static str = "encrypted_backup_before_migrate";
-
+    /// Key in the policy file.
+    pub const RESTORED_BACKUP: &'static str = "restored_backup_before_migrate";
+    /// Key in the policy file, and in the pipeline file.
+    pub const BACKUP_MAX_AGE: &'static str = "backup_max_age";
     /// Key in the policy file.
     pub const UNCONFINED: &'static str = "unconfined_programs";
 
@@ -89,17 +97,7 @@ impl Requirements {
         if self.pinned_plugins && matches!(step.plugin, PluginSeen::File { pinned: false, .. }) {
             breach(Part::Plugin, Self::PINNED_PLUGINS, "not pinned by `sha256`".to_owned(), "every plugin is pinned");
         }
-        if self.encrypted_backup_before_migrate && step.stage == Stage::Migrate {
-            let means = match step.backups {
-                BackupsBefore::None => Some("no backup step stands before this one"),
-                BackupsBefore::InTheClear(why) => Some(why),
-                BackupsBefore::MayBeEncrypted => None,
-            };
-            if let Some(means) = means {
-                let why = "a migration needs an encrypted backup before it";
-                breach(Part::Whole, Self::ENCRYPTED_BACKUP, means.to_owned(), why);
-            }
-        }
+        found.extend(self.migration(step));
         found
     }
 }

@@ -85,6 +85,15 @@ impl ArgumentPattern {
         self.glob.as_ref().map_or_else(|| OPEN.to_owned(), |glob| glob.pieces().join(OPEN))
     }
 
+    /// The only argument that it matches; nothing where it leaves something open.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        match self.glob.as_ref().map(Glob::pieces) {
+            Some([literal]) => Some(literal),
+            _ => None,
+        }
+    }
+
     /// What of an argument that it matches it leaves open: all behind its first fixed piece. Nothing where it is literal.
     pub(crate) fn open_part<'a>(&self, argument: &'a str) -> Option<&'a str> {
         match self.glob.as_ref().map(Glob::pieces) {

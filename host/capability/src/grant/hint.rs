@@ -4,21 +4,37 @@ use super::{
     AddressRefused, ArtifactRule, Denial, EnvRule, ExecRule, Grant, HttpRequest, HttpRule, HttpTarget, InToml,
     MailRequest, PathRequest, PathRule, RevealRule, SecretSlot, SlotTarget, SqlRule, Word, line,
 };
-use crate::{path::is_resolved, sql::Access};
+use crate::{http::Methods, path::is_resolved, sql::Access};
 
 impl Grant {
     /// The line that sets a word to its rules and one more.
     pub(super) fn with<R: InToml>(&self, word: Word, rule: Option<R>) -> Option<String> {
-        rule.map(|rule| line::set(word, self.rules(word).into_iter().chain([rule.in_toml()])))
+        rule.and_then(|rule| self.line(word, self.rules(word).into_iter().chain([rule.in_toml()])))
     }
 
-    /// `reason`, unless the step has no rule of the word at all.
+    /// The line that sets a word to these rules. None for a preview: of its step's line, only a part is known here.
+    pub(super) fn line(&self, word: Word, rules: impl IntoIterator<Item = String>) -> Option<String> {
+        (!self.is_for_preview).then(|| line::set(word, rules))
+    }
+
+    /// `reason`, unless the step has no rule of the word at all, or a preview never has one.
     pub(super) fn why(&self, word: Word, reason: impl Into<String>) -> String {
-        if self.rules(word).is_empty() { format!("the step has no `allow.{word}`") } else { reason.into() }
+        if let Some(never) = self.never_in_preview(word) {
+            return never;
+        }
+        if self.rules(word).is_empty() {
+            let whose = if self.is_for_preview { "preview" } else { "step" };
+            return format!("the {whose} has no `allow.{word}`");
+        }
+        reason.into()
     }
 
     pub(super) fn http_denied(&self, request: &HttpRequest) -> Denial {
         let mut same_target = self.http.iter().filter(|rule| rule.target() == request.target());
+        if self.is_for_preview && !Methods::READING.contains(request.method()) {
+            let reason = format!("a preview sends GET and HEAD alone, and no {}", request.method());
+            return Denial::new(Word::Http, &request.to_string(), reason);
+        }
         let reason = if let Some(rule) = self.http.iter().find(|rule| rule.covers_place(request)) {
             format!("`{rule}` covers the path, but not {}", request.method())
         } else if same_target.next().is_some() {
@@ -44,16 +60,17 @@ impl Grant {
         };
         let mut addresses = rule.addresses.clone();
         addresses.push(refused.network());
-        let hint = rule.clone().with_addresses(addresses).ok().map(|wider| {
+        let hint = rule.clone().with_addresses(addresses).ok().and_then(|wider| {
             let rules = self.http.iter().map(|one| if one == rule { wider.in_toml() } else { one.in_toml() });
-            line::set(Word::Http, rules)
+            self.line(Word::Http, rules)
         });
         Denial::new(Word::Http, &request.to_string(), reason).with_hint(hint)
     }
 
     pub(super) fn sql_denied(&self, peer: &str, access: Access) -> Denial {
         let reason = if self.sql.iter().any(|rule| rule.peer == peer) {
-            format!("the peer `{peer}` may be read only")
+            let whose = if self.is_for_preview { " in a preview" } else { "" };
+            format!("the peer `{peer}` may be read only{whose}")
         } else {
             format!("no rule names the peer `{peer}`")
         };

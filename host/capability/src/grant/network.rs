@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use url::Host;
 
-use super::{AddressRefused, Denial, Grant, InToml, TcpRule, TlsRule, TlsTarget, Word, line};
+use super::{AddressRefused, Denial, Grant, InToml, TcpRule, TlsRule, TlsTarget, Word};
 use crate::{address, endpoint, endpoint::Endpoint, tcp};
 
 /// A name that may be looked up.
@@ -35,7 +35,7 @@ impl Grant {
         let Some(rule) = rules.clone().next() else {
             let reason = self.why(Word::Tcp, format!("no rule names `{host}`"));
             let lines = self.rules(Word::Tcp).into_iter().chain([tcp::with_unknown_port(&host)]);
-            return Err(Denial::new(Word::Tcp, name, reason).with_hint(Some(line::set(Word::Tcp, lines))));
+            return Err(Denial::new(Word::Tcp, name, reason).with_hint(self.line(Word::Tcp, lines)));
         };
         let addresses = rules.flat_map(|rule| rule.addresses.iter().copied()).collect();
         Ok(TcpName { host, rule, addresses })
@@ -78,7 +78,7 @@ impl Grant {
         let reason = format!("{refused}, and the rule's `addresses` do not hold it");
         let wider = rule.wider(refused);
         let rules = self.tcp.iter().map(|one| if one == rule { wider.in_toml() } else { one.in_toml() });
-        Denial::new(Word::Tcp, &rule.endpoint().to_string(), reason).with_hint(Some(line::set(Word::Tcp, rules)))
+        Denial::new(Word::Tcp, &rule.endpoint().to_string(), reason).with_hint(self.line(Word::Tcp, rules))
     }
 
     fn tcp_denied(&self, to: SocketAddr, names: &[Host]) -> Denial {
@@ -117,7 +117,7 @@ impl Grant {
         let reason = format!("{refused}, and the rule's `addresses` do not hold it");
         let wider = rule.wider(refused);
         let rules = self.tls.iter().map(|one| if one == rule { wider.in_toml() } else { one.in_toml() });
-        Denial::new(Word::Tls, &rule.target().to_string(), reason).with_hint(Some(line::set(Word::Tls, rules)))
+        Denial::new(Word::Tls, &rule.target().to_string(), reason).with_hint(self.line(Word::Tls, rules))
     }
 }
 

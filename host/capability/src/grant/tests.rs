@@ -44,6 +44,7 @@ fn full() -> Grant {
         artifacts: vec![ArtifactRule::Write, ArtifactRule::parse("read backup").unwrap()],
         mail: vec![mail(&["ops@h.example", "*@ward.example"]), mail(&["it@h.example"])],
         reveal: vec![RevealRule::parse("token").unwrap()],
+        is_for_preview: false,
     }
 }
 
@@ -203,25 +204,4 @@ fn lines_are_those_of_the_file() {
             r#"allow.artifacts = ["read backup"]"#,
         ]
     );
-}
-
-#[test]
-fn a_preview_only_reads() {
-    let reading = full().reading();
-    assert_eq!(
-        reading.lines(),
-        [
-            r#"allow.http = ["GET|HEAD k8s:/a"]"#,
-            r#"allow.http = ["GET k8s:/b"]"#,
-            r#"allow.tls = ["api"]"#,
-            r#"allow.sql = ["read main"]"#,
-            r#"allow.sql = ["read other"]"#,
-            r#"allow.read = ["in"]"#,
-            r#"allow.read = ["both"]"#,
-            r#"allow.read = ["out"]"#,
-            r#"allow.disk = ["data"]"#,
-            r#"allow.env = ["HOME"]"#,
-        ]
-    );
-    assert_eq!(reading.reading(), reading);
 }

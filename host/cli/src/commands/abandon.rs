@@ -16,14 +16,15 @@ use crate::{exit::Exit, failure::Failure, printer::Printer};
 
 /// Give a run up: what it started stays as it is, and the next run may begin
 ///
-/// Nothing is undone. For a run that cannot be resumed or rolled back any more, and whose remains somebody has seen to.
+/// Nothing is undone. For a run that cannot be resumed or rolled back any more, and whose remains somebody has seen to; and for
+/// what is still to come of one that has succeeded.
 #[derive(Debug, Args)]
 pub(crate) struct AbandonArguments {
     #[command(flatten)]
     which: LeftRun,
 
     /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
@@ -34,15 +35,28 @@ pub(crate) async fn abandon(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let left = left::take(&arguments.which, state)?;
-    left.needs_open()?;
+    let left = left::take(&arguments.which, state, printer)?;
+    // One that has succeeded has ended, but for phases that are still to come.
+    if left.begun.state.outcome != Some(Outcome::Succeeded) || left.coming().is_none_or(|coming| coming.is_over()) {
+        left.needs_open()?;
+    }
     let (actor, reason) = (loading::actor(), arguments.reason.clone());
+    let note = format!("abandoned: {reason}");
     let ended = Some(format!("abandoned by {actor}: {reason}"));
-    let events = vec![
-        EventKind::Abandoned { actor, reason },
-        EventKind::RunFinished { outcome: Outcome::Abandoned, reason: ended, duration_ms: 0 },
-    ];
-    let state = left.record(events, redactor).await?;
+    // Of a deployment that succeeded and is not being undone, what was still to come after it is given up.
+    let known = &left.begun.state;
+    let stands = known.succeeded && known.rollback.is_none() && known.rollback_requested.is_none();
+    let outcome = if stands { Outcome::Succeeded } else { Outcome::Abandoned };
+    let events =
+        vec![EventKind::Abandoned { actor, reason }, EventKind::RunFinished { outcome, reason: ended, duration_ms: 0 }];
+    let state = left.record(events, redactor.clone()).await?;
+    if state.shared_epoch.is_some() {
+        // It is given up here in any case: that must not depend on a server.
+        if let Err(failure) = left.give_up(&note, &redactor).await {
+            let run = &left.begun.run;
+            printer.warning(&format!("the database may still say that run {run} has it: {}", failure.message()));
+        }
+    }
     printer.talk(&format!("run {} is given up: nothing was undone", left.begun.run));
     for step in state.steps.iter().filter(|step| step.touched && !step.summaries.is_empty()) {
         printer.talk(&format!("  step \"{}\" may have left:", step.step));

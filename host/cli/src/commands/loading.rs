@@ -125,6 +125,16 @@ pub(crate) async fn prepare(
 ) -> Result<(Prepared, Arc<Journal>), Failure> {
     let journal = Arc::new(Journal::open_owned(ownership, redactor.clone())?);
     journal.ready_to_seal()?;
+    let bytes = loaded.bytes.clone();
+    let (checked, settings) = settings(loaded, policies)?;
+    let sandbox = sandbox(printer)?;
+    let prepared =
+        pipe_runner::prepare(checked.pipeline, sandbox, bytes, Arc::clone(&journal), redactor, settings).await?;
+    Ok((prepared, journal))
+}
+
+/// The checked pipeline, and what the runner needs to know beside it.
+pub(crate) fn settings(loaded: Loaded, policies: Vec<Policy>) -> Result<(Checked, Settings), Failure> {
     let executable = std::env::current_exe()?;
     let settings = Settings {
         run: loaded.run,
@@ -132,7 +142,7 @@ pub(crate) async fn prepare(
         state: loaded.state,
         cache: places::cache(),
         executable: executable.clone(),
-        environment: std::env::vars_os().filter_map(text_variable).collect(),
+        environment: variables(),
         supervisor: vec![executable.into(), crate::SUPERVISOR.into()],
         actor: actor(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -143,11 +153,7 @@ pub(crate) async fn prepare(
         previous: loaded.previous,
         copies: loaded.copies,
     };
-    let sandbox = sandbox(printer)?;
-    let prepared =
-        pipe_runner::prepare(loaded.checked.pipeline, sandbox, loaded.bytes, Arc::clone(&journal), redactor, settings)
-            .await?;
-    Ok((prepared, journal))
+    Ok((loaded.checked, settings))
 }
 
 /// Makes the state directory and what leads to it, for this user alone.
@@ -157,6 +163,11 @@ pub(crate) fn make_state(path: &Path) -> Result<(), Failure> {
         Failure::new(Exit::Internal, format!("cannot make the state directory {}: {error}", path.display()))
             .hint("`--state DIR` names another one")
     })
+}
+
+/// The variables of the operator.
+pub(crate) fn variables() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(text_variable).collect()
 }
 
 /// Variables that are text. Others cannot be granted, since a guest could not read them.
@@ -198,6 +209,9 @@ pub(crate) fn reading_state(state: Option<&Path>, file: Option<&Path>) -> Result
 
 /// A run named on the command line: whole, `last`, or as many leading digits as name one run.
 pub(crate) fn find_run(reader: &Reader, text: &str) -> Result<pipe_journal::RunSummary, Failure> {
+    if text.is_empty() {
+        return Err(Failure::new(Exit::Usage, "no run is named").hint("its name, the beginning of it, or `last`"));
+    }
     let mut matching = reader.runs_named((text != "last").then_some(text))?;
     match matching.len() {
         0 => Err(Failure::new(Exit::Usage, format!("no run `{text}`")).hint("`pipe history` lists the runs")),

@@ -30,7 +30,7 @@ enum Verb {
     /// The journal is checked too: where it is not what was written, what is there is exported all the same, and the command ends
     /// with exit code 3.
     Export {
-        /// Only this run: its name or the beginning of it, or `last`
+        /// Only this run or preview: its name or the beginning of it, or `last` for the last run
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
 
@@ -84,7 +84,10 @@ fn export(run: Option<&str>, out: Option<&Path>, state: Option<&Path>) -> Result
     let state = loading::reading_state(state, None)?;
     let reader = Reader::open(&state)?;
     let run = match run {
-        Some(text) => Some(loading::find_run(&reader, text)?.run),
+        Some(text) => match (reader.previews_named(text)?.as_slice(), reader.runs_named(Some(text))?.is_empty()) {
+            ([preview], true) => Some(preview.clone()),
+            _ => Some(loading::find_run(&reader, text)?.run),
+        },
         None => None,
     };
     let mut damage = None;
@@ -177,8 +180,9 @@ fn prove(word: Proven, state: Option<&Path>, printer: Printer) -> Result<Exit, F
     let reader = Reader::open(&loading::reading_state(state, None)?)?;
     let proof = reader.proof_key()?.of(word, &text);
     let mut found = 0_u64;
-    for run in reader.runs(&RunFilter::default())? {
-        for event in reader.events(&run.run)? {
+    let runs = reader.runs(&RunFilter::default())?.into_iter().map(|run| run.run);
+    for run in runs.chain(reader.previews_named("")?) {
+        for event in reader.events(&run)? {
             let Recorded::Known(EventKind::Used { step, used }) = &event.event else { continue };
             if used.proof != Some(proof) || used.word != word {
                 continue;

@@ -1,14 +1,17 @@
 //! `pipe plan`.
 
+mod preview;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipe_core::{
     event::{Breach, Share},
     limits::{Limit, Limits},
+    redact::Redactor,
 };
 use pipe_pipeline::RunFacts;
-use pipe_runner::{Plan, PlanEntry, PlannedGate, PlannedGuard, Role};
+use pipe_runner::{Plan, PlanEntry, PlannedGate, PlannedGuard, PlannedPhase, Previews, Role};
 
 use super::{loading, lock::Locking, output_file};
 use crate::{
@@ -24,7 +27,7 @@ const NATIVE: &str = "allow.exec = ";
 /// Say what a run would do: steps, plugins, grants and limits, and what is undone on failure
 ///
 /// Checks what `pipe check` checks, for one environment, and touches nothing. Whether secrets and directories are there is
-/// known when the run begins.
+/// known when the run begins. With `--preview` plugins also look at what is there now, and say what their steps would do.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
     #[command(flatten)]
@@ -36,33 +39,54 @@ pub(crate) struct PlanArguments {
     /// Write the plan as JSON to a file
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    /// Ask plugins what their steps would do: runs them, with each step's grant cut down to reading
+    ///
+    /// Plugins look at files, databases and servers as they are now, with the secrets of the pipeline where the host puts them in.
+    /// Nothing is changed: they send GET and HEAD alone, read databases and files, run no program and are told no secret. Each use
+    /// and each refusal is written into the audit log. What they say is no part of the plan, of its hash, or of the file that
+    /// `--out` writes: it may be something else when the plan runs.
+    #[arg(long)]
+    preview: bool,
 }
 
 /// Plans the run.
-pub(crate) async fn plan(arguments: &PlanArguments, state: Option<&Path>, printer: Printer) -> Result<Exit, Failure> {
+pub(crate) async fn plan(
+    arguments: &PlanArguments,
+    state: Option<&Path>,
+    printer: Printer,
+    redactor: Redactor,
+) -> Result<Exit, Failure> {
     let loaded = loading::load(&arguments.selection, arguments.locking, state, printer)?;
     let state = loaded.state.clone();
     let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;
-    let plan = {
+    let planned = {
         let run = RunFacts { id: loaded.run.clone(), started: loaded.started };
         let pipeline = &loaded.checked.pipeline;
         pipe_runner::plan(pipeline, &sandbox, crate::standard::component, &policies, &run).await?
     };
+    let plan = &planned.plan;
     if let Some(path) = &arguments.out {
         let json =
-            serde_json::to_string_pretty(&plan).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+            serde_json::to_string_pretty(plan).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
         output_file::write(path, &[&arguments.selection.file, &state], |file| Ok(writeln!(file, "{json}")?))?;
     }
+    let previews = match arguments.preview {
+        true => Some(preview::ask(loaded, &planned, &sandbox, policies, redactor).await?),
+        false => None,
+    };
     if printer.json() {
-        printer.value(&plan);
+        printer.value(plan);
+        previews.iter().for_each(|previews| printer.value(previews));
     } else {
-        print(&plan, printer);
+        print(plan, previews.as_ref(), printer);
+        previews.iter().for_each(|previews| preview::print_end(previews, &state, printer));
     }
     Ok(Exit::Succeeded)
 }
 
-fn print(plan: &Plan, printer: Printer) {
+fn print(plan: &Plan, previews: Option<&Previews>, printer: Printer) {
     printer.result(&format!("{} in {}", styled(STRONG, &plan.pipeline), plan.environment));
     for (name, value) in &plan.inputs {
         printer.result(&format!("  input {name} = {value}"));
@@ -98,10 +122,17 @@ fn print(plan: &Plan, printer: Printer) {
                 print_gate(gate, printer);
             }
             print_entry(entry, printer);
+            let of_step = previews.filter(|_| role == Role::Step).map(|previews| &previews.steps);
+            let said = of_step.and_then(|steps| steps.iter().find(|said| said.step == entry.planned.step));
+            said.iter().for_each(|said| preview::print(said, &entry.planned.plugin.name, printer));
         }
         for gate in gates.iter().filter(|gate| gate.before.is_none()) {
             print_gate(gate, printer);
         }
+    }
+    if !plan.phases.is_empty() {
+        printer.result(&format!("\n{}", styled(STRONG, "Phases")));
+        plan.phases.iter().for_each(|phase| print_phase(phase, printer));
     }
     printer.result(&format!("\n{}", styled(STRONG, "On failure, of what was started")));
     let undo = if plan.undo.is_empty() { "nothing can be undone".to_owned() } else { plan.undo.join(", then ") };
@@ -139,6 +170,18 @@ fn print_gate(gate: &PlannedGate, printer: Printer) {
         let by = item.step.iter().map(|step| format!(" (step \"{step}\")")).collect::<String>();
         printer.result(&format!("    ☐ {}{by}", item.item));
     }
+}
+
+/// When it is due, and what it holds.
+fn print_phase(phase: &PlannedPhase, printer: Printer) {
+    let shown = |moment: jiff::Timestamp| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    let until = phase.until.map(|until| format!(", begins until {} or not at all", shown(until))).unwrap_or_default();
+    let age = phase.max_age_ms.map(duration);
+    let age = age.map(|age| format!(", with results of earlier phases not older than {age}")).unwrap_or_default();
+    let name = styled(STRONG, &phase.phase.to_string());
+    printer.result(&format!("  {name} {}{}{until}{age}", styled(QUIET, "due "), shown(phase.due)));
+    let steps = if phase.steps.is_empty() { "every other step".to_owned() } else { phase.steps.join(", ") };
+    printer.result(&format!("    {steps}"));
 }
 
 fn print_guard(guard: &PlannedGuard, printer: Printer) {

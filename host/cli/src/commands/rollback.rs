@@ -7,7 +7,6 @@ use pipe_core::{
     event::{EventKind, Outcome},
     redact::Redactor,
 };
-use pipe_journal::{Reader, RunFilter};
 
 use super::{
     left::{self, Left, LeftRun},
@@ -26,7 +25,7 @@ pub(crate) struct RollbackArguments {
     which: LeftRun,
 
     /// Why, for the record and for those who are told
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
@@ -38,7 +37,7 @@ pub(crate) async fn rollback(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let left = left::take(&arguments.which, state)?;
+    let left = left::take(&arguments.which, state, printer)?;
     if left.begun.state.outcome == Some(Outcome::Succeeded) {
         newest(&left)?;
     } else {
@@ -58,23 +57,23 @@ pub(super) async fn go_back(
     let reason = format!("{reason} ({actor})");
     // One that has begun goes on as it began.
     let begun = left.begun.state.rollback.is_some();
+    if begun {
+        display
+            .printer
+            .warning("it is being undone already: the reason that began it stays in the record, and not this one");
+    }
     let requested = (!begun).then_some(EventKind::RollbackRequested { actor, reason });
     resume::go_on(left, requested.into_iter().collect(), display, redactor).await
 }
 
-/// A run that others have followed is not undone beneath them.
+/// A run that others have followed is not undone beneath them. Those of which nothing is left do not count.
 fn newest(left: &Left) -> Result<(), Failure> {
-    let filter = RunFilter {
-        pipeline: Some(left.begun.pipeline.clone()),
-        environment: Some(left.begun.environment.clone()),
-        limit: Some(1),
-    };
-    match Reader::open(&left.state)?.runs(&filter)?.first() {
-        Some(newest) if newest.run != left.begun.run => {
-            let message = format!("run {} has been followed by run {}", left.begun.run, newest.run);
+    match left.followed_by()? {
+        Some(newest) => {
+            let message = format!("run {} has been followed by run {newest}", left.begun.run);
             Err(Failure::new(Exit::Usage, message)
-                .hint("only the newest run of a pipeline and environment can be undone"))
+                .hint("only the newest run of a pipeline and environment that left something can be undone"))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct RunArguments {
     locking: Locking,
 
     /// Who asks for this run, beside the user who runs it: a principal who then cannot approve it; can be repeated
-    #[arg(long = "as", value_name = "PRINCIPAL")]
+    #[arg(long = "as", value_name = "PRINCIPAL", value_parser = crate::arguments::principal)]
     asked_by: Vec<String>,
 
     /// Run what this plan says and nothing else: a file that `pipe plan --out` wrote. Environment and inputs are taken from it
@@ -70,14 +70,28 @@ pub(crate) async fn run(
     let loaded = Loaded { asked_by: arguments.asked_by.clone(), ..loaded };
     let state = loaded.state.clone();
     loading::make_state(&state)?;
+    if !state.join("journal.db").exists() && state.join("pins").exists() {
+        printer.warning(&format!(
+            "there was a journal in {}, and it is gone: a run that has not ended, and everything that was deployed, is unknown to pipe",
+            state.display()
+        ));
+    }
     let pipeline = &loaded.checked.pipeline;
     let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, Some(&loaded.run))?;
     open::refuse(&ownership, &state, pipeline)?;
+    let superseded = open::superseded(&ownership, &state);
     pipe_journal::set_aside(&state)?;
-    let (prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor).await?;
+    let (mut prepared, journal) = loading::prepare(loaded, ownership, policies, printer, redactor.clone()).await?;
     if let Some(bound) = &bound {
         bound.hold(&prepared.plan, selection)?;
     }
+    if let Some(bar) = prepared.barred(jiff::Timestamp::now()) {
+        let message = format!("it is too late to begin: {bar}");
+        return Err(Failure::new(Exit::Invalid, message).hint("nothing was begun; choose another `[window]`"));
+    }
+    superseded.iter().for_each(|what| printer.warning(what));
+    let shared = ownership::share(&prepared.pipeline, &state, &prepared.run, None, &redactor).await?;
+    prepared.own(shared);
     let display = Display { state: &state, verbose, printer };
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::run(&prepared, observer, interrupt).await
@@ -114,7 +128,15 @@ pub(crate) async fn watched(
     let observer = telling_how(observer, printer, state);
     let result = drive(observer, &interrupt).await;
     let closed = journal.close().await;
+    if let Some(shared) = prepared.shared() {
+        shared.close().await;
+    }
     let result = result?;
+    if let Some(why) = &result.not_given_back {
+        let message = format!("the database still says that this run has {}: {why}", prepared.pipeline.name);
+        printer
+            .warning(&format!("{message}; the next run of this state directory takes it, others need `pipe unlock`"));
+    }
     let head = closed?;
     let place = Place {
         run: prepared.run.as_str(),

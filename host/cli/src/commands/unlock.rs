@@ -1,22 +1,25 @@
 //! `pipe unlock`.
 
+mod elsewhere;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipe_core::redact::Redactor;
 use pipe_journal::{Holder, JournalError, Liveness, Ownership, Reader, Unlocking};
+use pipe_runner::{Begun, Pins};
 
 use super::loading;
 use crate::{exit::Exit, failure::Failure, printer::Printer};
-
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 1_000;
 
 /// Take the place of a process that drives a run and hangs
 ///
 /// A process that ends frees its lock, however it ends: this is for one that is still there, or was stopped, and will not go on.
 /// From then on it can record nothing more and begins no further effect; what it is in the middle of goes on, and `kill -9` ends
 /// that. The next command that drives the run goes on from what is recorded. Who did this, and why, is recorded too.
+///
+/// Where the pipeline file keeps its lock in a database (`lock = { peer = … }`), whoever has it there loses it too, on whichever
+/// host: the record of that run stays there, and is not here.
 #[derive(Debug, Args)]
 pub(crate) struct UnlockArguments {
     /// The pipeline file; or a run: its name or the beginning of it, or `last`
@@ -27,23 +30,37 @@ pub(crate) struct UnlockArguments {
     #[arg(short, long, value_name = "NAME")]
     env: Option<String>,
 
+    /// The value of an input, where the address of the lock's database depends on it; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::arguments::assignment)]
+    set: Vec<(String, String)>,
+
     /// Why; it is recorded
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
 /// Unlocks.
-pub(crate) fn unlock(
+pub(crate) async fn unlock(
     arguments: &UnlockArguments,
     state: Option<&Path>,
     printer: Printer,
-    redactor: &Redactor,
+    redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let (state, pipeline, environment) = place(arguments, state)?;
+    let Place { state, pipeline, environment, shared } = place(arguments, state)?;
     let actor = loading::actor();
     let unlocking =
         Unlocking { pipeline: &pipeline, environment: &environment, actor: &actor, reason: &arguments.reason };
-    let unlocked = Ownership::unlock(&state, unlocking, redactor).map_err(|error| {
+    let here = Ownership::unlock(&state, unlocking, &redactor);
+    let nobody_here = matches!(here, Err(JournalError::NotOwned { .. } | JournalError::Missing { .. }));
+    if let Some(asked) = shared
+        && (here.is_ok() || nobody_here)
+    {
+        let freed = elsewhere::free(asked, &state, &arguments.reason, printer, redactor).await?;
+        if freed && nobody_here {
+            return Ok(Exit::Succeeded);
+        }
+    }
+    let unlocked = here.map_err(|error| {
         let holder = Ownership::look(&state, &pipeline, &environment).ok().and_then(|(holder, _)| holder);
         match (error, holder.and_then(|holder| holder.pid)) {
             (error @ JournalError::Busy { .. }, Some(pid)) => Failure::from(error).hint(format!(
@@ -67,20 +84,40 @@ pub(crate) fn unlock(
     Ok(Exit::Succeeded)
 }
 
+/// What is to be unlocked.
+struct Place {
+    state: PathBuf,
+    pipeline: String,
+    environment: String,
+    /// By a database too.
+    shared: Option<elsewhere::Asked>,
+}
+
 /// State directory, pipeline and environment, of a pipeline file or of a run.
-fn place(arguments: &UnlockArguments, state: Option<&Path>) -> Result<(PathBuf, String, String), Failure> {
+fn place(arguments: &UnlockArguments, state: Option<&Path>) -> Result<Place, Failure> {
     let path = Path::new(&arguments.what);
     if path.extension().is_none_or(|end| end != "toml") && !path.is_file() {
         let state = loading::reading_state(state, None)?;
-        let run = loading::find_run(&Reader::open(&state)?, &arguments.what)?;
-        return Ok((state, run.pipeline, run.environment));
+        let reader = Reader::open(&state)?;
+        let run = loading::find_run(&reader, &arguments.what)?;
+        let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
+        let shared = match begun.state.shared_epoch {
+            None => None,
+            Some(held) => {
+                let pipeline = begun.pipeline(&Pins::of(&state))?.pipeline;
+                Some(elsewhere::Asked { pipeline, run: Some((run.run.clone(), held)) })
+            }
+        };
+        return Ok(Place { state, pipeline: run.pipeline, environment: run.environment, shared });
     }
     let document = loading::document(path)?;
     let state = loading::reading_state(state, Some(path))?;
     let known: Vec<&str> = document.environments().collect();
     match arguments.env.as_deref() {
         Some(environment) if known.contains(&environment) => {
-            Ok((state, document.name().to_owned(), environment.to_owned()))
+            let shared = document.is_shared().then(|| elsewhere::Asked::of(&document, environment, &arguments.set));
+            let (pipeline, environment) = (document.name().to_owned(), environment.to_owned());
+            Ok(Place { state, pipeline, environment, shared: shared.transpose()? })
         }
         _ => {
             let message = "which environment is to be unlocked?";
@@ -107,15 +144,4 @@ fn still_there(holder: &Holder) -> String {
              {pid}` ends them all"
         ),
     }
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("say why".to_owned());
-    }
-    if text.chars().any(char::is_control) || text.chars().count() > LONGEST_REASON {
-        return Err(format!("one line of at most {LONGEST_REASON} characters"));
-    }
-    Ok(text.to_owned())
 }

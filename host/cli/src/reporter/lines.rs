@@ -55,7 +55,8 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         }
         EventKind::ArtifactVerified { verification, .. } => {
             let entries = if verification.entries == 1 { "entry" } else { "entries" };
-            vec![bar(&format!("verified by {} ({} {entries})", verification.method, verification.entries))]
+            let restored = if verification.restored { ", restored" } else { "" };
+            vec![bar(&format!("verified by {} ({} {entries}){restored}", verification.method, verification.entries))]
         }
         EventKind::StepFinished { step, status, report, failure, duration_ms } => {
             finished(&step.to_string(), *status, report.as_ref(), failure.as_ref(), *duration_ms)
@@ -108,6 +109,10 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
             styled(CAREFUL, "!")
         ))],
         EventKind::GateClosed { step, how, by, checklist, .. } => gate_closed(&step.to_string(), *how, by, checklist),
+        EventKind::PhaseBegan { phase, .. } => vec![format!("phase {}", styled(STRONG, &phase.to_string()))],
+        EventKind::LateAccepted { phase, actor, reason } => {
+            vec![format!("{} phase {phase} begins late, as {actor} wants: {reason}", styled(CAREFUL, "!"))]
+        }
         EventKind::UndoStarted { step } => {
             vec![format!("{} undo {}", styled(QUIET, "┌"), styled(STRONG, &step.to_string()))]
         }
@@ -124,6 +129,13 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
         EventKind::Unlocked { actor, reason, epoch, holder, .. } => {
             let from = if holder.is_empty() { String::new() } else { format!("; until then {holder}") };
             vec![format!("{} unlocked by {actor}: {reason} (epoch {epoch}{from})", styled(CAREFUL, "!"))]
+        }
+        EventKind::LockTaken { peer, epoch, .. } => {
+            vec![styled(QUIET, &format!("locked at {peer}, epoch {epoch}"))]
+        }
+        EventKind::LockFreed { actor, reason, epoch, holder, peer, .. } => {
+            let who = format!("lock at {peer} freed by {actor}: {reason} (epoch {epoch}; until then {holder})");
+            vec![format!("{} {who}", styled(CAREFUL, "!"))]
         }
         EventKind::Notified { step, about, failure: Some(failure), .. } => vec![format!(
             "{} notification \"{step}\" about {about} was not sent: {}",
@@ -150,7 +162,7 @@ pub(crate) fn of(kind: &EventKind, verbose: bool) -> Vec<String> {
 /// What people did with the run, and processes that went on with it.
 fn of_people(kind: &EventKind) -> Vec<String> {
     match kind {
-        EventKind::RunPaused { why } => vec![format!("{}: {why}", styled(CAREFUL, "paused"))],
+        EventKind::RunPaused { why, .. } => vec![format!("{}: {why}", styled(CAREFUL, "paused"))],
         EventKind::RunResumed { actor, .. } => vec![format!("{} by {actor}", styled(STRONG, "resumed"))],
         EventKind::InFlightDecided { step, decision, actor } => {
             vec![format!("{actor} decided about step \"{step}\", which was cut off: {}", decision.word())]
@@ -165,6 +177,9 @@ fn of_people(kind: &EventKind) -> Vec<String> {
         }
         EventKind::Waived { rule, role, reason, .. } => {
             vec![bar(&format!("{} without {rule}, accepted by {role}: {reason}", styled(CAREFUL, "!")))]
+        }
+        EventKind::ChangedRecordAccepted { actor, found } => {
+            vec![format!("{} {actor} goes on although {found}", styled(BAD, "!"))]
         }
         EventKind::Abandoned { actor, reason } => vec![format!("{} by {actor}: {reason}", styled(BAD, "abandoned"))],
         _ => Vec::new(),

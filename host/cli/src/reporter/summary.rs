@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipe_core::{event::Outcome, report::FindingStatus, stage::Stage, units::ByteSize};
-use pipe_runner::{Ending, RunResult, StepStanding};
+use pipe_runner::{Ending, RunResult, StepStanding, Wait};
 
 use crate::{
     places::in_shell,
@@ -72,17 +72,20 @@ pub(crate) fn summary(result: &RunResult, place: &Place<'_>) -> Vec<String> {
     if !place.delivered.is_empty() {
         lines.push(row("told", &place.delivered.join(", ")));
     }
+    lines.extend(result.later.iter().map(|later| row("later", later)));
     let state = if place.state_is_default { String::new() } else { format!(" --state {}", in_shell(place.state)) };
     lines.push(row("journal", &place.state.join("journal.db").display().to_string()));
     lines.push(row("audit", &format!("head {}", place.head)));
-    let commands: &[&str] = match &result.ending {
-        Ending::Finished(Outcome::RollbackFailed) => &["resume", "status"],
-        Ending::Finished(_) if result.state.watch.is_some() => &["watch"],
-        Ending::Finished(_) => &[],
-        Ending::Waiting(_) => &["status"],
-        Ending::Stopped => &["resume", "rollback"],
+    let later = result.later.is_some().then_some("resume");
+    let watch = result.state.watch.is_some().then_some("watch");
+    let commands: Vec<&str> = match &result.ending {
+        Ending::Finished(Outcome::RollbackFailed) => vec!["resume", "status"],
+        Ending::Finished(_) => watch.into_iter().chain(later).collect(),
+        Ending::Waiting(Wait::Phase(bar)) if bar.passes() => vec!["resume"],
+        Ending::Waiting(_) => vec!["status"],
+        Ending::Stopped => vec!["resume", "rollback"],
     };
-    for &command in commands {
+    for command in commands {
         let run = if command == "status" { String::new() } else { format!(" {}", place.run) };
         let why = if command == "rollback" { " --reason '…'" } else { "" };
         lines.push(row("next", &format!("pipe {command}{run}{why}{state}")));

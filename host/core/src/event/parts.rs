@@ -88,6 +88,16 @@ pub struct Verification {
     pub content_bytes: u64,
     /// Entries or lines.
     pub entries: u64,
+    /// Whether something was made of the whole of it: the host handed it to a program that restores, which took all of it and
+    /// ended well, or unpacked it itself. What was made is not looked into.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub restored: bool,
+}
+
+/// What is left out of the record where it is so.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_no(said: &bool) -> bool {
+    !*said
 }
 
 /// A use of a capability.

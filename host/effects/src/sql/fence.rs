@@ -6,6 +6,7 @@
 use super::{
     Dialect,
     marker::MARKER_TABLE,
+    postgres::ownership::OWNERSHIP_TABLE,
     statement::{Statement, single, split},
     token::Token,
 };
@@ -48,7 +49,8 @@ pub(crate) fn read(text: &str, dialect: Dialect) -> Result<(), Fence> {
 /// Keeps guests away from the markers. The outer fence: a text that a statement puts together gets past it at PostgreSQL,
 /// where the seals of the markers are the inner one. SQLite's is the authorizer.
 fn hosts(statement: &Statement<'_>) -> Result<(), Fence> {
-    let is_markers = |name: &str| name.to_ascii_lowercase().contains(MARKER_TABLE);
+    let tables = [MARKER_TABLE, OWNERSHIP_TABLE];
+    let is_markers = |name: &str| tables.iter().any(|table| name.to_ascii_lowercase().contains(table));
     // Other escapes than the usual ones are not looked into.
     let unusual = statement.names().any(|name| name == "uescape");
     let could_be = |name: String| {
@@ -58,7 +60,9 @@ fn hosts(statement: &Statement<'_>) -> Result<(), Fence> {
     let renamed = || statement.strings().any(|string| is_markers(&string));
     let renames = statement.leading().first().is_some_and(|first| first.is("ALTER"));
     if statement.names().any(could_be) || (renames && renamed()) {
-        return Err(Fence::Forbidden(format!("`{MARKER_TABLE}` is the host's: it says what a step has committed")));
+        return Err(Fence::Forbidden(format!(
+            "`{MARKER_TABLE}` and `{OWNERSHIP_TABLE}` are the host's: they say what a step has committed, and who drives a run"
+        )));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod failure;
 mod login;
 mod marks;
 mod number;
+pub(super) mod ownership;
 mod parameter;
 mod remains;
 mod shape;

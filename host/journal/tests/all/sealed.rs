@@ -135,7 +135,9 @@ async fn a_value_does_not_open_in_the_place_of_another() {
     let (directory, journal) = written().await;
     database(&directory)
         .execute_batch(
-            "UPDATE receipts SET data = (SELECT data FROM receipts WHERE seq = 4), seq = 4 WHERE seq = 1;
+            "UPDATE receipts SET data = (SELECT data FROM receipts WHERE seq = 4) WHERE seq = 1;
+             UPDATE events SET body = json_set(body, '$.digest', (SELECT body ->> '$.digest' FROM events WHERE seq = 4))
+                 WHERE seq = 1;
              UPDATE outputs SET data = (SELECT data FROM outputs WHERE seq = 6 AND key = 'it') WHERE seq = 3 AND key = 'it';
              UPDATE events SET body = json_set(body, '$.report.sealed.it',
                  (SELECT body ->> '$.report.sealed.it' FROM events WHERE seq = 6)) WHERE seq = 3;",

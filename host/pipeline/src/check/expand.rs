@@ -96,6 +96,7 @@ impl Expander<'_> {
                 waves: spec.waves.iter().map(|wave| Wave { weight: wave.weight, hold: wave.hold }).collect(),
                 guard: spec.guard.as_ref().map(guarded),
                 without_backup: spec.without_backup.clone(),
+                backup_max_age: spec.backup_max_age,
                 limits,
                 grant,
                 rules,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use pipe_core::text::is_unprintable;
+use pipe_core::{phase::Phase, text::is_unprintable};
 
 use crate::{
-    document::name,
+    document::{name, window},
     fields::{self, Fields, Located},
     gate::OnExpiry,
     keys,
@@ -45,6 +45,8 @@ pub(crate) struct GateSpec {
     pub(crate) on_expiry: OnExpiry,
     pub(crate) if_started: Option<Located<String>>,
     pub(crate) checklist: Vec<ItemSpec>,
+    /// Of a gate among the steps.
+    pub(crate) phase: Option<Located<Phase>>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,8 +78,10 @@ pub(super) fn read(
         let hint = "leave it out: a gate among the steps is always reached in order";
         report.advise("conflict", "`if_started` is for a gate of `[[rollback]]`", entry.key_span.clone(), hint);
     }
+    let phase = window::phase(report, fields);
     let (quorum, expires, on_expiry) = (quorum?, expires?, on_expiry?);
-    Some(GateSpec { at: 0, name: name?, before: 0, role: role?, quorum, expires, on_expiry, if_started, checklist })
+    let (name, role) = (name?, role?);
+    Some(GateSpec { at: 0, name, before: 0, role, quorum, expires, on_expiry, if_started, checklist, phase })
 }
 
 fn quorum(report: &Report, gate: &Fields<'_>) -> Option<u32> {

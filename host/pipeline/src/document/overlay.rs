@@ -59,7 +59,17 @@ fn refuse_steps(report: &Report, overlay: &Table) {
 fn is_step(key: &str) -> bool {
     matches!(
         key,
-        "step" | "check" | "rollback" | "notify" | "watch" | "defaults" | "plugins" | "state" | "name" | "retention"
+        "step"
+            | "check"
+            | "rollback"
+            | "notify"
+            | "watch"
+            | "defaults"
+            | "plugins"
+            | "state"
+            | "name"
+            | "retention"
+            | "window"
     )
 }
 

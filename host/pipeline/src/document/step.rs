@@ -6,15 +6,18 @@ use pipe_core::{
     diagnostic::Diagnostic,
     event::InFlight,
     limits::{Limit, Limits},
+    phase::Phase,
     stage::Stage,
 };
 
 use crate::{
     document::{
         allow::{self, AllowSpec},
+        backup,
         gate::{self, GateSpec, Standing},
         name,
         wave::{self, GuardSpec, WaveSpec},
+        window,
         with::With,
     },
     fields::{self, Fields, Located},
@@ -50,7 +53,10 @@ pub(crate) struct StepSpec {
     pub(crate) waves: Vec<WaveSpec>,
     pub(crate) guard: Option<GuardSpec>,
     pub(crate) without_backup: Option<Waiver>,
+    pub(crate) backup_max_age: Option<Duration>,
     pub(crate) limits: LimitSpec,
+    /// Of `[[step]]` alone.
+    pub(crate) phase: Option<Located<Phase>>,
 }
 
 /// The limits that a table names, in its order.
@@ -295,7 +301,8 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
     let retry = retry(report, fields);
     let irreversible = fields.boolean("irreversible").unwrap_or(false);
     let in_flight = in_flight(report, fields);
-    let without_backup = without_backup(report, fields, body.as_ref());
+    let without_backup = backup::without_backup(report, fields, body.as_ref());
+    let backup_max_age = backup::max_age(report, fields, body.as_ref());
     let (waves, guard) = (wave::waves(report, fields), wave::guard(report, fields));
     let limits = limits(report, fields);
     Some(StepSpec {
@@ -309,9 +316,11 @@ fn finish(report: &Report, fields: &Fields<'_>, name: Option<Located<String>>, b
         irreversible,
         in_flight,
         without_backup,
+        backup_max_age,
         waves,
         guard,
         limits,
+        phase: window::phase(report, fields),
     })
 }
 
@@ -339,26 +348,6 @@ fn repetition(report: &Report, for_each: &Fields<'_>) -> Repetition {
         }
     }
     repetition
-}
-
-/// Means nothing but in a migration.
-fn without_backup(report: &Report, fields: &Fields<'_>, body: Option<&Body>) -> Option<Waiver> {
-    let entry = fields.get("without_backup")?;
-    let inner = Fields::of(report, &entry.node, keys::WITHOUT_BACKUP)?;
-    let role = inner.required("role", "`role = \"…\"`: in which role somebody accepts it");
-    let reason = inner.required("reason", "`reason = \"…\"`: why there is nothing to lose");
-    if let Some(Body::Call(call)) = body
-        && call.stage != Stage::Migrate
-    {
-        let message = "`without_backup` means nothing here: only a migration needs a backup before it";
-        report.error("misplaced-key", message, entry.key_span.clone(), "");
-    }
-    let (role, reason) = (role?, reason?);
-    if let Some(empty) = [&role, &reason].into_iter().find(|text| text.value.trim().is_empty()) {
-        report.error("bad-value", "it says nothing", empty.span.clone(), "");
-        return None;
-    }
-    Some(Waiver { role: role.value, reason: reason.value })
 }
 
 fn in_flight(report: &Report, fields: &Fields<'_>) -> Option<InFlight> {

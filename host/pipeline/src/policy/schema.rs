@@ -119,6 +119,8 @@ fn require() -> Value {
                 "description": "Where the kernel cannot confine programs: do not run them, the default, or run them and say so.",
             },
             "encrypted_backup_before_migrate": flag("A migration waits for a backup of the same run that is encrypted and verified."),
+            "restored_backup_before_migrate": flag("A migration waits for a backup of the same run that was restored into a scratch database."),
+            "backup_max_age": text("How old the backup may be at most that a migration leans on: 12h. Counted from when it was begun."),
         }),
     )
 }

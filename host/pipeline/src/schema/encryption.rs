@@ -32,7 +32,7 @@ impl<'s> EncryptionReader<'s> {
     /// For the schema of a plugin, from [`read_schema`](crate::read_schema). One that is refused tells nothing.
     #[must_use]
     pub fn new(schema: &'s Value) -> Self {
-        Self(if declares(schema) { Compiled::new(schema).ok() } else { None })
+        Self(if declares(schema, ENCRYPTS) { Compiled::new(schema).ok() } else { None })
     }
 
     /// What the settings of a step say. `line` tells the line of a byte of the pipeline file.
@@ -72,10 +72,11 @@ impl<'s> EncryptionReader<'s> {
 }
 
 /// Whether the keyword stands anywhere in a schema. The reader of schemas bounds how deep that is.
-fn declares(schema: &Value) -> bool {
+pub(super) fn declares(schema: &Value, keyword: &str) -> bool {
+    let within = |part: &Value| declares(part, keyword);
     match schema {
-        Value::Object(object) => object.get(ENCRYPTS) == Some(&Value::Bool(true)) || object.values().any(declares),
-        Value::Array(items) => items.iter().any(declares),
+        Value::Object(object) => object.get(keyword) == Some(&Value::Bool(true)) || object.values().any(within),
+        Value::Array(items) => items.iter().any(within),
         _ => false,
     }
 }
@@ -104,6 +105,7 @@ mod tests {
         assert_eq!(marked(&json!({ "kind": "b", "encrypt": "k" })), [[""; 0]; 0]);
         let items = json!({ "item": [{ "note": "k" }, { "key": false }, { "key": "k" }] });
         assert_eq!(marked(&items), [["item", "1", "key"], ["item", "2", "key"]]);
-        assert!(declares(&schema) && !declares(&json!({ "properties": { "key": { ENCRYPTS: false } } })));
+        let says_no = json!({ "properties": { "key": { ENCRYPTS: false } } });
+        assert!(declares(&schema, ENCRYPTS) && !declares(&says_no, ENCRYPTS));
     }
 }

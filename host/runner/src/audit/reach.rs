@@ -60,7 +60,22 @@ fn touched(pipeline: &Pipeline, step: &Step) -> Vec<(&'static str, Reached)> {
     // For what is no peer, whatever it is called.
     let plain = |what: &str, how: String, flag| Reached { address: None, ..thing(what, how, flag) };
     let changes = |yes: bool| yes.then_some(CHANGE);
-    let Grant { http, tcp, tls, sql, mail, read, write, disk, env, secrets, reveal, exec, artifacts } = &step.grant;
+    let Grant {
+        http,
+        tcp,
+        tls,
+        sql,
+        mail,
+        read,
+        write,
+        disk,
+        env,
+        secrets,
+        reveal,
+        exec,
+        artifacts,
+        is_for_preview: _,
+    } = &step.grant;
     let mut touched = Vec::new();
     for rule in http {
         let text = rule.to_string();

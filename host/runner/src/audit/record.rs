@@ -118,7 +118,7 @@ fn take(calls: &mut BTreeMap<StepId, CallSeen>, event: &StoredEvent) {
         }
         EventKind::Notified { step, failure: None, .. } => of(step, &mut |call| call.succeeded_in(run, false)),
         EventKind::UndoFinished { step, .. } => of(step, &mut |call| call.undone = true),
-        EventKind::ArtifactStored { step, artifact } if !artifact.encrypted => of(step, &mut |call| {
+        EventKind::ArtifactStored { step, artifact, .. } if !artifact.encrypted => of(step, &mut |call| {
             if !call.in_the_clear.contains(&artifact.name) && call.in_the_clear.len() < MOST_REFUSALS {
                 call.in_the_clear.push(artifact.name.clone());
             }

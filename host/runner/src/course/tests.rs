@@ -106,7 +106,8 @@ fn a_gate_stands_before_its_step_until_people_have_agreed() {
     let rejected = [opened("go"), closed("go", GateEnd::Rejected)];
     let reason = Some("gate \"go\": rejected by lead".to_owned());
     assert_eq!(next(&first, &rejected), Next::End(Outcome::Failed, reason), "there is nothing to undo");
-    let last = Course { steps: Vec::new(), gates: vec![(0, barrier("go", OnExpiry::Stop))], rollback: None };
+    let last =
+        Course { steps: Vec::new(), gates: vec![(0, barrier("go", OnExpiry::Stop))], rollback: None, window: None };
     assert_eq!(next(&last, &[]), Next::Wait(go()), "one may stand behind all steps");
 }
 
@@ -138,7 +139,7 @@ fn a_gate_of_the_rollback_stands_where_it_has_something_to_guard() {
     assert_eq!(next(&course, &begun), Next::Wait(StepId::new("ask")));
     let with = |how, more: &[EventKind]| [&begun[..], &[opened("ask"), closed("ask", how)], more].concat();
     assert_eq!(next(&course, &with(GateEnd::Passed, &[])), Next::Undo(StepId::new("migrate")));
-    let why = "no; gate \"ask\": rejected by lead, and what comes after it stays".to_owned();
+    let why = "no; gate \"ask\": rejected by lead, and what comes after it stays; step \"migrate\" was not undone: its turn did not come".to_owned();
     assert_eq!(next(&course, &with(GateEnd::Rejected, &[])), Next::End(Outcome::RollbackFailed, Some(why)));
     assert_eq!(next(&course, &with(GateEnd::Rejected, &[resumed()])), Next::Wait(StepId::new("ask")), "asked again");
 }
@@ -148,11 +149,12 @@ fn course() -> Course {
         steps: vec![leg("migrate", Stage::Migrate), leg("release", Stage::Release)],
         gates: Vec::new(),
         rollback: None,
+        window: None,
     }
 }
 
 fn next(course: &Course, events: &[EventKind]) -> Next {
-    course.next(&RunState::of(events))
+    course.next(&RunState::of(events), Timestamp::UNIX_EPOCH)
 }
 
 #[test]
@@ -171,7 +173,7 @@ fn what_was_cut_off_follows_what_it_had_touched() {
     assert!(matches!(next(&course(), &told), Next::Fail(..)));
     let again = [&told[..], &[attempt("migrate", 2)], &touched("migrate", 2, "http")].concat();
     assert_eq!(next(&course(), &again), Next::Ask(step), "an answer is for one attempt");
-    let backup = Course { steps: vec![leg("backup", Stage::Backup)], gates: Vec::new(), rollback: None };
+    let backup = Course { steps: vec![leg("backup", Stage::Backup)], gates: Vec::new(), rollback: None, window: None };
     let begun = [&[started("backup", Stage::Backup), attempt("backup", 1)][..], &touched("backup", 1, "exec")].concat();
     assert_eq!(next(&backup, &begun), Next::Attempt(StepId::new("backup")), "a backup may be taken twice");
 }
@@ -179,7 +181,8 @@ fn what_was_cut_off_follows_what_it_had_touched() {
 #[test]
 fn what_failed_is_repeated_only_where_that_is_safe() {
     let begun = [started("release", Stage::Release), attempt("release", 1)];
-    let course = Course { steps: vec![leg("release", Stage::Release)], gates: Vec::new(), rollback: None };
+    let course =
+        Course { steps: vec![leg("release", Stage::Release)], gates: Vec::new(), rollback: None, window: None };
     let step = StepId::new("release");
     let untouched = [&begun[..], &[failed("release", 1, failure(true))]].concat();
     assert_eq!(next(&course, &untouched), Next::Attempt(step.clone()));
@@ -425,7 +428,7 @@ impl World {
     fn live(&mut self) -> Outcome {
         for turn in 0..1_000 {
             let state = self.state();
-            match self.course.next(&state) {
+            match self.course.next(&state, Timestamp::UNIX_EPOCH) {
                 Next::Attempt(step) => {
                     assert!(
                         !self.finished.contains(&step) || state.rollback.is_some(),
@@ -457,6 +460,7 @@ impl World {
                     self.resumed();
                 }
                 Next::End(outcome, _) => return outcome,
+                other @ (Next::Barred(_) | Next::Halted { .. }) => panic!("there are no phases: {other:?}"),
             }
         }
         panic!("the run never ends: {:?}", self.journal);

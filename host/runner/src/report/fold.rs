@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use pipe_core::{
-    event::{EventKind, Outcome, Part},
+    event::{EventKind, Part},
     id::{RunId, StepId},
 };
 use pipe_journal::{Recorded, StoredEvent};
@@ -83,6 +83,7 @@ impl Report {
             pipeline_digest: *pipeline_digest,
             plan_digest: *plan_digest,
             policies: policies.iter().copied().enumerate().map(held).collect(),
+            requesters: Vec::new(),
             inputs: inputs.clone(),
             previous: previous.clone(),
             checklist: Vec::new(),
@@ -95,7 +96,14 @@ impl Report {
             refusals: Vec::new(),
             notifications: Vec::new(),
             processes: vec![process(at, actor, pipe_version)],
-            record: Record { first: stored.seq, last: stored.seq, entries: 0, head: stored.hash, unknown: 0 },
+            record: Record {
+                first: stored.seq,
+                last: stored.seq,
+                entries: 0,
+                head: stored.hash,
+                unknown: 0,
+                broken: None,
+            },
         })
     }
 
@@ -107,7 +115,9 @@ impl Report {
                 self.steps.iter_mut().for_each(cut_off);
                 self.processes.push(process(at, actor, pipe_version));
             }
+            EventKind::RolesPinned { requesters, .. } => self.requesters.clone_from(requesters),
             EventKind::RollbackStarted { reason, entries } => {
+                self.withdraw_gates(at);
                 self.watch.iter_mut().for_each(|watch| watch.waits = None);
                 self.rollback = Some(RollbackReport { started: at, reason: reason.clone(), entries: entries.clone() });
             }
@@ -123,7 +133,11 @@ impl Report {
                     process.remains_ended += ended;
                 }
             }
-            EventKind::RunFinished { .. } | EventKind::RunPaused { .. } => self.ended = Some(at),
+            EventKind::RunFinished { .. } => {
+                self.ended = Some(at);
+                self.withdraw_gates(at);
+            }
+            EventKind::RunPaused { .. } => self.ended = Some(at),
             EventKind::ArtifactStored { .. }
             | EventKind::ArtifactVerified { .. }
             | EventKind::ArtifactPruned { .. } => self.apply_of_artifact(at, event),
@@ -131,7 +145,7 @@ impl Report {
             _ => self.apply_of_step(at, event),
         }
         if let Some(process) = self.processes.last_mut()
-            && !is_afterwards(event)
+            && !is_afterwards(event, state)
         {
             (process.last, process.left) = (at, Conclusion::of(state, false));
         }
@@ -139,7 +153,7 @@ impl Report {
 
     fn apply_of_artifact(&mut self, at: Timestamp, event: &EventKind) {
         match event {
-            EventKind::ArtifactStored { step, artifact } => self.artifacts.push(ArtifactReport {
+            EventKind::ArtifactStored { step, artifact, .. } => self.artifacts.push(ArtifactReport {
                 step: step.clone(),
                 stored: at,
                 artifact: artifact.clone(),
@@ -221,21 +235,23 @@ fn process(at: Timestamp, actor: &str, pipe_version: &str) -> Process {
 }
 
 /// Whether an event is written after a run, by no process that drove it.
-const fn is_afterwards(event: &EventKind) -> bool {
-    matches!(
-        event,
+const fn is_afterwards(event: &EventKind, state: &RunState) -> bool {
+    match event {
         EventKind::ArtifactPruned { .. }
-            | EventKind::CopiesPruned { .. }
-            | EventKind::Resolved { .. }
-            | EventKind::Approved { .. }
-            | EventKind::Rejected { .. }
-            | EventKind::ApprovalRefused { .. }
-            | EventKind::Unlocked { .. }
-            | EventKind::Abandoned { .. }
-            | EventKind::WatchChecked { .. }
-            | EventKind::WatchBreached { .. }
-            | EventKind::WatchContinued { .. }
-            | EventKind::WatchEnded { .. }
-            | EventKind::RunFinished { outcome: Outcome::Abandoned, .. }
-    )
+        | EventKind::CopiesPruned { .. }
+        | EventKind::Resolved { .. }
+        | EventKind::Approved { .. }
+        | EventKind::Rejected { .. }
+        | EventKind::ApprovalRefused { .. }
+        | EventKind::Unlocked { .. }
+        | EventKind::LockFreed { .. }
+        | EventKind::Abandoned { .. }
+        | EventKind::WatchChecked { .. }
+        | EventKind::WatchBreached { .. }
+        | EventKind::WatchContinued { .. }
+        | EventKind::WatchEnded { .. } => true,
+        // Of a run that was given up, whoever gave it up wrote the end.
+        EventKind::RunFinished { .. } => state.phases.given_up,
+        _ => false,
+    }
 }

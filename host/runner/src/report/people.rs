@@ -21,16 +21,23 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
         EventKind::RollbackRequested { actor, reason } => {
             told(actor, "asked for the run to be undone".to_owned(), Some(reason))
         }
+        EventKind::LateAccepted { phase, actor, reason } => {
+            told(actor, format!("let phase {phase} begin although it was too late for it"), Some(reason))
+        }
         EventKind::Resolved { step, resolution, actor, reason } => {
             told(actor, format!("said that step \"{step}\" is {resolution}, after a repair by hand"), Some(reason))
         }
         EventKind::Abandoned { actor, reason } => told(actor, "gave the run up".to_owned(), Some(reason)),
         EventKind::PluginReplaced { step, plugin, role, actor, reason } => {
-            let what = format!("let step \"{step}\" call {} {} instead, as {role}", plugin.name, plugin.version);
+            let what =
+                format!("let step \"{step}\" call {} (sha256 {}) instead, as {role}", plugin.name, plugin.digest);
             told(actor, what, Some(reason))
         }
         EventKind::Waived { step, rule, role, actor, reason } => {
             told(actor, format!("ran \"{step}\" without the {rule} that it needs, which {role} accepts"), Some(reason))
+        }
+        EventKind::ChangedRecordAccepted { actor, found } => {
+            told(actor, format!("went on although the record was changed: {found}"), None)
         }
         EventKind::WatchContinued { actor } => {
             told(actor, "saw to what the watch found, and let it go on".to_owned(), None)
@@ -51,6 +58,9 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
         EventKind::Unlocked { actor, reason, holder, .. } => {
             let holder = if holder.is_empty() { "whoever drove it" } else { holder };
             told(actor, format!("took the run from {holder}, who can record nothing more"), Some(reason))
+        }
+        EventKind::LockFreed { actor, reason, holder, peer, .. } => {
+            told(actor, format!("freed the lock at {peer} of {holder}"), Some(reason))
         }
         EventKind::ArtifactPruned { name, actor, reason, found, .. } => {
             let gone = if *found { "" } else { ", whose file was gone already" };

@@ -163,7 +163,7 @@ fn what_was_cut_off_says_where_and_what_became_of_it() {
 
 #[test]
 fn a_run_that_waits_says_for_what_and_who_decided() {
-    let paused = EventKind::RunPaused { why: "step \"a\" was cut off".into() };
+    let paused = EventKind::RunPaused { why: "step \"a\" was cut off".into(), stale: None };
     let decided =
         EventKind::InFlightDecided { step: StepId::new("a"), decision: InFlight::Retry, actor: "eve@ops".into() };
     let waiting = vec![started(), begun("a"), attempt("a", 1), touched("a", 1), resumed("bob@ops"), paused];
@@ -255,7 +255,7 @@ fn an_artifact_says_when_and_by_whom_it_was_pruned() {
     };
     let made = report(vec![
         started(),
-        EventKind::ArtifactStored { step: StepId::new("a"), artifact },
+        EventKind::ArtifactStored { step: StepId::new("a"), artifact, taken: None },
         ended(Outcome::Succeeded),
         pruned,
     ]);

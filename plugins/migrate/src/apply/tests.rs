@@ -259,3 +259,55 @@ fn a_down_file_with_its_own_transaction_is_found_before_the_rollback() {
     assert!(failure.message.starts_with("002_b.down.sql holds BEGIN"), "{}", failure.message);
     assert!(host.tables().is_empty() && host.receipts().is_empty());
 }
+
+fn preview(directory: &TempDir, more: serde_json::Value, host: &Sqlite) -> Result<Vec<String>, Failure> {
+    crate::preview::preview(&context(RUN), &[Step::SqlFiles(settings(directory, more))], host)
+}
+
+#[test]
+fn a_preview_says_what_would_be_applied_and_applies_nothing() {
+    let (directory, host) = (files(), Sqlite::new(""));
+    fs::write(directory.path().join("003_c.up.sql"), "CREATE TABLE c (id INTEGER)").unwrap();
+    let free = json!({ "require_down": false });
+    assert_eq!(
+        preview(&directory, free.clone(), &host).unwrap(),
+        [
+            "bring main from no version to 003 with 3 migrations",
+            "apply 001_a.up.sql, which can be taken back",
+            "apply 002_b.up.sql, which can be taken back",
+            "apply 003_c.up.sql, which cannot be taken back",
+        ]
+    );
+    assert!(host.tables().is_empty() && host.receipts().is_empty(), "it only looked");
+
+    apply(RUN, &directory, json!({ "target": "1", "require_down": false }), &host).unwrap();
+    let all = json!({ "transaction": "all", "require_down": false });
+    let lines = preview(&directory, all, &host).unwrap();
+    assert_eq!(lines[0], "bring main from 001 to 003 with 2 migrations, in one transaction");
+    apply(RUN, &directory, free.clone(), &host).unwrap();
+    assert_eq!(preview(&directory, free, &host).unwrap(), ["leave main at 003: there is nothing to apply"]);
+}
+
+#[test]
+fn what_applying_would_refuse_a_preview_says() {
+    let (directory, host) = (files(), Sqlite::new(""));
+    apply(RUN, &directory, json!({}), &host).unwrap();
+    fs::write(directory.path().join("001_a.up.sql"), "CREATE TABLE other (id INTEGER)").unwrap();
+    let failure = preview(&directory, json!({}), &host).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Conflict);
+    assert!(failure.message.contains("001_a.up.sql was changed after it was applied"), "{}", failure.message);
+    fs::write(directory.path().join("003_c.up.sql"), "COMMIT").unwrap();
+    assert!(preview(&directory, json!({ "require_down": false }), &host).is_err());
+}
+
+#[test]
+fn a_version_that_comes_late_takes_the_database_no_further() {
+    let (directory, host) = (files(), Sqlite::new(""));
+    fs::remove_file(directory.path().join("001_a.up.sql")).unwrap();
+    fs::remove_file(directory.path().join("001_a.down.sql")).unwrap();
+    apply(RUN, &directory, json!({}), &host).unwrap();
+    fs::write(directory.path().join("001_z.up.sql"), "CREATE TABLE z (id INTEGER)").unwrap();
+    let late = json!({ "out_of_order": true, "require_down": false });
+    let lines = preview(&directory, late, &host).unwrap();
+    assert_eq!(lines[0], "bring main from 002 to 002 with 1 migration");
+}

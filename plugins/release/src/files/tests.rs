@@ -274,3 +274,56 @@ fn a_previous_release_that_is_gone_cannot_be_shown() {
     assert_eq!(failure.kind, FailureKind::Conflict);
     assert_eq!(fs::read_link(place.path("srv/current")).unwrap(), PathBuf::from("releases/2"));
 }
+
+fn preview(place: &mut Place, version: &str) -> Result<Vec<String>, Failure> {
+    let (context, desk) = (place.context(), Desk::default());
+    let lines = crate::files_preview::preview(&context, &place.settings(version), &desk)?;
+    assert!(desk.receipts().is_empty(), "a preview is about to do nothing");
+    let root = place.directory.path().to_str().unwrap();
+    Ok(lines.into_iter().map(|line| line.replace(root, "…")).collect())
+}
+
+#[test]
+fn a_preview_says_what_would_be_copied_switched_and_removed() {
+    let mut place = Place::new();
+    assert_eq!(
+        preview(&mut place, "1").unwrap(),
+        [
+            "copy 2 files, 10 B, to …/srv/releases/1",
+            "make …/srv/current, which would show 1; nothing is live there now"
+        ]
+    );
+    assert_eq!(fs::read_dir(place.path("srv")).unwrap().count(), 0, "it only looked");
+
+    let (first, ..) = place.release("1");
+    assert_eq!(
+        preview(&mut place, "1").unwrap(),
+        [
+            format!("use …/srv/releases/1, which holds the same since run {}", first.run_id),
+            "leave …/srv/current, which shows 1 already".to_owned()
+        ]
+    );
+    for version in 2..=7 {
+        place.content(&version.to_string());
+        place.release(&version.to_string());
+    }
+    place.content("eight");
+    assert_eq!(
+        preview(&mut place, "8").unwrap(),
+        ["copy 2 files, 12 B, to …/srv/releases/8", "switch …/srv/current from 7 to 8", "remove the old release 1",]
+    );
+    assert_eq!(place.versions(), ["1", "2", "3", "4", "5", "6", "7"]);
+    place.release("8");
+    assert_eq!(place.versions(), ["2", "3", "4", "5", "6", "7", "8"], "what was said is what is done");
+}
+
+#[test]
+fn what_publishing_would_refuse_a_preview_refuses() {
+    let mut place = Place::new();
+    place.release("1");
+    place.content("other");
+    assert!(preview(&mut place, "1").unwrap_err().message.contains("other content"));
+    place.put("srv/releases/1/index.html", "changed");
+    place.content("one");
+    assert!(preview(&mut place, "1").unwrap_err().message.contains("was changed after its release"));
+}

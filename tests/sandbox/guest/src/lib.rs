@@ -12,6 +12,7 @@ mod secrets;
 mod sockets;
 
 use behaviours::Behaviour;
+use pipe_sdk::preview::Preview;
 use pipe_sdk::verify::{Report, Verify};
 use pipe_sdk::{Context, Description, Failure, Finding, Plugin};
 use schemars::JsonSchema;
@@ -150,8 +151,18 @@ impl Verify for Hostile {
             Behaviour::SaveLargeReceipt => report::save(1, 2 << 20),
             Behaviour::SaveHugeReceipt => report::save(1, 100_000_000),
             Behaviour::SaveManyReceipts => report::save(2_000, 1),
+            Behaviour::SaveHeavyReceipts => report::save(40, 1 << 20),
         }
     }
 }
 
-pipe_sdk::export_verify!(Hostile);
+/// Tries the same where it may only look.
+impl Preview for Hostile {
+    fn preview(context: &Context, settings: Settings) -> Result<Vec<String>, Failure> {
+        let report = Self::probe(context, settings)?;
+        let said = |finding: Finding| format!("{}: {}", finding.name, finding.observed.unwrap_or(finding.message));
+        Ok(report.findings.into_iter().map(said).collect())
+    }
+}
+
+pipe_sdk::export_verify!(Hostile, preview);

@@ -105,7 +105,8 @@ fn gate(gate: &GateReport) -> Vec<String> {
         wrapped(&format!("  {}: ", styled(STRONG, &visible(&gate.gate.to_string()))), "    ", &text).collect();
     let votes = gate.votes.iter().map(told::vote);
     let refused = gate.refused.iter().map(|refused| format!("does not hold: {refused}"));
-    lines.extend(votes.chain(refused).flat_map(|said| wrapped("    ", "      ", &visible(&said))));
+    let before = gate.before.iter().cloned();
+    lines.extend(before.chain(votes).chain(refused).flat_map(|said| wrapped("    ", "      ", &visible(&said))));
     lines
 }
 
@@ -233,6 +234,10 @@ fn record(report: &Report) -> Vec<String> {
         format!("  {} entries of the journal, {} to {}", record.entries, record.first, record.last),
         format!("  head {}", record.head),
     ];
+    if let Some(broken) = &record.broken {
+        let text = visible(&format!("{broken}: this report is not to be trusted"));
+        lines.extend(wrapped("  ", "  ", &text).map(|line| styled(BAD, &line)));
+    }
     if record.unknown > 0 {
         let text = format!("a later version of pipe wrote {} of them: they are not in this report", record.unknown);
         lines.push(format!("  {}", styled(CAREFUL, &text)));

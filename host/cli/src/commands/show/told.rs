@@ -58,6 +58,9 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts.extend(report.ended.map(|ended| ("ended", moment(ended))));
     facts.extend(report.took_ms.map(|ms| ("took", took(ms))));
     facts.push(("by", report.actor.clone()));
+    if !report.requesters.is_empty() {
+        facts.push(("asked for by", report.requesters.join(", ")));
+    }
     let pairs = |values: &std::collections::BTreeMap<String, String>| -> Option<String> {
         let pairs: Vec<String> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("  "))
@@ -207,7 +210,10 @@ pub(super) fn about(step: &StepReport) -> String {
 /// `1 of 2 of clinical, opened 2026-11-23 02:15:00 UTC, passed 2026-11-23 02:20:00 UTC`.
 pub(super) fn gate(gate: &GateReport) -> String {
     let ended = match gate.ended {
-        None => format!("open until {}", moment(gate.expires)),
+        None => match gate.withdrawn {
+            Some(at) => format!("withdrawn {}", moment(at)),
+            None => format!("open until {}", moment(gate.expires)),
+        },
         Some((at, how)) => format!("{} {}", how.word(), moment(at)),
     };
     let quorum = if gate.quorum == 1 { "1 signature".to_owned() } else { format!("{} signatures", gate.quorum) };
@@ -227,7 +233,8 @@ pub(super) fn artifact(known: &ArtifactReport) -> String {
         None => "not verified".to_owned(),
         Some(seen) => {
             let entries = if seen.entries == 1 { "entry" } else { "entries" };
-            format!("verified by {} ({} {entries})", seen.method, seen.entries)
+            let restored = if seen.restored { ", restored" } else { "" };
+            format!("verified by {} ({} {entries}){restored}", seen.method, seen.entries)
         }
     };
     format!("{}, {encrypted}, {verified}", ByteSize(known.artifact.bytes))

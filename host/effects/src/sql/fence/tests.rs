@@ -168,6 +168,7 @@ fn markers_are_the_hosts_however_they_are_named() {
             "INSERT INTO pipe_marker VALUES (1)",
             "DELETE FROM public . Pipe_Marker",
             "DROP TABLE \"pipe_marker\"",
+            "UPDATE public.pipe_ownership SET run = NULL",
             "CREATE TRIGGER t AFTER INSERT ON pipe_marker EXECUTE FUNCTION f()",
             "ALTER TABLE t RENAME TO pipe_marker",
             "/* a */ alter TABLE t RENAME TO 'Pipe_Marker'",

@@ -18,7 +18,7 @@ const BEGAN: &str =
     "pg_catalog.to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS began";
 
 /// Whatever follows means what it says, however the login's defaults are set.
-const PLAIN: &str = "SET search_path = pg_catalog; SET standard_conforming_strings = on; \
+pub(super) const PLAIN: &str = "SET search_path = pg_catalog; SET standard_conforming_strings = on; \
                      SET default_transaction_read_only = off; SET lock_timeout = 0; SET statement_timeout = '10s'";
 
 impl Server {
