@@ -236,9 +236,102 @@ async fn no_spelling_reaches_the_markers() {
     assert_eq!(database.count(), 1);
     session.close().await;
 
-    // Somebody else forges one.
+    // One that somebody has copied from another step is passed over, one that no host made is not.
     database.own().execute_batch("UPDATE pipe_marker SET step = 'other'").unwrap();
+    let (session, ledger) = database.session("other", marking(1));
+    session.sql_open("main", Access::Write).await.unwrap();
+    let logs = ledger.logs.lock().unwrap().clone();
+    assert!(logs.iter().any(|(_, line)| line.contains("were copied from other places")), "{logs:?}");
+    session.close().await;
+    database.own().execute_batch("UPDATE pipe_marker SET statements = '[]'").unwrap();
     let (session, _) = database.session("other", marking(1));
     let error = session.sql_open("main", Access::Write).await.unwrap_err();
     assert!(error.message.contains("what pipe has not marked"), "{error}");
+}
+
+/// As `pipe` makes it, but for the trigger that swallows whatever is put into it.
+const SWALLOWING: [&str; 2] = [
+    "CREATE TABLE fake (run text, step text, phase text, digest text, occurrence bigint, first text, statements text, seal text, \
+     at text)",
+    "CREATE TRIGGER swallow BEFORE INSERT ON fake BEGIN SELECT RAISE(IGNORE); END",
+];
+
+#[tokio::test]
+async fn a_table_that_is_renamed_does_not_become_the_one_of_the_markers() {
+    let database = Database::new();
+    let (mut connection, session, _) = database.attempt().await;
+    connection.script(&SWALLOWING.join(";")).await.unwrap();
+    database.own().execute_batch("DROP TABLE pipe_marker").unwrap();
+    for rename in [
+        "ALTER TABLE fake RENAME TO 'pipe_marker'",
+        "alter table fake rename to 'PIPE_marker'",
+        "/* */ ALTER TABLE main.'fake' RENAME TO pipe_marker",
+        "ALTER TABLE fake RENAME TO [pipe_marker]",
+        "ALTER TABLE fake RENAME TO `pipe_marker`",
+        "ALTER TABLE fake RENAME TO \"pipe_marker\"",
+    ] {
+        let error = connection.query(rename, vec![]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Denied, "{rename}: {error}");
+        assert_eq!(connection.script(rename).await.unwrap_err().kind, ErrorKind::Denied, "{rename}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM sqlite_schema WHERE name = 'pipe_marker' COLLATE NOCASE"), 0);
+    session.close().await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_the_hosts_is_not_used() {
+    let name = "ALTER TABLE fake RENAME TO 'pipe_marker'";
+    let same = |database: &Database| -> String {
+        let text = "SELECT sql FROM sqlite_schema WHERE name = 'pipe_marker'";
+        database.own().query_row(text, (), |row| row.get(0)).unwrap()
+    };
+    for (change, odd) in [
+        (format!("{}; {name}", SWALLOWING[0]), "table pipe_marker"),
+        (format!("{}; {}; {name}", SWALLOWING[0], SWALLOWING[1]), "pipe_marker"),
+        ("CREATE VIEW pipe_marker AS SELECT 1".to_owned(), "view pipe_marker"),
+        ("CREATE VIEW PIPE_marker AS SELECT 1".to_owned(), "view PIPE_marker"),
+        (
+            "SAME; CREATE TRIGGER g AFTER INSERT ON pipe_marker BEGIN DELETE FROM pipe_marker; END".to_owned(),
+            "trigger g",
+        ),
+        ("SAME; CREATE UNIQUE INDEX i ON pipe_marker (run)".to_owned(), "index i"),
+        ("SAME; ALTER TABLE pipe_marker ADD COLUMN more text".to_owned(), "table pipe_marker"),
+    ] {
+        let database = Database::new();
+        let (mut connection, session, _) = database.attempt().await;
+        connection.query("INSERT INTO t VALUES (1, 'x')", vec![]).await.unwrap();
+        let same = same(&database);
+        // Behind the back of a connection, and before the next one.
+        database.own().execute_batch(&format!("DROP TABLE pipe_marker; {}", change.replace("SAME", &same))).unwrap();
+        let error = connection.query("INSERT INTO t VALUES (2, 'x')", vec![]).await.unwrap_err();
+        assert!(error.message.contains("is not as pipe makes it") && error.message.contains(odd), "{change}: {error}");
+        connection.begin().await.unwrap();
+        connection.query("INSERT INTO t VALUES (2, 'x')", vec![]).await.unwrap();
+        connection.commit().await.unwrap_err();
+        session.close().await;
+        assert_eq!(database.count(), 1, "{change}");
+        let (session, _) = database.session("test", marking(1));
+        let error = session.sql_open("main", Access::Write).await.unwrap_err();
+        assert!(error.message.contains(odd) && error.hint.is_some(), "{change}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_temporary_trigger_swallows_no_marker() {
+    let database = Database::new();
+    let (mut connection, session, _) = database.attempt().await;
+    connection.query("INSERT INTO t VALUES (1, 'x')", vec![]).await.unwrap();
+    for trigger in [
+        "CREATE TEMP TRIGGER g BEFORE INSERT ON 'pipe_marker' BEGIN SELECT RAISE(IGNORE); END",
+        "CREATE TEMP TRIGGER g BEFORE INSERT ON main.'pipe_marker' BEGIN SELECT RAISE(IGNORE); END",
+    ] {
+        connection.script(trigger).await.unwrap_err();
+    }
+    // One that goes where its table goes.
+    let trigger = "CREATE TEMP TRIGGER g BEFORE INSERT ON fake BEGIN SELECT RAISE(IGNORE); END";
+    connection.script(&format!("CREATE TABLE fake (a); {trigger}")).await.unwrap();
+    database.own().execute_batch("DROP TABLE pipe_marker; ALTER TABLE fake RENAME TO pipe_marker").unwrap();
+    connection.query("INSERT INTO t VALUES (2, 'x')", vec![]).await.unwrap_err();
+    session.close().await;
+    assert_eq!(database.count(), 1);
 }

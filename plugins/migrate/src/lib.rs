@@ -13,6 +13,7 @@ mod settings;
 mod sqlite;
 mod table;
 mod text;
+mod trust;
 mod undo;
 mod version;
 

@@ -12,6 +12,7 @@ use crate::{
     database::Database,
     identifier::{Identifier, TableName},
     plan::Applied,
+    trust,
 };
 
 /// The table in one database.
@@ -57,8 +58,11 @@ impl VersionTable {
         let table = self.name.table.as_str().into();
         let rows = match (&self.name.schema, self.dialect) {
             (Some(schema), Dialect::Postgresql) => database.query(
-                "SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = $1::text AND c.relname = $2::text AND c.relkind IN ('r', 'p')",
+                "SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
+                 ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+                 WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) $1::pg_catalog.text \
+                 AND c.relname::pg_catalog.text OPERATOR(pg_catalog.=) $2::pg_catalog.text \
+                 AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog.\"char\"[])",
                 &[schema.as_str().into(), table],
             )?,
             _ => database
@@ -67,10 +71,14 @@ impl VersionTable {
         Ok(!rows.rows.is_empty())
     }
 
-    /// Every row, in the order in which they were applied. None where there is no table.
+    /// Every row, in the order in which they were applied. None where there is no table. One that is not as this plugin makes it
+    /// is refused before it is read.
     pub(crate) fn rows(&self, database: &dyn Database) -> Result<Vec<Applied>, Failure> {
         if !self.exists(database)? {
             return Ok(Vec::new());
+        }
+        if self.dialect == Dialect::Postgresql {
+            trust::check(database, &self.name)?;
         }
         let statement = format!(
             "SELECT version, name, checksum, down_checksum, position, run_id, step FROM {} ORDER BY position",
@@ -99,17 +107,20 @@ impl VersionTable {
         database.query(&statement, &[]).map(|_| ())
     }
 
-    /// Keeps everybody else who migrates out until the transaction ends. SQLite's transactions do so by themselves.
+    /// Keeps everybody else who migrates out until the transaction ends, and the table as it is. SQLite's transactions do so by
+    /// themselves. The first that a transaction does: what it sees afterwards is how it is behind the locks.
     pub(crate) fn lock(&self, database: &dyn Database, timeout: Duration) -> Result<(), Failure> {
         if self.dialect == Dialect::Sqlite {
             return Ok(());
         }
+        database.query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", &[])?;
         let timeout = format!("{}ms", timeout.as_millis());
         database.query("SELECT pg_catalog.set_config('lock_timeout', $1, true)", &[timeout.into()])?;
         // In `FROM`, since the function returns nothing that could be a value.
         let statement = "SELECT 1 AS locked FROM pg_catalog.pg_advisory_xact_lock($1::bigint)";
         let locked = database.query(statement, &[self.lock_key().into()]);
-        locked.map(|_| ()).map_err(|error| Failure::from(error).within("waiting for another migration"))
+        locked.map_err(|error| Failure::from(error).within("waiting for another migration"))?;
+        if self.exists(database)? { trust::keep(database, &self.name) } else { Ok(()) }
     }
 
     fn lock_key(&self) -> i64 {
@@ -149,7 +160,7 @@ impl VersionTable {
 }
 
 fn current_schema(database: &dyn Database) -> Result<Identifier, Failure> {
-    let rows = database.query("SELECT current_schema()::text", &[])?;
+    let rows = database.query("SELECT pg_catalog.current_schema()::pg_catalog.text", &[])?;
     let schema = rows.scalar().and_then(Value::as_text).and_then(|schema| Identifier::from_database(&schema));
     schema.ok_or_else(|| Failure::conflict("the database has no current schema; name the table as schema.table"))
 }

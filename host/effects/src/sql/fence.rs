@@ -56,7 +56,10 @@ fn hosts(statement: &Statement<'_>) -> Result<(), Fence> {
     let could_be = |name: String| {
         is_markers(&name) || (is_escaped(&name) && (unusual || unescaped(&name).is_none_or(|plain| is_markers(&plain))))
     };
-    if statement.names().any(could_be) {
+    // SQLite takes a string for a name, and asks its authorizer about the old one alone where a table is renamed.
+    let renamed = || statement.strings().any(|string| is_markers(&string));
+    let renames = statement.leading().first().is_some_and(|first| first.is("ALTER"));
+    if statement.names().any(could_be) || (renames && renamed()) {
         return Err(Fence::Forbidden(format!(
             "`{MARKER_TABLE}` and `{OWNERSHIP_TABLE}` are the host's: they say what a step has committed, and who drives a run"
         )));

@@ -5,10 +5,12 @@
 //! their parameters are. What only reads, and what only concerns the session (`SET`), always runs.
 //!
 //! The digests are keyed and each row is sealed with the key of the record, which no guest knows: whoever may write to the
-//! database can remove a marker, but can neither make one nor change what it answers.
+//! database can remove a marker, but can neither make one nor change what it answers. A row that was copied from another
+//! place is passed over, as if it was removed. What statements returned is sealed, too, and nobody can read it in the table.
 
 mod course;
 mod done;
+mod sealed;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,6 +19,7 @@ use std::{
 
 use pipe_core::{id::RunId, proof::ProofKey};
 
+use self::sealed::Opened;
 pub(super) use self::{
     course::{Course, End, Next},
     done::Done,
@@ -119,6 +122,8 @@ struct Known {
     markers: Vec<Marker>,
     /// Those that this attempt has made or was answered by. Each answers once.
     claimed: HashSet<(String, i64)>,
+    /// Where somebody has put the markers of other places.
+    copies: HashSet<(String, i64)>,
 }
 
 /// A transaction that was committed.
@@ -130,7 +135,7 @@ pub(super) struct Marker {
     pub(super) occurrence: i64,
     /// Digest of the first statement that writes.
     pub(super) first: String,
-    /// [`Done`] in JSON.
+    /// [`Done`] in JSON, sealed for this marker's place.
     pub(super) statements: String,
     /// Proves that all this was written by a host.
     pub(super) seal: String,
@@ -178,24 +183,47 @@ impl Book {
         self.key.of(WORD, &bytes).to_string()
     }
 
-    /// Takes in what the database holds.
+    /// Whose statements a marker holds.
+    fn place<'m>(&'m self, digest: &'m str, occurrence: &'m str) -> [&'m str; 5] {
+        [&self.run, &self.step, &self.phase, digest, occurrence]
+    }
+
+    fn open(&self, marker: &Marker) -> Opened {
+        let occurrence = marker.occurrence.to_string();
+        sealed::open(&self.key, &self.place(&marker.digest, &occurrence), &marker.statements)
+    }
+
+    /// What a transaction consisted of. None where that was too large to be kept.
+    fn statements(&self, marker: &Marker) -> Vec<Done> {
+        match self.open(marker) {
+            Opened::Here(statements) => Done::parse(&statements),
+            Opened::Elsewhere | Opened::Not => Vec::new(),
+        }
+    }
+
+    /// Takes in what the database holds. How many markers of other places somebody has copied to where this step looks for its own:
+    /// they are passed over.
     ///
     /// # Errors
     ///
     /// A marker was not written by a host that has this key, or there are too many.
-    pub(super) fn learn(&self, markers: Vec<Marker>) -> Result<(), EffectError> {
+    pub(super) fn learn(&self, markers: Vec<Marker>) -> Result<usize, EffectError> {
         let peer = &self.peer;
         if markers.len() > MOST_MARKERS {
             let what = format!("{peer}: {MARKER_TABLE} holds more than {MOST_MARKERS} transactions of this step");
             return Err(EffectError::new(ErrorKind::Limit, what));
         }
-        if markers.iter().any(|marker| self.seal(marker) != marker.seal) {
+        let (markers, others): (Vec<_>, Vec<_>) =
+            markers.into_iter().partition(|marker| self.seal(marker) == marker.seal);
+        if others.iter().any(|marker| self.open(marker) != Opened::Elsewhere) {
             let what = format!("{peer}: {MARKER_TABLE} says that this step has committed what pipe has not marked");
             let hint = format!("somebody has written to {MARKER_TABLE}; look at the database, and remove those rows");
             return Err(EffectError::new(ErrorKind::Failed, what).with_hint(hint));
         }
-        locked(&self.known).markers = markers;
-        Ok(())
+        let mut known = locked(&self.known);
+        known.markers = markers;
+        known.copies.extend(others.iter().map(|marker| (marker.digest.clone(), marker.occurrence)));
+        Ok(others.len())
     }
 
     /// What a transaction was answered that was committed before, if it was. It will not answer again.
@@ -219,7 +247,9 @@ impl Book {
     pub(super) fn reserve(&self, first: String, digest: String, done: &[Done]) -> Reserved {
         let mut known = locked(&self.known);
         let taken = |occurrence: i64| {
-            known.claimed.contains(&(digest.clone(), occurrence))
+            let key = (digest.clone(), occurrence);
+            known.claimed.contains(&key)
+                || known.copies.contains(&key)
                 || known.markers.iter().any(|marker| marker.digest == digest && marker.occurrence == occurrence)
         };
         let occurrence = (0..).find(|occurrence| !taken(*occurrence)).unwrap_or(i64::MAX);
@@ -227,6 +257,7 @@ impl Book {
         drop(known);
         let statements = serde_json::to_string(done).ok().filter(|text| text.len() <= MOST_KNOWN_BYTES);
         let statements = statements.unwrap_or_else(|| "[]".to_owned());
+        let statements = sealed::seal(&self.key, &self.place(&digest, &occurrence.to_string()), &statements);
         let mut marker = Marker { digest, occurrence, first, statements, seal: String::new() };
         marker.seal = self.seal(&marker);
         Reserved { marker, known: Arc::clone(&self.known), kept: false }
@@ -234,7 +265,7 @@ impl Book {
 
     /// What the only statement of a committed transaction was answered.
     pub(super) fn answer(&self, marker: &Marker) -> Result<super::SqlRows, EffectError> {
-        let done = Done::parse(&marker.statements);
+        let done = self.statements(marker);
         done.first().and_then(Done::answer).ok_or_else(|| self.unanswerable())
     }
 
@@ -286,6 +317,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn told(book: &Book) -> String {
     format!(
         "{}: an earlier attempt of this step has committed this: it is not run again, and answered as then",
+        book.peer
+    )
+}
+
+/// That somebody has copied rows, for the record.
+pub(super) fn copied(book: &Book, count: usize) -> String {
+    format!(
+        "{}: {count} rows of {MARKER_TABLE} were copied from other places to where this step looks for its own, and are passed over",
         book.peer
     )
 }

@@ -7,6 +7,7 @@ mod number;
 pub(super) mod ownership;
 mod parameter;
 mod remains;
+mod shape;
 mod time;
 mod value;
 mod wire;
@@ -70,7 +71,7 @@ pub(super) async fn open(
     }
     let mut marked = None;
     if let (Access::Write, Some(book)) = (access, session.markers(&peer.name)) {
-        let table = session.until_cancelled(marks::learn(&server, &login, &book)).await?;
+        let table = session.until_cancelled(marks::learn(session, &server, &login, &book)).await?;
         marked = Some(Marked { book, table, course: None });
     }
     let (requests, receiver) = mpsc::channel(1);

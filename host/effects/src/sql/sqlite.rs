@@ -2,6 +2,7 @@
 
 mod authorizer;
 mod functions;
+mod marks;
 mod once;
 mod place;
 mod value;

@@ -84,6 +84,11 @@ impl<'t> Statement<'t> {
         })
     }
 
+    /// Every string in it, as it is written between its quotes.
+    pub(crate) fn strings(&self) -> impl Iterator<Item = String> + use<'t> {
+        self.significant().filter(|token| token.kind == Kind::Text).map(|token| token.text.replace("''", "'"))
+    }
+
     /// The keyword that says what it does, in capitals: of `WITH` the one behind the common tables.
     pub(crate) fn verb(&self) -> String {
         let (mut depth, mut first) = (0_usize, None::<Token<'t>>);

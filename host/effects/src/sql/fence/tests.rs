@@ -171,6 +171,7 @@ fn markers_are_the_hosts_however_they_are_named() {
             "UPDATE public.pipe_ownership SET run = NULL",
             "CREATE TRIGGER t AFTER INSERT ON pipe_marker EXECUTE FUNCTION f()",
             "ALTER TABLE t RENAME TO pipe_marker",
+            "/* a */ alter TABLE t RENAME TO 'Pipe_Marker'",
             "ALTER INDEX pipe_marker_pkey RENAME TO x",
         ] {
             assert!(matches!(write(text, dialect), Err(Fence::Forbidden(_))), "{text}");

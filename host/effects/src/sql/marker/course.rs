@@ -48,7 +48,7 @@ impl Course {
         let at = self.done.len();
         if at == 0 {
             let with_statements = |marker: Marker| {
-                let statements = Done::parse(&marker.statements);
+                let statements = book.statements(&marker);
                 (marker, statements)
             };
             self.before = book.candidates(print).into_iter().map(with_statements).collect();

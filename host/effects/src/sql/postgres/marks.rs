@@ -1,8 +1,13 @@
 //! Markers in PostgreSQL: where they are read, where their table is made, and how one is put beside what it marks.
 
+use std::collections::BTreeMap;
+
 use pipe_core::event::LogLevel;
 use tokio::time::timeout;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{
+    SimpleQueryMessage,
+    types::{ToSql, Type},
+};
 
 use super::{
     super::marker::{
@@ -10,6 +15,7 @@ use super::{
     },
     CONNECT, Server, failure,
     login::Login,
+    shape::{AS_LOGIN, READING, WRITING},
 };
 use crate::{
     egress,
@@ -26,11 +32,12 @@ const NO_SCHEMA: &str = "3F000";
 /// Somebody else has made it meanwhile, or is about to.
 const EXISTS: [&str; 3] = ["42P07", "42710", "23505"];
 
-/// Of a session whose role or search path the guest may have set. Until the end of the transaction.
-pub(super) const AS_LOGIN: &str = "SET LOCAL ROLE NONE; SET LOCAL search_path = pg_catalog";
-
-/// Reads what a step has marked, if there is a table. Whether there is one.
-pub(super) async fn learn(server: &Server, login: &Login, book: &Book) -> Result<bool, EffectError> {
+/// Reads what a step has marked, if there is a table. Whether there is one. Costs three round trips more than the reading.
+///
+/// # Errors
+///
+/// The table is not one to be trusted.
+pub(super) async fn learn(session: &Session, server: &Server, login: &Login, book: &Book) -> Result<bool, EffectError> {
     let late = || egress::failure::connect_timed_out(&login.endpoint, CONNECT);
     let failed = |error: tokio_postgres::Error| {
         let mut failed = failure::set_up(&login.endpoint, &error);
@@ -42,6 +49,10 @@ pub(super) async fn learn(server: &Server, login: &Login, book: &Book) -> Result
     if !timeout(CONNECT, server.has_markers()).await.map_err(|_| late())?.map_err(failed)? {
         return Ok(false);
     }
+    // The table is not looked at before nobody can make something else of it.
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {AS_LOGIN}; {READING}");
+    timeout(CONNECT, server.client.batch_execute(&begin)).await.map_err(|_| late())?.map_err(failed)?;
+    timeout(CONNECT, server.shape()).await.map_err(|_| late())?.map_err(failed)?.usable(login)?;
     let statement = format!(
         "SELECT digest, occurrence, first, statements, seal FROM public.{MARKER_TABLE} \
          WHERE run OPERATOR(pg_catalog.=) $1 AND step OPERATOR(pg_catalog.=) $2 AND phase OPERATOR(pg_catalog.=) $3 \
@@ -52,6 +63,7 @@ pub(super) async fn learn(server: &Server, login: &Login, book: &Book) -> Result
         [(&book.run, Type::TEXT), (&book.step, Type::TEXT), (&book.phase, Type::TEXT)];
     let asked = timeout(CONNECT, server.client.query_typed(&statement, &parameters)).await;
     let rows = asked.map_err(|_| late())?.map_err(failed)?;
+    timeout(CONNECT, server.client.batch_execute("ROLLBACK")).await.map_err(|_| late())?.map_err(failed)?;
     let marker = |row: &tokio_postgres::Row| {
         Ok(Marker {
             digest: row.try_get(0)?,
@@ -61,7 +73,10 @@ pub(super) async fn learn(server: &Server, login: &Login, book: &Book) -> Result
             seal: row.try_get(4)?,
         })
     };
-    book.learn(rows.iter().map(marker).collect::<Result<_, _>>().map_err(failed)?)?;
+    let copies = book.learn(rows.iter().map(marker).collect::<Result<_, _>>().map_err(failed)?)?;
+    if copies > 0 {
+        session.ledger.logged(LogLevel::Warning, marker::copied(book, copies), BTreeMap::new());
+    }
     Ok(true)
 }
 
@@ -93,13 +108,38 @@ impl Server {
         rows.first().map_or(Ok(false), |row| row.try_get(0))
     }
 
-    /// Puts a marker into the open transaction. Whether it is there.
-    pub(super) async fn put(&self, book: &Book, marker: &Marker, table: bool) -> Result<bool, tokio_postgres::Error> {
-        let before = if table { AS_LOGIN.to_owned() } else { format!("{AS_LOGIN}; {}", self::table()) };
-        self.client.batch_execute(&before).await?;
-        let statement = format!(
-            "INSERT INTO public.{MARKER_TABLE} ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING 1"
-        );
+    /// Begins a transaction that is to be marked. From its begin on, before it sees anything, nobody but itself can put a trigger
+    /// on the table. So what [`Self::put`] sees at its end is how it is, however the guest has isolated the transaction.
+    pub(super) async fn begin_marked(&self) -> Result<(), tokio_postgres::Error> {
+        let begin = format!("BEGIN; SHOW role; SET LOCAL ROLE NONE; {WRITING}");
+        let answer = self.client.simple_query(&begin).await?;
+        let role = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        match role {
+            Some(role) if role != "none" => {
+                let role = role.replace('"', "\"\"");
+                self.client.batch_execute(&format!("SET LOCAL ROLE \"{role}\"")).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a marker into the open transaction, where the table is one to be trusted. Costs four round trips.
+    pub(super) async fn put(
+        &self,
+        login: &Login,
+        book: &Book,
+        marker: &Marker,
+        table: bool,
+    ) -> Result<Put, tokio_postgres::Error> {
+        let make = if table { String::new() } else { format!("{};", self::table()) };
+        self.client.batch_execute(&format!("{AS_LOGIN}; {make} {WRITING}")).await?;
+        let number = match self.shape().await?.usable(login) {
+            Ok(number) => number,
+            Err(refused) => return Ok(Put::Refused(refused)),
+        };
         let text = |value| -> (&(dyn ToSql + Sync), Type) { (value, Type::TEXT) };
         let parameters = [
             text(&book.run),
@@ -111,8 +151,32 @@ impl Server {
             text(&marker.statements),
             text(&marker.seal),
         ];
-        Ok(self.client.query_typed(&statement, &parameters).await?.len() == 1)
+        let insert = format!(
+            "INSERT INTO public.{MARKER_TABLE} ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING 1"
+        );
+        if self.client.query_typed(&insert, &parameters).await?.len() != 1 {
+            return Ok(Put::Lost);
+        }
+        // What the insert answered is not what is there.
+        let there = format!(
+            "SELECT 1 FROM public.{MARKER_TABLE} WHERE run = $1 AND step = $2 AND phase = $3 AND digest = $4 \
+             AND occurrence = $5 AND first = $6 AND statements = $7 AND seal = $8 AND tableoid::pg_catalog.int8 = $9"
+        );
+        let table: (&(dyn ToSql + Sync), Type) = (&number, Type::INT8);
+        let parameters: Vec<_> = parameters.into_iter().chain([table]).collect();
+        let there = self.client.query_typed(&there, &parameters).await?;
+        Ok(if there.len() == 1 { Put::There } else { Put::Lost })
     }
+}
+
+/// What became of a marker.
+pub(super) enum Put {
+    /// It is in the table.
+    There,
+    /// The table took it, and it is not there.
+    Lost,
+    /// The table is not one to be trusted.
+    Refused(EffectError),
 }
 
 fn table() -> String {
@@ -135,7 +199,7 @@ pub(super) fn no_right(login: &Login, may_not: &str) -> EffectError {
 /// Tells that something was not done again.
 pub(super) fn tell(session: &Session, book: &Book) {
     let line = marker::told(book);
-    session.ledger.logged(LogLevel::Info, line, std::collections::BTreeMap::new());
+    session.ledger.logged(LogLevel::Info, line, BTreeMap::new());
 }
 
 /// A marker that the database did not take.

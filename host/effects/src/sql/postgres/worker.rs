@@ -152,7 +152,7 @@ impl Worker {
             Work::Begin if self.began => Err(invalid("a transaction is open already").into()),
             Work::Begin => {
                 self.prepare_marking().await?;
-                self.batch("BEGIN", stake).await?;
+                self.begin().await?;
                 self.began = true;
                 if let Some(marked) = &mut self.marked {
                     marked.course = Some(Course::default());

@@ -5,10 +5,7 @@ use pipe_core::event::LogLevel;
 use super::{
     super::{
         Dialect, SqlRows, SqlValue,
-        marker::{
-            Book, COLUMNS, Course, DEFINITION, Done, End, KEY, Kind, MARKER_TABLE, MOST_MARKERS, Marker, Next,
-            Reserved, told,
-        },
+        marker::{Book, Course, Done, End, Kind, Next, Reserved, told},
         statement::{Statement, single, split},
         work::Failure,
     },
@@ -25,35 +22,6 @@ pub(super) struct Marked {
 }
 
 impl Worker {
-    /// Reads what the step has marked, if there is a table.
-    pub(super) fn learn(&self) -> Result<(), Failure> {
-        let Some(Marked { book, .. }) = &self.marked else { return Ok(()) };
-        let _own = self.authorizer.own();
-        let markers = || -> rusqlite::Result<Vec<Marker>> {
-            let there = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
-            if self.connection.query_row(there, [MARKER_TABLE], |row| row.get::<_, i64>(0))? == 0 {
-                return Ok(Vec::new());
-            }
-            let mut statement = self.connection.prepare(&format!(
-                "SELECT digest, occurrence, first, statements, seal FROM main.{MARKER_TABLE} \
-                 WHERE run = ?1 AND step = ?2 AND phase = ?3 ORDER BY at, occurrence LIMIT {}",
-                MOST_MARKERS + 1
-            ))?;
-            let found = statement.query_map([&book.run, &book.step, &book.phase], |row| {
-                Ok(Marker {
-                    digest: row.get(0)?,
-                    occurrence: row.get(1)?,
-                    first: row.get(2)?,
-                    statements: row.get(3)?,
-                    seal: row.get(4)?,
-                })
-            })?;
-            found.collect()
-        };
-        let markers = markers().map_err(|error| self.failed(error))?;
-        Ok(book.learn(markers)?)
-    }
-
     pub(super) fn query_once(&mut self, text: &str, parameters: &[SqlValue]) -> Result<SqlRows, Failure> {
         let Some(book) = self.book() else { return self.query(text, parameters) };
         if self.kind(text)? != Kind::Writes {
@@ -146,30 +114,6 @@ impl Worker {
         self.or_roll_back(committed)?;
         reserved.keep();
         Ok(())
-    }
-
-    fn put(&self, book: &Book, marker: &Marker) -> Result<(), Failure> {
-        let _own = self.authorizer.own();
-        let put = || {
-            self.connection.execute_batch(&format!(
-                "CREATE TABLE IF NOT EXISTS main.{MARKER_TABLE} \
-                 ({DEFINITION}, at text NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), {KEY})"
-            ))?;
-            self.connection.execute(
-                &format!("INSERT INTO main.{MARKER_TABLE} ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
-                rusqlite::params![
-                    book.run,
-                    book.step,
-                    book.phase,
-                    marker.digest,
-                    marker.occurrence,
-                    marker.first,
-                    marker.statements,
-                    marker.seal
-                ],
-            )
-        };
-        put().map(|_| ()).map_err(|error| self.failed(error))
     }
 
     fn or_roll_back<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {

@@ -9,7 +9,7 @@ use super::{
             work::Failure,
         },
         failure::Stake,
-        marks::{self, NO_RIGHT},
+        marks::{self, NO_RIGHT, Put},
     },
     Dialect, EffectError, IN_FAILED, Worker, counted, verb,
 };
@@ -73,7 +73,7 @@ impl Worker {
             self.prepare_marking().await?;
         }
         let statement = self.prepare(text, &parameters, Stake::Nothing).await?;
-        self.batch("BEGIN", Stake::Nothing).await?;
+        self.begin().await?;
         let rows = match self.fetch(&statement, parameters.clone(), Stake::Transaction).await {
             Ok(rows) => counted(rows, &verb(text)),
             Err(failure) => {
@@ -119,7 +119,7 @@ impl Worker {
             return Ok(book.answer(&marker)?);
         }
         self.prepare_marking().await?;
-        self.batch("BEGIN", Stake::Nothing).await?;
+        self.begin().await?;
         if let Err(failure) = self.batch(text, Stake::Transaction).await {
             self.roll_back().await?;
             if is_alone(&failure) && statements.len() == 1 {
@@ -167,8 +167,8 @@ impl Worker {
     /// Puts the marker beside what it marks, and commits both.
     async fn commit_marked(&mut self, book: &Book, reserved: Reserved) -> Result<(), Failure> {
         let table = self.marked.as_ref().is_some_and(|marked| marked.table);
-        let failure = match self.server.put(book, &reserved.marker, table).await {
-            Ok(true) => {
+        let failure = match self.server.put(&self.login, book, &reserved.marker, table).await {
+            Ok(Put::There) => {
                 self.batch("COMMIT", Stake::Commit).await?;
                 reserved.keep();
                 if let Some(marked) = &mut self.marked {
@@ -176,7 +176,8 @@ impl Worker {
                 }
                 return Ok(());
             }
-            Ok(false) => marks::not_put(&self.login, &reserved).into(),
+            Ok(Put::Lost) => marks::not_put(&self.login, &reserved).into(),
+            Ok(Put::Refused(refused)) => refused.into(),
             Err(error) => self.failed(&error, Stake::Transaction),
         };
         self.roll_back().await?;
@@ -194,6 +195,22 @@ impl Worker {
                 _ => error.into(),
             },
             refused @ Failure::Refused { .. } => refused,
+        })
+    }
+
+    /// Begins a transaction, of the guest or around what it sends. With a lock on the table for markers where there is one.
+    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        if !self.marked.as_ref().is_some_and(|marked| marked.table) {
+            return self.batch("BEGIN", Stake::Nothing).await;
+        }
+        let Err(error) = self.server.begin_marked().await else { return Ok(()) };
+        let failure = self.failed(&error, Stake::Nothing);
+        self.roll_back().await?;
+        Err(match failure {
+            Failure::Effect(error) if error.code.as_deref() == Some(NO_RIGHT) => {
+                marks::no_right(&self.login, "may not write to").into()
+            }
+            other => other,
         })
     }
 
