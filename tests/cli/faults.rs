@@ -5,11 +5,12 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
-use pipe_tests::{Deployment, Ended, pipe};
+use pipe_tests::{
+    Deployment, Ended, pipe,
+    waiting::{is_running, wait_until},
+};
 
 /// A release, a step that waits for a program, and a second release.
 fn pipeline(seconds: &str) -> Deployment {
@@ -69,20 +70,6 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
 }
 
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn is_running(seconds: &str) -> bool {
-    let wanted = format!("sleep\0{seconds}\0").into_bytes();
-    let processes = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
-    processes.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default()).any(|line| line == wanted)
-}
-
 fn succeeds(deployment: &Deployment, arguments: &[&str]) -> Ended {
     let ended = deployment.run(arguments);
     assert_eq!(ended.code, 0, "{arguments:?}\n{ended}");
@@ -93,10 +80,10 @@ fn succeeds(deployment: &Deployment, arguments: &[&str]) -> Ended {
 fn cut_off(deployment: &Deployment, seconds: &str) -> String {
     let mut command = deployment.command(&RUN);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pipe");
-    wait_until("the step waits", || is_running(seconds));
+    wait_until("the step waits", || is_running(&["sleep", seconds]));
     child.kill().expect("dies");
     child.wait().expect("is dead");
-    wait_until("its program is dead", || !is_running(seconds));
+    wait_until("its program is dead", || !is_running(&["sleep", seconds]));
     let listed = deployment.run(&["history", "--output", "json"]).json();
     listed[0]["run"].as_str().expect("a run").to_owned()
 }
@@ -146,7 +133,8 @@ stat -c %s "$PIPE_STATE/reserve" > reserve-third.txt
     let refused =
         again.contains("error: cannot set 1572864 bytes aside in ") && again.contains("hint: free some space");
     // What was undone may just have made room for a reserve, and for nothing else.
-    let undone = again.contains("the disk of the state directory is full") && again.contains("rolled back after ");
+    let full = again.contains("the disk of the state directory is full") || again.contains("No space left on device");
+    let undone = full && again.contains("rolled back after ");
     assert!(refused && again.ends_with("\n70\n") || undone && again.ends_with("\n5\n"), "{again}");
     assert!(read("third.txt").ends_with("\n0\n"), "{}", read("third.txt"));
     assert_eq!(number("reserve-third.txt"), before, "the next run sets it aside again");
@@ -265,7 +253,7 @@ fn a_clock_that_jumps_back_changes_no_order() {
     let quick = deployment.edit("pipeline.toml", "6034", "1.034").edit("pipeline.toml", "6034", "1.034");
     // In the middle of a run.
     let mut child = quick.command(&RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pipe");
-    wait_until("the step waits", || is_running("1.034"));
+    wait_until("the step waits", || is_running(&["sleep", "1.034"]));
     let quick = quick.file("clock", "-3d\n");
     assert_eq!(child.wait().expect("its end").code(), Some(0));
     // Between two runs, and between a run and its end in another process.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipe_tests::{Deployment, Ended};
+use pipe_tests::{Deployment, Ended, guest};
 
 const RUN: [&str; 4] = ["run", "example.toml", "--env", "demo"];
 const NAMESPACE: &str = "pipe-approval@v1";
@@ -473,7 +473,7 @@ fn signers_that_cannot_decide_are_told_of_before_anything_runs() {
         (None, GATE, "No such file"),
         (Some("# nobody\n".to_owned()), GATE, "names nobody"),
         (Some("*@hospital.example ssh-ed25519 AAAA\n".to_owned()), GATE, "is not the name of one person"),
-        (None, "gate = { role = \"clinical\", quorum = 4 }", "asks for 4 people, and 3 have the role"),
+        (None, "gate = { role = \"clinical\", quorum = 4 }", "asks for 4 people, and 3 of the role"),
     ] {
         let deployment = gated(gate);
         let deployment = match signers {
@@ -491,6 +491,30 @@ fn signers_that_cannot_decide_are_told_of_before_anything_runs() {
         }
         assert!(!deployment.at("example/live/app.db").exists());
     }
+}
+
+/// What was approved is not what would be called.
+#[test]
+fn a_plugin_that_is_replaced_opens_the_gate_again() {
+    let deployment = gated(GATE);
+    waiting(&deployment);
+    assert_eq!(approve(&deployment, "anna", &[]).code, 0);
+    let release = fs::read(guest::component("hostile").with_file_name("release.wasm")).expect("a component");
+    // A custom section at the end makes another component of it that does the same.
+    let deployment = deployment.file("other.wasm", [&release[..], b"\0\x03\x02v2"].concat());
+    let replace = ["resume", "last", "--replace", "release=other.wasm", "--reason", "vendor's fix", "--role"];
+    let unknown = deployment.run(&[&replace[..], &["nobody"]].concat());
+    assert_eq!(unknown.code, 2, "{unknown}");
+    assert!(unknown.stderr.contains("the pipeline has no role `nobody`"), "{unknown}");
+    let replaced = deployment.run(&[&replace[..], &["clinical"]].concat());
+    assert_eq!(replaced.code, 7, "{replaced}");
+    assert!(!deployment.at("example/live/www/current").exists(), "{replaced}");
+    let openings = events(&deployment, "gate-opened");
+    let (first, last) = (&openings[0], openings.last().expect("is there"));
+    assert_ne!(first["plan_digest"], last["plan_digest"], "what is signed names what is called");
+    let shown = deployment.run(&["show", "last"]);
+    assert!(shown.stdout.contains("was of that opening, and does"), "{shown}");
+    assert!(shown.stdout.contains("let step \"release\" call "), "{shown}");
 }
 
 /// Whoever could write the signers could approve the next run.

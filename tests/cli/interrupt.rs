@@ -1,14 +1,16 @@
 //! Ctrl-C: once undoes, twice stops at once. Neither leaves the program of a step running.
 
 use std::{
-    fs,
     io::Read as _,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use pipe_tests::Deployment;
+use pipe_tests::{
+    Deployment,
+    waiting::{is_running, wait_until},
+};
 
 /// The example's release, and after it a step that waits for a program.
 fn waiting(seconds: &str) -> Deployment {
@@ -37,20 +39,6 @@ with = {{ kind = "program", version = "1", publish = {{ program = "sleep", argum
 }
 
 /// Whether a process with exactly these arguments exists.
-fn is_running(arguments: &[&str]) -> bool {
-    let wanted: Vec<u8> = arguments.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
-    let processes = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
-    processes.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default()).any(|line| line == wanted)
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 fn start(deployment: &Deployment, program: &[&str]) -> Child {
     let mut command = deployment.command(&["run", "pipeline.toml", "--env", "demo"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pipe");

@@ -4,11 +4,12 @@ use std::{
     fs,
     path::Path,
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
-use pipe_tests::{Deployment, Ended};
+use pipe_tests::{
+    Deployment, Ended,
+    waiting::{is_running, wait_until},
+};
 
 /// A step that waits for a program, and after it a release.
 fn waiting(seconds: &str) -> Deployment {
@@ -41,20 +42,6 @@ with = {{ kind = "files", source = "example/app", destination = "www", version =
 
 const RUN: [&str; 4] = ["run", "pipeline.toml", "--env", "demo"];
 const UNLOCK: [&str; 6] = ["unlock", "pipeline.toml", "--env", "demo", "--reason", "it hangs"];
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn is_running(seconds: &str) -> bool {
-    let wanted = format!("sleep\0{seconds}\0").into_bytes();
-    let processes = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
-    processes.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default()).any(|line| line == wanted)
-}
 
 fn spawn(deployment: &Deployment) -> Child {
     deployment.command(&RUN).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pipe")
@@ -140,7 +127,7 @@ fn of_two_that_start_at_the_same_instant_one_runs() {
 fn whoever_was_stopped_and_unlocked_does_nothing_more_once_continued() {
     let deployment = waiting("1.5011");
     let child = spawn(&deployment);
-    wait_until("the step waits", || is_running("1.5011"));
+    wait_until("the step waits", || is_running(&["sleep", "1.5011"]));
     let pid = child.id();
     let stopped = stop(child);
     let run = last_run(&deployment);
@@ -158,7 +145,7 @@ fn whoever_was_stopped_and_unlocked_does_nothing_more_once_continued() {
 
     // Somebody else has the run now, ends it, and begins another one.
     succeeds(&deployment, &["abandon", &run, "--reason", "the process hung"]);
-    wait_until("the program has ended", || !is_running("1.5011"));
+    wait_until("the program has ended", || !is_running(&["sleep", "1.5011"]));
     let before = entries(&deployment);
     let (code, stderr) = stopped.continued();
     assert_eq!(code, Some(8), "{stderr}");
@@ -200,10 +187,10 @@ fn what_nobody_holds_needs_no_unlocking() {
     let none = deployment.run(&UNLOCK);
     assert_eq!(none.code, 70, "nothing was run yet\n{none}");
     let mut child = spawn(&deployment);
-    wait_until("the step waits", || is_running("6021"));
+    wait_until("the step waits", || is_running(&["sleep", "6021"]));
     child.kill().expect("dies");
     child.wait().expect("is dead");
-    wait_until("its program is dead", || !is_running("6021"));
+    wait_until("its program is dead", || !is_running(&["sleep", "6021"]));
     let refused = deployment.run(&UNLOCK);
     assert_eq!(refused.code, 2, "{refused}");
     assert!(refused.stderr.contains("error: waiting in demo is not locked: no process holds it"), "{refused}");

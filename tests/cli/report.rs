@@ -182,7 +182,7 @@ fn a_run_whose_rollback_failed_says_what_a_person_has_to_see_to() {
     insta::assert_snapshot!(plain(&deployment, &shown(&deployment, &[])));
     let report = report(&deployment);
     assert_eq!(ticked(&report, "switch (release)"), "failed");
-    assert_eq!(ticked(&report, "release"), "done", "it still stands");
+    assert_eq!(ticked(&report, "release"), "failed", "it was to be undone, and still stands");
     let resolved = deployment.run(&["resolve", "last", "switch", "--undone", "--reason", "switched back by hand"]);
     assert_eq!(resolved.code, 0, "{resolved}");
     assert_eq!(deployment.run(&["resume", "last"]).code, 5);

@@ -3,11 +3,12 @@
 use std::{
     fs,
     process::{Child, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
-use pipe_tests::{Deployment, guest};
+use pipe_tests::{
+    Deployment, guest,
+    waiting::{is_running, wait_until},
+};
 
 /// The example's release, and after it a program that changes something.
 fn deployment(seconds: &str, more: &str) -> Deployment {
@@ -36,32 +37,18 @@ with = {{ kind = "program", version = "1", publish = {{ program = "sleep", argum
     )
 }
 
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn is_running(seconds: &str) -> bool {
-    let wanted = format!("sleep\0{seconds}\0").into_bytes();
-    let processes = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
-    processes.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default()).any(|line| line == wanted)
-}
-
 /// Begins the run, and returns once its program runs.
 fn begin(deployment: &Deployment, seconds: &str) -> Child {
     let mut command = deployment.command(&["run", "pipeline.toml", "--env", "demo"]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pipe");
-    wait_until("the program of the step runs", || is_running(seconds));
+    wait_until("the program of the step runs", || is_running(&["sleep", seconds]));
     child
 }
 
 fn kill(mut child: Child, seconds: &str) {
     child.kill().expect("is there");
     child.wait().expect("has ended");
-    wait_until("the program is gone with its host", || !is_running(seconds));
+    wait_until("the program is gone with its host", || !is_running(&["sleep", seconds]));
 }
 
 fn standing(deployment: &Deployment) -> Vec<String> {

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod guest;
 pub mod normalise;
 pub mod tls;
+pub mod waiting;
 
 use std::{
     fmt, fs,

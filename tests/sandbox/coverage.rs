@@ -254,6 +254,7 @@ fn tests_of(behaviour: Behaviour) -> &'static [fn()] {
         Behaviour::OutputTooLarge => &[reports::an_output_that_is_too_large],
         Behaviour::SaveLargeReceipt | Behaviour::SaveHugeReceipt => &[reports::large_receipts],
         Behaviour::SaveManyReceipts => &[reports::two_thousand_receipts],
+        Behaviour::SaveHeavyReceipts => &[reports::forty_heavy_receipts],
     }
 }
 

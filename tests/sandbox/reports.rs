@@ -45,6 +45,14 @@ pub(crate) fn large_receipts() {
     Scene::new(Behaviour::SaveHugeReceipt).run().fails("trap", "too much data");
 }
 
+/// An undo gets them all, and the journal keeps them.
+#[test]
+pub(crate) fn forty_heavy_receipts() {
+    let seen = Scene::new(Behaviour::SaveHeavyReceipts).run();
+    seen.fails("unavailable", "the receipts of a step have at most 32.0 MiB, over all its attempts");
+    assert_eq!(seen.of("checkpoint-saved").count(), 32);
+}
+
 #[test]
 pub(crate) fn two_thousand_receipts() {
     let seen = Scene::new(Behaviour::SaveManyReceipts).run();

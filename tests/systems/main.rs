@@ -15,4 +15,5 @@ mod programs;
 mod prometheus;
 mod secrets;
 mod slack;
+mod watch;
 mod waves;

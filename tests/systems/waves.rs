@@ -128,6 +128,10 @@ fn a_dip_within_its_band_moves_nothing_back() {
     let count = |of: &str| events.iter().filter(|event| word(event) == of).count();
     assert_eq!((count("wave-started"), count("wave-released"), count("wave-finished")), (3, 3, 3));
     assert!(count("guard-checked") >= 12, "{} checks in six seconds", count("guard-checked"));
+    let shown = scene.deployment.run(&["show", "last"]);
+    let told = shown.stdout.lines().filter(|line| line.trim_start().starts_with("wave ")).collect::<Vec<_>>();
+    assert_eq!(told.len(), 3, "{shown}");
+    assert!(told[0].contains("wave 1 of 3 (10%): released ") && told[0].contains("held for 2"), "{shown}");
 }
 
 #[test]
@@ -141,6 +145,9 @@ fn a_breach_rolls_back_at_once() {
     assert!(breached.elapsed() < Duration::from_secs(2), "{:?}", breached.elapsed());
     assert_eq!(scene.shares(), [10, 0]);
     assert!(stderr.contains("check \"errors\": 5% is above 1% in wave 1 of 3 (10%)"), "{stderr}");
+    let shown = scene.deployment.run(&["show", "last", "--format", "json"]);
+    let report: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(report.pointer("/steps/0/waves/0/breaches/0/breach"), Some(&Value::from("rollback")), "{shown}");
 }
 
 #[test]

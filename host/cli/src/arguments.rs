@@ -117,3 +117,31 @@ pub(crate) fn assignment(text: &str) -> Result<(String, String), String> {
         _ => Err(format!("`{text}` is not NAME=VALUE")),
     }
 }
+
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 1_000;
+
+/// Why somebody decides something, for the record: one line.
+pub(crate) fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    // What a hint shows is no reason.
+    if text.is_empty() || text == "…" {
+        return Err("say why".to_owned());
+    }
+    if text.chars().any(char::is_control) || text.chars().count() > LONGEST_REASON {
+        return Err(format!("one line of at most {LONGEST_REASON} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A person, as a signers file names them.
+pub(crate) fn principal(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty()
+        || text.chars().any(|c| c.is_control() || c.is_whitespace())
+        || text.chars().count() > LONGEST_REASON
+    {
+        return Err("one name as it stands in a signers file: `alice@example.org`".to_owned());
+    }
+    Ok(text.to_owned())
+}

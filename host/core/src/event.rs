@@ -572,6 +572,13 @@ pub enum EventKind {
         /// Which.
         wave: Wave,
     },
+    /// The journal was not as it was written, and somebody goes on all the same. Written before anything else.
+    ChangedRecordAccepted {
+        /// Who: user and host.
+        actor: String,
+        /// What was found.
+        found: String,
+    },
     /// Every step succeeded, and the deployment is to be watched from here on.
     WatchOpened {
         /// How long, in milliseconds.
@@ -700,6 +707,7 @@ impl EventKind {
             Self::GuardChecked { .. } => "guard-checked",
             Self::GuardBreached { .. } => "guard-breached",
             Self::WaveFinished { .. } => "wave-finished",
+            Self::ChangedRecordAccepted { .. } => "changed-record-accepted",
             Self::WatchOpened { .. } => "watch-opened",
             Self::WatchChecked { .. } => "watch-checked",
             Self::WatchBreached { .. } => "watch-breached",

@@ -78,6 +78,14 @@ pub enum JournalError {
         /// Where.
         broken: ChainBroken,
     },
+    /// Somebody else can change what is in its directory.
+    #[error("the state directory {} is not this user's alone: {detail}", path.display())]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// In what way.
+        detail: String,
+    },
     /// It may be read only.
     #[error("cannot write the journal {}: {detail}", path.display())]
     NotWritable {
@@ -236,6 +244,10 @@ impl JournalError {
                 "set `state` to a folder on a local disk; to read a journal, copy its files (journal.db*) to one"
                     .to_owned()
             }
+            Self::NotOurs { path, .. } => format!(
+                "`chmod go-w {}` where it is yours; a run that another user began is gone on with by that user",
+                path.display()
+            ),
             Self::Newer { .. } => "use the version of pipe that wrote it, or a later one".to_owned(),
             Self::Older { .. } => {
                 "read it with the version of pipe that wrote it, and set `state` to another folder for new runs".to_owned()
@@ -246,7 +258,7 @@ impl JournalError {
                 path.display()
             ),
             Self::Owned { holder: Some(holder), .. } => format!(
-                "{}; wait for it, and where it hangs for good, `pipe unlock {} --reason TEXT` takes its place",
+                "{}; wait for it, and where it hangs for good, `pipe unlock {} --reason TEXT` (and `--state` as here) takes its place",
                 holder.tell(),
                 holder.run.as_ref().map_or_else(|| "FILE --env NAME".to_owned(), ToString::to_string)
             ),

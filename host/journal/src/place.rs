@@ -3,9 +3,11 @@
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
+
+use nix::unistd::geteuid;
 
 use crate::{JournalError, network};
 
@@ -24,7 +26,7 @@ pub(crate) fn prepare(state_dir: &Path) -> Result<PathBuf, JournalError> {
     let unusable = |error| JournalError::unusable(state_dir, error);
     match DirBuilder::new().mode(0o700).create(state_dir) {
         Ok(()) => sync(parent(state_dir)).map_err(unusable)?,
-        Err(_) if state_dir.is_dir() => {}
+        Err(_) if state_dir.is_dir() => refuse_foreign(state_dir)?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             return Err(unusable(ErrorKind::NotADirectory.into()));
         }
@@ -38,6 +40,19 @@ pub(crate) fn prepare(state_dir: &Path) -> Result<PathBuf, JournalError> {
         Err(error) => return Err(JournalError::NotWritable { path, detail: error.to_string() }),
     }
     Ok(path)
+}
+
+/// Refuses a directory in which somebody else can put what this user would then obey: copies, keys, a journal.
+fn refuse_foreign(state_dir: &Path) -> Result<(), JournalError> {
+    let known = state_dir.metadata().map_err(|error| JournalError::unusable(state_dir, error))?;
+    let foreign = |detail: String| Err(JournalError::NotOurs { path: state_dir.to_owned(), detail });
+    if known.uid() != geteuid().as_raw() {
+        return foreign(format!("it belongs to user {}, and this is user {}", known.uid(), geteuid()));
+    }
+    if known.mode() & 0o022 != 0 {
+        return foreign(format!("others may write in it (mode {:04o})", known.mode() & 0o7777));
+    }
+    Ok(())
 }
 
 /// Where a read-only journal is. Nothing is made.

@@ -57,6 +57,7 @@ pub(crate) fn save(
 }
 
 /// The receipts of a step: oldest first, the latest data under each key. The key is asked for where there is one, and not before.
+/// What was saved and is not there is an error, and not nothing: a step of which nothing is known counts as undone.
 pub(crate) fn of_step(
     connection: &Connection,
     run: &RunId,
@@ -68,6 +69,7 @@ pub(crate) fn of_step(
          WHERE r.run = ?1 AND r.step = ?2 ORDER BY r.first",
     )?;
     let mut rows = statement.query([run.as_str(), step])?;
+    all_there(connection, Some(run))?;
     let mut sealed = Vec::new();
     while let Some(row) = rows.next()? {
         let seq = number(row, 0)?;
@@ -103,11 +105,18 @@ pub(crate) fn verify(connection: &Connection) -> Result<(), Fault> {
             return Err(odd(seq, "the receipt is not the one that was saved"));
         }
     }
-    let mut latest = connection.prepare(
-        "SELECT max(seq) AS latest FROM events WHERE kind = 'checkpoint-saved'
-         GROUP BY run, body ->> '$.step', body ->> '$.key' HAVING latest NOT IN (SELECT seq FROM receipts)",
+    all_there(connection, None)
+}
+
+/// Whether the latest receipt under each key lies where its event says: of a run, or of all.
+fn all_there(connection: &Connection, run: Option<&RunId>) -> Result<(), Fault> {
+    let mut latest = connection.prepare_cached(
+        "SELECT max(seq) AS latest FROM events e WHERE kind = 'checkpoint-saved' AND (?1 IS NULL OR run = ?1)
+         GROUP BY run, body ->> '$.step', body ->> '$.key' HAVING NOT EXISTS
+         (SELECT 1 FROM receipts r WHERE r.seq = latest AND r.run = e.run AND r.step = e.body ->> '$.step'
+          AND r.key = e.body ->> '$.key')",
     )?;
-    let mut missing = latest.query([])?;
+    let mut missing = latest.query([run.map(RunId::as_str)])?;
     match missing.next()? {
         Some(row) => Err(odd(number(row, 0)?, "its receipt is missing")),
         None => Ok(()),

@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, fs, sync::Arc};
 
 use pipe_core::{
     diagnostic::SourceFile,
-    event::{EventKind, StepStatus, Use},
+    event::{Checked, EventKind, StepStatus, Use, Wave},
     id::{RunId, StepId},
+    report::FindingStatus,
 };
 use pipe_pipeline::{Advice, RunFacts, Selection, Suggestion, activity, check, parse, suggest};
 
@@ -266,6 +267,33 @@ allow.env = ["HOME"]
     let why: Vec<_> = suggestion.entries.iter().map(|entry| entry.unknown.as_deref().unwrap_or_default()).collect();
     assert_eq!(why, ["it failed, and may have needed more", "\"two[back]\" did not run", "it did not run"]);
     assert!(suggestion.entries.iter().flat_map(|entry| &entry.rules).all(|rule| rule.advice == Advice::Keep));
+}
+
+#[test]
+fn a_check_of_a_guard_or_a_watch_is_known_once_it_was_met() {
+    let file = r#"[[step]]
+name = "app"
+stage = "release"
+[watch]
+for = "1h"
+every = "1m"
+checks = ["errors"]
+[[check]]
+name = "errors"
+allow.http = ["GET api:/a", "GET api:/b"]
+"#;
+    let (check, wave) = (StepId::new("errors"), Wave { index: 1, count: 1, weight: 10_000 });
+    let looked = |status| {
+        let (message, findings) = ("seen".to_owned(), Vec::new());
+        Checked { check: check.clone(), status, message, findings, duration_ms: 1 }
+    };
+    let mut scene = Scene::new(file).ran("errors", &[("http", "GET api:/a", "GET api:/a")]);
+    scene.events.retain(|event| matches!(event, EventKind::Used { .. }));
+    scene.events.push(EventKind::WatchChecked { checked: looked(FindingStatus::Fail) });
+    assert!(scene.steps().contains("GET api:/b"), "one that was never met may need more: {}", scene.steps());
+    scene.events.push(EventKind::GuardChecked { step: StepId::new("app"), wave, checked: looked(FindingStatus::Pass) });
+    scene.events.push(EventKind::WatchChecked { checked: looked(FindingStatus::Fail) });
+    assert!(scene.steps().ends_with("allow.http = [\"GET api:/a\"]\n"), "{}", scene.steps());
 }
 
 #[test]

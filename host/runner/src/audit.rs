@@ -73,7 +73,7 @@ pub async fn audit(
         calls.extend(auditor.row(row, role, step, &mut findings));
     }
     let peers = call::peers(pipeline, &mut findings);
-    let signers = read_signers(pipeline)?;
+    let signers = read_signers(pipeline, &[])?;
     let mut audit = Audit {
         schema: AUDIT_SCHEMA,
         pipeline: pipeline.name.clone(),

@@ -272,12 +272,18 @@ impl Course {
         self.at_gates(place, state, now).unwrap_or(Next::End(Outcome::Succeeded, None))
     }
 
-    /// What is to be done at the gates before a place; nothing where all have let the run pass.
+    /// What is to be done at the gates before a place; nothing where all have let the run pass. One whose step has not succeeded
+    /// asks again where a plugin was replaced since.
     fn at_gates(&self, place: usize, state: &RunState, now: Timestamp) -> Option<Next> {
+        let succeeded =
+            |leg: &Leg| state.step(&leg.step).is_some_and(|known| known.standing == StepStanding::Succeeded);
+        let behind = self.steps.get(place).is_some_and(succeeded);
+        let stale = |gate: &StepId| !behind && state.gates.get(gate).is_some_and(|known| known.stale);
         let here = self.gates.iter().filter(|(before, _)| *before == place);
         here.map(|(_, barrier)| barrier).find_map(|barrier| {
             let gate = &barrier.gate;
             let next = match barrier.reached(state) {
+                Reached::Open if stale(gate) => Next::Wait(gate.clone()),
                 Reached::Open => return None,
                 Reached::Waits => Next::Wait(gate.clone()),
                 Reached::Stopped => Next::Stop(gate.clone()),

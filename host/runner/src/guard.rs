@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Instant};
 use futures_util::future::join_all;
 use pipe_core::{
     event::{Breach, Checked, EventKind},
-    report::{Failure, FailureKind, FindingStatus, StageReport},
+    report::{Failure, FailureKind, Finding, FindingStatus, StageReport},
 };
 use pipe_journal::JournalError;
 use pipe_pipeline::{Guard, GuardCheck, Step};
@@ -58,6 +58,17 @@ impl Stepper<'_> {
             None => Err(refused("it is not in the pipeline".to_owned())),
         };
         let (status, message, findings, failure) = match result {
+            Ok(report) if !report.findings.iter().any(looked) => {
+                let message = "no data: it looked at nothing".to_owned();
+                let failure = Failure {
+                    kind: FailureKind::Unmet,
+                    message: format!("check \"{}\": {message}", named.check),
+                    retryable: false,
+                    findings: Vec::new(),
+                    hint: None,
+                };
+                (FindingStatus::Skip, message, report.findings, Some(failure))
+            }
             Ok(report) => {
                 let warned = report.findings.iter().find(|finding| finding.status == FindingStatus::Warn);
                 let status = if warned.is_some() { FindingStatus::Warn } else { FindingStatus::Pass };
@@ -92,6 +103,11 @@ impl Stepper<'_> {
             }
         }
     }
+}
+
+/// Whether a finding says something.
+fn looked(finding: &Finding) -> bool {
+    finding.status != FindingStatus::Skip
 }
 
 /// What a check saw that was not met: the finding itself says more than how many there were.

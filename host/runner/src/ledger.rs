@@ -15,12 +15,16 @@ use pipe_core::{
     digest::Digest,
     event::{Artifact, EventKind, LogLevel, Refusal, Started, Use, Verification},
     id::StepId,
+    units::ByteSize,
 };
 use pipe_effects::ledger::{KnownArtifact, Ledger, LedgerError};
 use pipe_journal::{Durability, JournalError};
 use tokio::sync::OnceCell;
 
 use crate::record::Recorder;
+
+/// The most bytes of receipts of one step, over all its attempts. An undo gets them all at once, in the memory of its plugin.
+const MOST_RECEIPT_BYTES: u64 = 32 << 20;
 
 /// How often progress is passed on at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -162,6 +166,12 @@ impl Ledger for StepLedger {
     }
 
     async fn checkpoint(&self, key: &str, data: &[u8], summary: &str) -> Result<(), LedgerError> {
+        // What comes before an act is not written from the reserve either: that is there to undo what was begun.
+        self.may_act()?;
+        if self.recorder.receipt_bytes(&self.step) + data.len() as u64 > MOST_RECEIPT_BYTES {
+            let most = ByteSize(MOST_RECEIPT_BYTES);
+            return Err(LedgerError(format!("the receipts of a step have at most {most}, over all its attempts")));
+        }
         self.recorder.receipt(&self.step, key, data, summary).await.map_err(ledger_error)
     }
 

@@ -156,7 +156,7 @@ pub async fn plan(
     if !above.is_empty() {
         return Err(above);
     }
-    let signers = read_signers(pipeline)?;
+    let signers = read_signers(pipeline, &[])?;
     Ok(Plan::new(pipeline, policies, run, &signers, |step| planned(&plugins, step)))
 }
 
@@ -182,7 +182,7 @@ pub async fn prepare(
     }
     let signers = match settings.signers.clone() {
         Some(pinned) => pinned,
-        None => read_signers(&pipeline).map_err(PrepareError::Invalid)?,
+        None => read_signers(&pipeline, &settings.requesters).map_err(PrepareError::Invalid)?,
     };
     let secrets = secrets::resolve(&pipeline, &settings.environment, &redactor).map_err(PrepareError::Invalid)?;
     check_identities(&pipeline, &secrets).map_err(PrepareError::Invalid)?;

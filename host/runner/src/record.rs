@@ -95,6 +95,12 @@ impl Recorder {
         Ok(())
     }
 
+    /// How many bytes of receipts a step has saved, over all its attempts.
+    pub(crate) fn receipt_bytes(&self, step: &StepId) -> u64 {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.step(step).map_or(0, |known| known.receipt_bytes)
+    }
+
     /// Tells the observer of what is not kept.
     pub(crate) fn tell(&self, kind: EventKind) {
         let at = jiff::Timestamp::now();

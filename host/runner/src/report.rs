@@ -8,6 +8,7 @@ mod gates;
 mod people;
 mod record;
 mod step;
+mod waves;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ pub use self::{
     checklist::{Item, Tick},
     gates::{GateReport, Signed},
     record::Record,
+    waves::{Breached, Seen, Tally, WatchReport, WaveReport},
 };
 use crate::state::RunState;
 
@@ -107,6 +109,8 @@ pub struct Report {
     pub plan_digest: Digest,
     /// The policies that it was held against.
     pub policies: Vec<HeldAgainst>,
+    /// Who asked for it, where it has gates: none of them may approve it.
+    pub requesters: Vec<String>,
     /// Inputs as given.
     pub inputs: BTreeMap<String, String>,
     /// Inputs of the deployment before.
@@ -119,6 +123,8 @@ pub struct Report {
     pub gates: Vec<GateReport>,
     /// Steps in the order of the file; those of the rollback behind them.
     pub steps: Vec<StepReport>,
+    /// Set once the deployment is to be watched.
+    pub watch: Option<WatchReport>,
     /// Set once undoing has begun.
     pub rollback: Option<RollbackReport>,
     /// What was stored, and what has become of it.
@@ -202,6 +208,9 @@ pub struct StepReport {
     pub ended: Option<Timestamp>,
     /// How long it took in the process that ended it, in milliseconds.
     pub duration_ms: Option<u64>,
+    /// The waves of a release, as far as it came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<WaveReport>,
     /// Every attempt.
     pub attempts: Vec<Attempt>,
     /// What was looked at.

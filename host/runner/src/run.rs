@@ -168,8 +168,10 @@ impl Driver<'_> {
                 if self.stops() || state.succeeded {
                     return self.stopped().await;
                 }
-                let what = if matches!(next, Next::Wait(_)) { "gate" } else { "step" };
-                let reason = format!("{what} \"{step}\": interrupted by the operator before it began");
+                let reason = match next {
+                    Next::Wait(_) => format!("gate \"{step}\": interrupted by the operator before it was passed"),
+                    _ => format!("step \"{step}\": interrupted by the operator before it began"),
+                };
                 next = self.course.turn_back(&state, reason, Outcome::Interrupted);
             }
             if let Some(began) = self.course.begins(&next, &state, now) {

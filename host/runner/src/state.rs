@@ -50,6 +50,8 @@ pub struct StepState {
     pub failure: Option<Failure>,
     /// How many receipts it saved.
     pub receipts: usize,
+    /// How many bytes they have in all, those that were saved again among them.
+    pub receipt_bytes: u64,
     /// Summaries of its receipts, oldest first.
     pub summaries: Vec<String>,
     /// How long it took, in milliseconds.
@@ -132,6 +134,8 @@ pub struct GateStanding {
     pub rejection: Option<String>,
     /// [`RunState::resumed`] when it ended.
     pub ended_in: u32,
+    /// A plugin was replaced since: what was decided on is not what would be done now.
+    pub stale: bool,
 }
 
 /// A rollback that has begun.
@@ -176,8 +180,9 @@ impl RunState {
                 state.failures += 1;
                 state.last_failure = Some(failure.clone());
             }),
-            EventKind::CheckpointSaved { step, summary, .. } => self.with(step, |state| {
+            EventKind::CheckpointSaved { step, summary, bytes, .. } => self.with(step, |state| {
                 state.receipts += 1;
+                state.receipt_bytes += bytes;
                 state.summaries.push(summary.clone());
             }),
             EventKind::ArtifactStored { step, artifact } => {
@@ -207,6 +212,7 @@ impl RunState {
             }
             EventKind::RollbackStarted { reason, entries } => {
                 self.rollback = Some(Rollback { reason: reason.clone(), entries: entries.clone() });
+                self.withdraw_gates();
             }
             EventKind::UndoFinished { step, failure, .. } => {
                 let resumed = self.resumed;
@@ -225,9 +231,15 @@ impl RunState {
                 self.succeeded |= *outcome == Outcome::Succeeded;
                 self.reason.clone_from(reason);
                 self.notified.clear();
+                self.withdraw_gates();
             }
             _ => self.apply_of_people(event),
         }
+    }
+
+    /// Nobody is asked any more whether something may be done that will not be.
+    fn withdraw_gates(&mut self) {
+        self.gates.retain(|_, gate| gate.ended.is_some());
     }
 
     /// Takes in what people did with the run.
@@ -242,7 +254,8 @@ impl RunState {
                 self.with(step, |state| state.decision = Some(*decision));
             }
             EventKind::GateOpened { step, role, .. } => {
-                let opened = GateStanding { role: role.clone(), ended: None, rejection: None, ended_in: 0 };
+                let opened =
+                    GateStanding { role: role.clone(), ended: None, rejection: None, ended_in: 0, stale: false };
                 self.gates.insert(step.clone(), opened);
             }
             EventKind::GateClosed { step, how, why, .. } => {
@@ -252,6 +265,7 @@ impl RunState {
                     gate.rejection.clone_from(why);
                 }
             }
+            EventKind::PluginReplaced { .. } => self.gates.values_mut().for_each(|gate| gate.stale = true),
             EventKind::RollbackRequested { reason, .. } => {
                 (self.rollback_requested, self.watch) = (Some(reason.clone()), None);
             }
@@ -321,6 +335,7 @@ impl RunState {
             report: None,
             failure: None,
             receipts: 0,
+            receipt_bytes: 0,
             summaries: Vec::new(),
             duration_ms: 0,
             attempt: 0,

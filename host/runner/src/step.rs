@@ -10,6 +10,7 @@ use pipe_core::{
     digest::Digest,
     event::{EventKind, StepStatus, Wave},
     id::StepId,
+    proof::ProofKey,
     report::{Failure, FailureKind, StageReport},
     stage::Stage,
 };
@@ -188,7 +189,11 @@ impl Stepper<'_> {
     /// A wave is an act of its own: a server that knows its key would not do the next.
     fn key(&self, step: &Step, wave: Option<Wave>) -> String {
         let wave = wave.map(|wave| format!("\0wave {}", wave.index)).unwrap_or_default();
-        idempotency_key(self.recorder.run().as_str(), &format!("{}{wave}", step.id))
+        idempotency_key(
+            self.prepared.world.proofs.as_ref(),
+            self.recorder.run().as_str(),
+            &format!("{}{wave}", step.id),
+        )
     }
 
     fn context(&self, step: &Step, attempt: u32, settings: &str, idempotency_key: String) -> CallContext {
@@ -294,9 +299,12 @@ fn backoff(first: Duration, attempt: u32) -> Duration {
     first.saturating_mul(1 << (attempt - 1).min(16)).min(LONGEST_BACKOFF.max(first))
 }
 
-/// The same for every attempt of a step of a run, or of one of its waves, and for nothing else.
-fn idempotency_key(run: &str, step: &str) -> String {
-    Digest::of(format!("{run}\0{step}").as_bytes()).to_string()[..32].to_owned()
+/// The same for every attempt of a step of a run, or of one of its waves, and for nothing else. Without the key of the record nobody
+/// can compute that of another step, and use it up at a server that both call.
+fn idempotency_key(secret: Option<&ProofKey>, run: &str, step: &str) -> String {
+    let text = format!("{run}\0{step}");
+    let digest = secret.map_or_else(|| Digest::of(text.as_bytes()), |key| key.of("idempotency", text.as_bytes()));
+    digest.to_string()[..32].to_owned()
 }
 
 pub(crate) fn milliseconds(since: Instant) -> u64 {
@@ -324,8 +332,11 @@ mod tests {
 
     #[test]
     fn idempotency_keys_differ_by_run_and_step() {
-        let keys = [("a", "bc"), ("ab", "c"), ("a", "b")].map(|(run, step)| idempotency_key(run, step));
+        let secret = ProofKey::new(&[7; 32]);
+        let keys = [("a", "bc"), ("ab", "c"), ("a", "b")].map(|(run, step)| idempotency_key(Some(&secret), run, step));
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
         assert_eq!(keys[0].len(), 32);
+        let other = idempotency_key(Some(&ProofKey::new(&[8; 32])), "a", "b");
+        assert!(other != keys[2] && other != idempotency_key(None, "a", "b"));
     }
 }

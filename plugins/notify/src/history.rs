@@ -66,25 +66,21 @@ impl History {
         };
         let path = &self.path;
         let explained = |error: io::Error| explain_write(path, &error);
-        let tail = tail(path).map_err(explained)?;
+        // For both at once: a channel that may not write is told so, and not that it may not look.
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(explained)?;
+        let tail = tail(&mut file).map_err(explained)?;
         if entry.is_in(self.format, &tail) {
             return Ok(Finding::pass(format!("{path} holds the entry already")).with_observed("already there"));
         }
         let newline = if tail.is_empty() || tail.ends_with('\n') { "" } else { "\n" };
-        let mut file = OpenOptions::new().append(true).create(true).open(path).map_err(explained)?;
         file.write_all(format!("{newline}{written}").as_bytes()).map_err(explained)?;
         file.sync_all().map_err(explained)?;
         Ok(Finding::pass(format!("an entry was added to {path}")).with_observed("added"))
     }
 }
 
-/// The end of the file. Empty where there is none.
-fn tail(path: &str) -> io::Result<String> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(error),
-    };
+/// The end of the file.
+fn tail(file: &mut File) -> io::Result<String> {
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(LOOKED_THROUGH)))?;
     let mut bytes = Vec::new();

@@ -50,6 +50,17 @@ pub(crate) fn sync_names(directory: &Path) {
     }
 }
 
+/// Makes a directory unless it is there, whose parent is: the host is asked whether its content may be changed, and
+/// refuses here what it would refuse later.
+pub(crate) fn make_writable(directory: &Path) -> Result<(), Failure> {
+    match fs::create_dir(directory) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+            Err(files::explain_write(&directory.to_string_lossy(), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes a symbolic link.
 pub(crate) fn link(target: &str, path: &Path) -> Result<(), Failure> {
     // The only call of stable `std` that makes one under WASI.

@@ -85,6 +85,8 @@ pub(crate) fn publish(context: &Context, settings: &Files, host: &dyn Host) -> R
 impl Publishing<'_> {
     fn run(&mut self) -> Result<Report, Failure> {
         let source = self.source()?;
+        // Before anything is looked at there: a release that may not write is told so, and not that it may not look.
+        disk::make_writable(self.layout.root())?;
         let before = disk::read_link(&self.layout.current())?;
         self.prepare(&source)?;
         let previous = self.switch(before)?;

@@ -24,7 +24,7 @@ pub(crate) struct AbandonArguments {
     which: LeftRun,
 
     /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn abandon(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let left = left::take(&arguments.which, state)?;
+    let left = left::take(&arguments.which, state, printer)?;
     // One that has succeeded has ended, but for phases that are still to come.
     if left.begun.state.outcome != Some(Outcome::Succeeded) || left.coming().is_none_or(|coming| coming.is_over()) {
         left.needs_open()?;

@@ -21,10 +21,11 @@ use pipe_runner::gate::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::loading;
+use super::{loading, log::not_as_written};
 use crate::{
     exit::Exit,
     failure::Failure,
+    places,
     printer::{BAD, GOOD, Printer, STRONG, styled},
 };
 
@@ -99,6 +100,7 @@ pub(crate) async fn approve(
 ) -> Result<Exit, Failure> {
     let place = loading::reading_state(state, arguments.file.as_deref())?;
     let reader = Reader::open(&place)?;
+    reader.verify(None).map_err(not_as_written)?;
     let run = loading::find_run(&reader, &arguments.run)?.run;
     let gate = waiting(&read(&reader, &run)?.0, &run, arguments.gate.as_deref())?;
     if let Some(role) = arguments.role.as_deref().filter(|role| *role != gate.opening.role) {
@@ -112,10 +114,10 @@ pub(crate) async fn approve(
             let text = written(arguments, &gate.opening)?;
             let Some(key) = key.as_ref().filter(|_| !arguments.print) else {
                 printer.verbatim(&text);
-                printer.talk(&how_to_sign(&run));
+                printer.talk(&how_to_sign(&run, &place));
                 return Ok(Exit::Succeeded);
             };
-            let signature = signed(key, &text, &run)?;
+            let signature = signed(key, &text, &run, &place)?;
             (text, signature)
         }
     };
@@ -124,7 +126,7 @@ pub(crate) async fn approve(
     let closed = journal.close().await;
     let (vote, after) = recorded?;
     closed?;
-    tell(&run, &vote, &after, printer);
+    tell(&run, &vote, &after, &place, printer);
     Ok(Exit::Succeeded)
 }
 
@@ -211,7 +213,11 @@ fn handed_in(signature: &Path, text: Option<&Path>) -> Result<(String, String), 
 }
 
 /// Signs with a private key of a file that nobody else can read.
-fn signed(path: &Path, text: &str, run: &RunId) -> Result<String, Failure> {
+fn signed(path: &Path, text: &str, run: &RunId, state: &Path) -> Result<String, Failure> {
+    if path.extension() == Some(OsStr::new("pub")) {
+        let message = format!("{} is the public key", path.display());
+        return Err(Failure::new(Exit::Usage, message).hint("the file without `.pub` signs"));
+    }
     let mode = std::fs::metadata(path).map(|known| known.mode());
     if mode.is_ok_and(|mode| mode & 0o077 != 0) {
         let message = format!("the private key {} can be read by others", path.display());
@@ -222,18 +228,18 @@ fn signed(path: &Path, text: &str, run: &RunId) -> Result<String, Failure> {
     key.and_then(|key| sign(&key, text)).map_err(|error| {
         let failure = Failure::new(Exit::Usage, format!("{}: {error}", path.display()));
         match error {
-            CannotSign::Encrypted | CannotSign::Unsupported(_) => {
-                failure.hint(format!("write the text with `--print` instead of `--key`, then: {}", how_to_sign(run)))
-            }
+            CannotSign::Encrypted | CannotSign::Unsupported(_) => failure
+                .hint(format!("write the text with `--print` instead of `--key`, then: {}", how_to_sign(run, state))),
             CannotSign::Unreadable(_) => failure.hint("the file without `.pub`, as `ssh-keygen -t ed25519` writes it"),
             CannotSign::Failed => failure,
         }
     })
 }
 
-fn how_to_sign(run: &RunId) -> String {
+fn how_to_sign(run: &RunId, state: &Path) -> String {
     format!(
-        "`ssh-keygen -Y sign -n {NAMESPACE} -f KEY FILE` signs it, `pipe approve {run} --signature FILE.sig` hands it in"
+        "`ssh-keygen -Y sign -n {NAMESPACE} -f KEY FILE` signs it, `pipe approve {run} --signature FILE.sig --state {}` hands it in",
+        places::in_shell(state)
     )
 }
 
@@ -305,7 +311,7 @@ async fn refuse(journal: &Journal, run: &RunId, gate: &StepId, signature: &str, 
     }
 }
 
-fn tell(run: &RunId, vote: &Vote, after: &GateState, printer: Printer) {
+fn tell(run: &RunId, vote: &Vote, after: &GateState, state: &Path, printer: Printer) {
     let gate = &after.opening.gate;
     let (word, style) = match vote.decision {
         Decision::Approve => ("approved", GOOD),
@@ -324,7 +330,10 @@ fn tell(run: &RunId, vote: &Vote, after: &GateState, printer: Printer) {
     printer.result(&format!("{} {step} of {run} as {} ({})", styled(style, word), vote.principal, vote.key));
     match standing {
         Standing::Decided(_) => {
-            printer.result(&format!("a run that waits goes on by itself; else `pipe resume {run}` drives it on"));
+            printer.result(&format!(
+                "a run that waits goes on by itself; else `pipe resume {run} --state {}` drives it on",
+                places::in_shell(state)
+            ));
         }
         Standing::Open { missing, unsettled, .. } => {
             if missing > 0 {

@@ -30,6 +30,10 @@ pub(crate) struct LeftRun {
     /// The pipeline file whose `state` directory holds it
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+
+    /// Go on although the journal is not as it was written: somebody knows what `pipe log verify` finds, and answers for it
+    #[arg(long)]
+    pub(crate) accept_changed_record: bool,
 }
 
 /// A run that this process owns now.
@@ -37,16 +41,45 @@ pub(crate) struct Left {
     pub(crate) state: PathBuf,
     pub(crate) begun: Begun,
     ownership: Arc<Ownership>,
+    /// That its record was changed, and somebody accepts that.
+    accepted: Option<EventKind>,
     /// Why the outputs of its steps cannot be opened: without them it cannot be gone on with, but it can be given up.
     sealed: Option<JournalError>,
 }
 
-/// Takes a run over: no other process may be running it.
+/// Takes a run over: no other process may be running it. **The whole journal is checked first**: what was done, what undoes it
+/// and who approved it is known from nowhere else.
 ///
 /// # Errors
 ///
-/// There is no such run, another process runs it, or its record cannot be read.
-pub(crate) fn take(which: &LeftRun, state: Option<&Path>) -> Result<Left, Failure> {
+/// There is no such run, another process runs it, or its record cannot be read, or was changed.
+pub(crate) fn take(which: &LeftRun, state: Option<&Path>, printer: Printer) -> Result<Left, Failure> {
+    let left = take_again(which, state)?;
+    let accepted = match Reader::open(&left.state)?.verify(None) {
+        Ok(_) => None,
+        Err(error @ JournalError::Changed { .. }) if which.accept_changed_record => {
+            printer.warning(&error.to_string());
+            Some(EventKind::ChangedRecordAccepted { actor: loading::actor(), found: error.to_string() })
+        }
+        Err(error @ JournalError::Changed { .. }) => {
+            return Err(Failure::new(Exit::Invalid, error.to_string())
+                .hint("find out who did that; where it is known and does no harm, `--accept-changed-record` goes on"));
+        }
+        // What of it can be read may be all that this run needs.
+        Err(error) => {
+            printer.warning(&error.to_string());
+            None
+        }
+    };
+    Ok(Left { accepted, ..left })
+}
+
+/// [`take`], of a run that this process has had before.
+///
+/// # Errors
+///
+/// As there, without the check.
+pub(crate) fn take_again(which: &LeftRun, state: Option<&Path>) -> Result<Left, Failure> {
     let state = loading::reading_state(state, which.file.as_deref())?;
     let found = loading::find_run(&Reader::open(&state)?, &which.run)?;
     let ownership = ownership::take(&state, &found.pipeline, &found.environment, Some(&found.run))?;
@@ -57,7 +90,7 @@ pub(crate) fn take(which: &LeftRun, state: Option<&Path>) -> Result<Left, Failur
         read => (read?, None),
     };
     let begun = Begun::of(&found.run, &events)?;
-    Ok(Left { state, begun, ownership, sealed })
+    Ok(Left { state, begun, ownership, accepted: None, sealed })
 }
 
 impl Left {
@@ -166,6 +199,11 @@ impl Left {
         Ok(())
     }
 
+    /// What is to be written down before anything else.
+    pub(crate) fn accepted(&self) -> Option<EventKind> {
+        self.accepted.clone()
+    }
+
     /// Writes down what a person says of the run, and nothing else.
     ///
     /// # Errors
@@ -173,6 +211,7 @@ impl Left {
     /// The journal cannot be written.
     pub(crate) async fn record(&self, events: Vec<EventKind>, redactor: Redactor) -> Result<RunState, Failure> {
         let mut state = self.begun.state.clone();
+        let events: Vec<EventKind> = self.accepted().into_iter().chain(events).collect();
         events.iter().for_each(|event| state.apply(event));
         let journal = Journal::open_owned(Arc::clone(&self.ownership), redactor)?;
         journal.append(&self.begun.run, events, Durability::Durable).await?;

@@ -198,6 +198,9 @@ pub(crate) fn reading_state(state: Option<&Path>, file: Option<&Path>) -> Result
 
 /// A run named on the command line: whole, `last`, or as many leading digits as name one run.
 pub(crate) fn find_run(reader: &Reader, text: &str) -> Result<pipe_journal::RunSummary, Failure> {
+    if text.is_empty() {
+        return Err(Failure::new(Exit::Usage, "no run is named").hint("its name, the beginning of it, or `last`"));
+    }
     let mut matching = reader.runs_named((text != "last").then_some(text))?;
     match matching.len() {
         0 => Err(Failure::new(Exit::Usage, format!("no run `{text}`")).hint("`pipe history` lists the runs")),

@@ -7,7 +7,8 @@ use pipe_core::{
     event::{EventKind, Resolution},
     redact::Redactor,
 };
-use pipe_runner::StepStanding;
+use pipe_pipeline::RollbackEntry;
+use pipe_runner::{Pins, StepStanding};
 
 use super::{
     left::{self, LeftRun},
@@ -38,7 +39,7 @@ pub(crate) struct ResolveArguments {
     undone: bool,
 
     /// What was repaired and how, for the record
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
@@ -49,18 +50,21 @@ pub(crate) async fn resolve(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let left = left::take(&arguments.which, state)?;
+    let left = left::take(&arguments.which, state, printer)?;
     left.needs_open()?;
     let step = left.step(&arguments.step)?;
     let resolution = if arguments.done { Resolution::Done } else { Resolution::Undone };
     let run = &left.begun.run;
     let standing = left.begun.state.step(&step).map(|known| known.standing);
-    let rolling_back = left.begun.state.rollback.is_some();
+    // What the rollback runs itself can be done by hand like any step.
+    let own = left.begun.pipeline(&Pins::of(&left.state))?.pipeline.rollback;
+    let own = own.iter().flatten().any(|entry| matches!(entry, RollbackEntry::Run(run) if run.id == step));
+    let rolling_back = left.begun.state.rollback.is_some() && !own;
     let refused = match (standing, resolution, rolling_back) {
         (_, Resolution::Done, true) => Some("the run is being undone: a step can only be `--undone` in it".to_owned()),
         (Some(StepStanding::Undone), Resolution::Undone, _) => Some(format!("step \"{step}\" is undone already")),
         (Some(StepStanding::Succeeded), _, false) => {
-            Some(format!("step \"{step}\" has succeeded: `pipe rollback {run}` undoes the run"))
+            Some(format!("step \"{step}\" has succeeded: `pipe rollback {run} --reason TEXT` undoes the run"))
         }
         _ => None,
     };

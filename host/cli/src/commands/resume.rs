@@ -56,7 +56,7 @@ pub(crate) struct ResumeArguments {
     late: bool,
 
     /// Why the plugin is replaced, or the phase begins late
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) async fn resume(
     if arguments.reason.is_some() && arguments.replace.is_empty() && !arguments.late {
         return Err(Failure::new(Exit::Usage, "`--reason` is for `--replace` or `--late`"));
     }
-    let mut left = left::take(&arguments.which, state)?;
+    let mut left = left::take(&arguments.which, state, printer)?;
     let bar = barred(&left)?;
     let late = late(arguments, &left, bar.as_ref())?;
     let replaced = replaced(arguments, &left)?;
@@ -158,6 +158,7 @@ pub(super) async fn go_on(
 ) -> Result<Exit, Failure> {
     let (prepared, journal) = left.prepare(display.printer, redactor).await?;
     let begun = left.begun.state.clone();
+    let decisions: Vec<EventKind> = left.accepted().into_iter().chain(decisions).collect();
     watched(&prepared, &journal, display, async |observer, interrupt: &CancellationToken| {
         pipe_runner::resume(&prepared, begun, decisions, observer, interrupt).await
     })
@@ -169,6 +170,11 @@ fn replaced(arguments: &ResumeArguments, left: &Left) -> Result<Vec<EventKind>, 
     let (Some(role), Some(reason)) = (&arguments.role, &arguments.reason) else { return Ok(Vec::new()) };
     let pins = Pins::of(&left.state);
     let known = left.begun.pipeline(&pins)?.pipeline;
+    if !known.roles.is_empty() && !known.roles.contains_key(role) {
+        let roles: Vec<&str> = known.roles.keys().map(String::as_str).collect();
+        return Err(Failure::new(Exit::Usage, format!("the pipeline has no role `{role}`"))
+            .hint(format!("it has {}", roles.join(", "))));
+    }
     let one = |(step, file): &(String, String)| {
         if !known.calls().any(|call| call.id.name == *step) {
             return Err(Failure::new(Exit::Usage, format!("the pipeline has no step \"{step}\"")));

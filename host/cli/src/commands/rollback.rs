@@ -7,6 +7,7 @@ use pipe_core::{
     event::{EventKind, Outcome},
     redact::Redactor,
 };
+use pipe_journal::{Reader, RunFilter};
 
 use super::{
     left::{self, Left, LeftRun},
@@ -25,7 +26,7 @@ pub(crate) struct RollbackArguments {
     which: LeftRun,
 
     /// Why, for the record and for those who are told
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
@@ -37,7 +38,7 @@ pub(crate) async fn rollback(
     printer: Printer,
     redactor: Redactor,
 ) -> Result<Exit, Failure> {
-    let left = left::take(&arguments.which, state)?;
+    let left = left::take(&arguments.which, state, printer)?;
     if left.begun.state.outcome == Some(Outcome::Succeeded) {
         newest(&left)?;
     } else {
@@ -57,18 +58,35 @@ pub(super) async fn go_back(
     let reason = format!("{reason} ({actor})");
     // One that has begun goes on as it began.
     let begun = left.begun.state.rollback.is_some();
+    if begun {
+        display
+            .printer
+            .warning("it is being undone already: the reason that began it stays in the record, and not this one");
+    }
     let requested = (!begun).then_some(EventKind::RollbackRequested { actor, reason });
     resume::go_on(left, requested.into_iter().collect(), display, redactor).await
 }
 
-/// A run that others have followed is not undone beneath them.
+/// A run that others have followed is not undone beneath them. Those of which nothing is left do not count.
 fn newest(left: &Left) -> Result<(), Failure> {
-    match left.followed_by()? {
-        Some(newest) => {
-            let message = format!("run {} has been followed by run {newest}", left.begun.run);
-            Err(Failure::new(Exit::Usage, message)
-                .hint("only the newest run of a pipeline and environment can be undone"))
-        }
+    let filter = RunFilter {
+        pipeline: Some(left.begun.pipeline.clone()),
+        environment: Some(left.begun.environment.clone()),
+        limit: None,
+    };
+    let runs = Reader::open(&left.state)?.runs(&filter)?;
+    let mut later = runs.iter().take_while(|run| run.run != left.begun.run);
+    match later.find(|run| !leaves_nothing(run.outcome)) {
         None => Ok(()),
+        Some(later) => {
+            let message = format!("run {} has been followed by run {}", left.begun.run, later.run);
+            Err(Failure::new(Exit::Usage, message)
+                .hint("only the newest run of a pipeline and environment that left something can be undone"))
+        }
     }
+}
+
+/// Whether everything is as it was before a run that ended so.
+const fn leaves_nothing(outcome: Option<Outcome>) -> bool {
+    matches!(outcome, Some(Outcome::Failed | Outcome::Interrupted | Outcome::RolledBack))
 }

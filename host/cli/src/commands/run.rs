@@ -46,7 +46,7 @@ pub(crate) struct RunArguments {
     locking: Locking,
 
     /// Who asks for this run, beside the user who runs it: a principal who then cannot approve it; can be repeated
-    #[arg(long = "as", value_name = "PRINCIPAL")]
+    #[arg(long = "as", value_name = "PRINCIPAL", value_parser = crate::arguments::principal)]
     asked_by: Vec<String>,
 
     /// Run what this plan says and nothing else: a file that `pipe plan --out` wrote. Environment and inputs are taken from it
@@ -70,6 +70,12 @@ pub(crate) async fn run(
     let loaded = Loaded { asked_by: arguments.asked_by.clone(), ..loaded };
     let state = loaded.state.clone();
     loading::make_state(&state)?;
+    if !state.join("journal.db").exists() && state.join("pins").exists() {
+        printer.warning(&format!(
+            "there was a journal in {}, and it is gone: a run that has not ended, and everything that was deployed, is unknown to pipe",
+            state.display()
+        ));
+    }
     let pipeline = &loaded.checked.pipeline;
     let ownership = ownership::take(&state, &pipeline.name, &pipeline.environment, Some(&loaded.run))?;
     open::refuse(&ownership, &state, pipeline)?;

@@ -4,6 +4,7 @@ mod html;
 mod markdown;
 mod text;
 mod told;
+mod waves;
 
 use std::path::{Path, PathBuf};
 
@@ -71,12 +72,17 @@ pub(crate) fn show(
     let run = loading::find_run(&reader, &arguments.run)?;
     let running = ownership::is_held(&state, &run.pipeline, &run.environment);
     let events = reader.events(&run.run)?;
+    let broken = reader.verify(None).err().map(|error| error.to_string());
+    if let Some(broken) = &broken {
+        printer.warning(&format!("{broken}: what follows is not to be trusted"));
+    }
     let asked = arguments.report_format.is_some() || arguments.out.is_some();
     if arguments.events || printer.json() && !asked {
         list(&run, running, &events, verbose, printer);
         return Ok(Exit::Succeeded);
     }
-    let report = Report::of(&run.run, &events, running)?;
+    let mut report = Report::of(&run.run, &events, running)?;
+    report.record.broken = broken;
     let written = written(&report, arguments.report_format.unwrap_or(ReportFormat::Text), printer.json())?;
     match &arguments.out {
         Some(path) => {

@@ -172,9 +172,21 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
     let command = |verb: &str, rest: &str| format!("pipe {verb} {}{rest} --state {}", run.run, places::in_shell(state));
     let undo = || command("rollback", " --reason '…'");
     let begun = known.steps.iter().rev().find(|step| step.standing == StepStanding::Started);
-    let here = begun.map_or_else(|| "between two steps".to_owned(), |step| format!("in step \"{}\"", step.step));
+    let gate = known.gates.iter().find(|(_, gate)| gate.ended.is_none());
+    let decide = gate.map(|(gate, standing)| {
+        let key = "--key ~/.ssh/id_ed25519 --reason '…'";
+        command("approve", &format!(" {} --role {} {key}", step_in_shell(gate), standing.role))
+    });
+    let mut here = match (gate, begun) {
+        (Some((gate, standing)), _) => format!("{} decides at the gate \"{gate}\"", standing.role),
+        (None, Some(step)) => format!("in step \"{}\"", step.step),
+        (None, None) => "between two steps".to_owned(),
+    };
+    if known.rollback.is_some() {
+        here = format!("being undone, {here}");
+    }
     if ownership::is_held(state, &run.pipeline, &run.environment) {
-        return Standing { word: "running", what: here, next: vec![] };
+        return Standing { word: "running", what: here, next: decide.into_iter().collect() };
     }
     if run.outcome.is_some() {
         let failed = known.steps.iter().filter(|step| step.standing == StepStanding::UndoFailed);
@@ -184,16 +196,19 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
         return Standing { word: "rollback-failed", what: known.reason.clone().unwrap_or_default(), next };
     }
     let Some(why) = known.paused.clone() else {
-        return Standing { word: "cut-off", what: here, next: vec![command("resume", ""), undo()] };
+        let undo = known.rollback.is_none().then(undo);
+        return Standing {
+            word: "cut-off",
+            what: here,
+            next: std::iter::once(command("resume", "")).chain(undo).collect(),
+        };
     };
     let asked = begun.filter(|step| step.open && step.attempt_touched || step.waves.asks().is_some());
-    let gate = known.gates.iter().find(|(_, gate)| gate.ended.is_none());
-    let decide = gate.map(|(gate, standing)| {
-        let key = "--key ~/.ssh/id_ed25519 --reason '…'";
-        command("approve", &format!(" {} --role {} {key}", step_in_shell(gate), standing.role))
-    });
     let next = match asked {
-        None if decide.is_some() => decide.into_iter().chain([command("resume", ""), undo()]).collect(),
+        None if decide.is_some() => {
+            let undo = known.rollback.is_none().then(undo);
+            decide.into_iter().chain([command("resume", "")]).chain(undo).collect()
+        }
         Some(step) => ["retry", "undo"]
             .map(|answer| command("resume", &format!(" --{answer} {}", step_in_shell(&step.step))))
             .into(),

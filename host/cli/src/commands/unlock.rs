@@ -9,9 +9,6 @@ use pipe_journal::{Holder, JournalError, Liveness, Ownership, Reader, Unlocking}
 use super::loading;
 use crate::{exit::Exit, failure::Failure, printer::Printer};
 
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 1_000;
-
 /// Take the place of a process that drives a run and hangs
 ///
 /// A process that ends frees its lock, however it ends: this is for one that is still there, or was stopped, and will not go on.
@@ -28,7 +25,7 @@ pub(crate) struct UnlockArguments {
     env: Option<String>,
 
     /// Why; it is recorded
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = crate::arguments::reason)]
     reason: String,
 }
 
@@ -107,15 +104,4 @@ fn still_there(holder: &Holder) -> String {
              {pid}` ends them all"
         ),
     }
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("say why".to_owned());
-    }
-    if text.chars().any(char::is_control) || text.chars().count() > LONGEST_REASON {
-        return Err(format!("one line of at most {LONGEST_REASON} characters"));
-    }
-    Ok(text.to_owned())
 }

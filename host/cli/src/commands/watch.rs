@@ -53,7 +53,8 @@ pub(crate) async fn watch(
     tokio::spawn(stop_when_told(interrupt.clone()));
     let (mut ends, mut go_on, mut which) = (None, arguments.go_on, arguments.which.clone());
     loop {
-        let left = match left::take(&which, state) {
+        let taken = if ends.is_none() { left::take(&which, state, printer) } else { left::take_again(&which, state) };
+        let left = match taken {
             Ok(left) => left,
             // Another process has it for now: a later run, or somebody who looks at the same time.
             Err(failure) if ends.is_some() && failure.exit() == Exit::Locked => {
@@ -66,6 +67,9 @@ pub(crate) async fn watch(
             Err(failure) => return Err(failure),
         };
         which.run = left.begun.run.to_string();
+        if left.accepted().is_some() {
+            left.record(Vec::new(), redactor.clone()).await?;
+        }
         let standing = standing(&left)?;
         if let Some(later) = later(&which, state)? {
             let by = later.run.to_string();

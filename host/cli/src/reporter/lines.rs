@@ -170,6 +170,9 @@ fn of_people(kind: &EventKind) -> Vec<String> {
         EventKind::Waived { rule, role, reason, .. } => {
             vec![bar(&format!("{} without {rule}, accepted by {role}: {reason}", styled(CAREFUL, "!")))]
         }
+        EventKind::ChangedRecordAccepted { actor, found } => {
+            vec![format!("{} {actor} goes on although {found}", styled(BAD, "!"))]
+        }
         EventKind::Abandoned { actor, reason } => vec![format!("{} by {actor}: {reason}", styled(BAD, "abandoned"))],
         _ => Vec::new(),
     }

@@ -7,7 +7,7 @@ use pipe_runner::{Ending, RunResult, StepStanding, Wait};
 
 use crate::{
     places::in_shell,
-    printer::{ADVICE, BAD, CAREFUL, GOOD, STRONG, styled},
+    printer::{ADVICE, BAD, CAREFUL, GOOD, STRONG, count, styled},
     reporter::lines::finding,
 };
 
@@ -103,7 +103,7 @@ fn headline(result: &RunResult, took: &str) -> String {
     };
     match outcome {
         Outcome::Succeeded => {
-            format!("{}: {} steps in {took}", styled(GOOD, "succeeded"), result.state.steps.len())
+            format!("{}: {} in {took}", styled(GOOD, "succeeded"), count(result.state.steps.len(), "step"))
         }
         Outcome::Failed => format!("{} after {took}, nothing needed undoing: {reason}", styled(BAD, "failed")),
         Outcome::RolledBack => format!("{} after {took}: {reason}", styled(CAREFUL, "rolled back")),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipe_core::{
     event::{EventKind, StepStatus, Use},
     id::StepId,
-    report::StageReport,
+    report::{FindingStatus, StageReport},
     stage::Stage,
 };
 
@@ -69,6 +69,14 @@ pub fn activity<'e>(events: impl IntoIterator<Item = &'e EventKind>) -> BTreeMap
                 known.ended = match (known.ended, failure) {
                     (Ended::Failed, _) | (_, Some(_)) => Ended::Failed,
                     _ => Ended::Succeeded,
+                };
+            }
+            EventKind::GuardChecked { checked, .. } | EventKind::WatchChecked { checked } => {
+                let known = steps.entry(checked.check.clone()).or_default();
+                // It looks at the same things every time: one look that was met saw them all.
+                known.ended = match (known.ended, checked.status) {
+                    (Ended::Succeeded, _) | (_, FindingStatus::Pass | FindingStatus::Warn) => Ended::Succeeded,
+                    _ => Ended::Failed,
                 };
             }
             _ => {}

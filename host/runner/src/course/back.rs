@@ -34,10 +34,20 @@ impl Course {
 
     /// The next entry of a rollback that has begun. What failed before somebody resumed the run is tried again.
     pub(super) fn back(&self, state: &RunState, reason: &str, entries: &[StepId]) -> Next {
-        for entry in entries {
+        let done = |step: &StepId| {
+            let standing = state.step(step).map(|known| known.standing);
+            matches!(standing, Some(StepStanding::Undone))
+                || self.after().any(|leg| leg.step == *step) && standing == Some(StepStanding::Succeeded)
+        };
+        // What was let pass is not asked for again once it is done, whatever was replaced since.
+        let done_behind = |place: usize| entries.get(place + 1).is_some_and(done);
+        for (place, entry) in entries.iter().enumerate() {
             let known = state.step(entry);
             if let Some(barrier) = self.barriers_back().find(|barrier| barrier.gate == *entry) {
                 match barrier.reached(state) {
+                    Reached::Open if state.gates.get(entry).is_some_and(|gate| gate.stale) && !done_behind(place) => {
+                        return Next::Wait(entry.clone());
+                    }
                     Reached::Open => continue,
                     Reached::Waits => return Next::Wait(entry.clone()),
                     Reached::Stopped => return Next::Stop(entry.clone()),
@@ -76,7 +86,7 @@ impl Course {
                 }
             }
         }
-        let stayed = self.stayed(state);
+        let stayed = self.stayed(state, entries);
         if stayed.is_empty() {
             Next::End(Outcome::RolledBack, Some(reason.to_owned()))
         } else {
@@ -85,7 +95,7 @@ impl Course {
     }
 
     /// What is not as it was before the run, each with why.
-    pub(super) fn stayed(&self, state: &RunState) -> Vec<String> {
+    pub(super) fn stayed(&self, state: &RunState, entries: &[StepId]) -> Vec<String> {
         let why = |known: &StepState| known.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
         let irreversible = self.steps.iter().filter(|leg| !leg.reversible && leg.changed(state));
         let irreversible = irreversible.map(|leg| format!("step \"{}\" is irreversible and stays as it is", leg.step));
@@ -101,7 +111,16 @@ impl Course {
             Reached::Shut(why) => Some(format!("gate \"{}\": {why}, and what comes after it stays", barrier.gate)),
             _ => None,
         });
-        irreversible.chain(undo_failed).chain(after).chain(shut).collect()
+        // Behind what failed, or behind a gate that nobody opened.
+        let legs = self.steps.iter().filter(|leg| entries.contains(&leg.step) && leg.changed(state));
+        let legs = legs.filter(|leg| {
+            let standing = state.step(&leg.step).map(|known| known.standing);
+            !matches!(standing, Some(StepStanding::Undone | StepStanding::UndoFailed))
+        });
+        let behind = legs.map(|leg| format!("step \"{}\" was not undone: its turn did not come", leg.step));
+        let not_run = self.after().filter(|leg| entries.contains(&leg.step) && state.step(&leg.step).is_none());
+        let not_run = not_run.map(|leg| format!("step \"{}\" was not run: its turn did not come", leg.step));
+        irreversible.chain(undo_failed).chain(after).chain(shut).chain(behind).chain(not_run).collect()
     }
 
     /// The gates of the rollback.

@@ -139,7 +139,7 @@ fn a_gate_of_the_rollback_stands_where_it_has_something_to_guard() {
     assert_eq!(next(&course, &begun), Next::Wait(StepId::new("ask")));
     let with = |how, more: &[EventKind]| [&begun[..], &[opened("ask"), closed("ask", how)], more].concat();
     assert_eq!(next(&course, &with(GateEnd::Passed, &[])), Next::Undo(StepId::new("migrate")));
-    let why = "no; gate \"ask\": rejected by lead, and what comes after it stays".to_owned();
+    let why = "no; gate \"ask\": rejected by lead, and what comes after it stays; step \"migrate\" was not undone: its turn did not come".to_owned();
     assert_eq!(next(&course, &with(GateEnd::Rejected, &[])), Next::End(Outcome::RollbackFailed, Some(why)));
     assert_eq!(next(&course, &with(GateEnd::Rejected, &[resumed()])), Next::Wait(StepId::new("ask")), "asked again");
 }

@@ -122,6 +122,9 @@ pub enum Refused {
     /// A line that the checklist does not have.
     #[error("the checklist has no line `{0}`")]
     UnknownItem(String),
+    /// It says two things of one line.
+    #[error("it speaks twice of the line `{0}` of the checklist")]
+    TwiceItem(String),
     /// The gate does not wait any more.
     #[error("the gate is closed")]
     Closed,
@@ -173,6 +176,10 @@ impl Opening {
         let known = |item: &str| self.checklist.iter().any(|known| known.item == item);
         if let Some((item, _)) = approval.items.iter().find(|(item, _)| !known(item)) {
             return Err(Refused::UnknownItem(item.clone()));
+        }
+        let twice = |index: usize, item: &str| approval.items[..index].iter().any(|(known, _)| known == item);
+        if let Some((_, (item, _))) = approval.items.iter().enumerate().find(|(index, (item, _))| twice(*index, item)) {
+            return Err(Refused::TwiceItem(item.clone()));
         }
         Ok(Vote { principal, key, decision: approval.decision, reason: approval.reason, items: approval.items })
     }

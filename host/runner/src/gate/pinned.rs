@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use jiff::Timestamp;
 use pipe_core::diagnostic::Diagnostic;
 use pipe_pipeline::{Gate, Pipeline, RoleSpec};
 
@@ -20,13 +21,13 @@ pub(crate) type SignersFiles = BTreeMap<String, String>;
 /// # Errors
 ///
 /// A file cannot be read or used, or a gate asks for more people than have its role: each at its place in the pipeline file.
-pub(crate) fn read_signers(pipeline: &Pipeline) -> Result<SignersFiles, Vec<Diagnostic>> {
+pub(crate) fn read_signers(pipeline: &Pipeline, requesters: &[String]) -> Result<SignersFiles, Vec<Diagnostic>> {
     let asked: BTreeSet<&str> = pipeline.all_gates().map(|gate| gate.role.as_str()).collect();
     let (mut files, mut problems) = (SignersFiles::new(), Vec::new());
     for (name, role) in pipeline.roles.iter().filter(|(name, _)| asked.contains(name.as_str())) {
         match read(role) {
             Ok((text, signers)) => {
-                let people = signers.principals().len();
+                let people = signers.who_can(Timestamp::now(), requesters).len();
                 let gates = pipeline.all_gates().filter(|gate| gate.role == **name);
                 problems.extend(gates.filter_map(|gate| too_few(pipeline, gate, people)));
                 files.insert(name.clone(), text);
@@ -44,15 +45,16 @@ pub(crate) fn read_signers(pipeline: &Pipeline) -> Result<SignersFiles, Vec<Diag
 /// What is wrong with the signers of a pipeline. Nothing where all can be used.
 #[must_use]
 pub fn check_signers(pipeline: &Pipeline) -> Vec<Diagnostic> {
-    read_signers(pipeline).err().unwrap_or_default()
+    read_signers(pipeline, &[]).err().unwrap_or_default()
 }
 
 fn too_few(pipeline: &Pipeline, gate: &Gate, people: usize) -> Option<Diagnostic> {
     if people >= gate.quorum as usize {
         return None;
     }
-    let message = format!("the gate asks for {} people, and {people} have the role `{}`", gate.quorum, gate.role);
-    let hint = "whoever asks for the run does not count either";
+    let message =
+        format!("the gate asks for {} people, and {people} of the role `{}` could approve", gate.quorum, gate.role);
+    let hint = "whoever asks for the run does not count, nor do keys that are not valid now";
     Some(Diagnostic::error("signers", message).at(&pipeline.file, gate.span.clone(), "").hint(hint))
 }
 

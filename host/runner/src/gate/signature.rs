@@ -1,6 +1,8 @@
 //! Signatures as `ssh-keygen -Y` makes and checks them. The formats are `ssh-key`'s, the arithmetic is ring's, which checks TLS
 //! here too.
 
+mod spelling;
+
 use pipe_core::digest::Digest;
 use ring::{
     rand::SystemRandom,
@@ -11,6 +13,8 @@ use ssh_key::{
     private::{EcdsaKeypair, KeypairData},
     public::{EcdsaPublicKey, KeyData},
 };
+
+use self::spelling::is_spelled;
 
 /// What the signatures are for: one made for anything else does not hold.
 pub const NAMESPACE: &str = "pipe-approval@v1";
@@ -75,14 +79,9 @@ impl Signed {
             return Err(BadSignature::Unreadable("it is too long".to_owned()));
         }
         let signature = SshSig::from_pem(text).map_err(|error| BadSignature::Unreadable(error.to_string()))?;
-        // What is older than the first version is none: the crate lets it pass, and `ssh-keygen` does not.
-        if signature.version() != SshSig::VERSION {
-            return Err(BadSignature::Unreadable(format!("it has version {}", signature.version())));
-        }
-        // Lengths that claim more than there is are such another spelling: one signature has one.
-        let spelled = signature.to_pem(LineEnding::LF).map_err(|error| BadSignature::Unreadable(error.to_string()))?;
-        if body(&spelled) != body(text) {
-            return Err(BadSignature::Unreadable("it is not spelled as it should be".to_owned()));
+        // Other versions too: the crate lets older ones pass, and `ssh-keygen` does not.
+        if !is_spelled(&signature, text) {
+            return Err(BadSignature::Unreadable("it is not spelled as `ssh-keygen` spells it".to_owned()));
         }
         if signature.namespace() != NAMESPACE {
             return Err(BadSignature::Namespace(shown(signature.namespace())));
@@ -109,11 +108,6 @@ impl Signed {
         }
         verify(self.0.public_key(), &message, self.0.signature())
     }
-}
-
-/// What stands between the first line and the last, however it is broken into lines.
-fn body(pem: &str) -> String {
-    pem.lines().filter(|line| !line.starts_with("-----")).flat_map(str::split_whitespace).collect()
 }
 
 /// The key that a signature says it was made with, where that much can be read.
@@ -280,3 +274,6 @@ pub fn private_key(text: &str) -> Result<PrivateKey, CannotSign> {
 fn shown(name: &str) -> String {
     name.chars().take(60).filter(|c| !pipe_core::text::is_unprintable(*c)).collect()
 }
+
+#[cfg(test)]
+mod security_keys;

@@ -102,17 +102,24 @@ impl Signers {
         self.0.iter()
     }
 
-    /// The different people, each once.
+    /// The different people who could approve at this time what was asked for by these, each once.
     #[must_use]
-    pub fn principals(&self) -> Vec<&str> {
-        let mut principals: Vec<&str> = Vec::new();
-        for signer in &self.0 {
-            if !principals.iter().any(|known| same_person(known, &signer.principal)) {
-                principals.push(&signer.principal);
-            }
-        }
-        principals
+    pub fn who_can(&self, at: Timestamp, requesters: &[String]) -> Vec<&str> {
+        let may = |signer: &&Signer| {
+            signer.holds_at(at) && !requesters.iter().any(|requester| may_be(&signer.principal, requester))
+        };
+        distinct(self.0.iter().filter(may))
     }
+}
+
+fn distinct<'s>(signers: impl Iterator<Item = &'s Signer>) -> Vec<&'s str> {
+    let mut principals: Vec<&str> = Vec::new();
+    for signer in signers {
+        if !principals.iter().any(|known| same_person(known, &signer.principal)) {
+            principals.push(&signer.principal);
+        }
+    }
+    principals
 }
 
 /// Whether two principals are one person: mail addresses do not differ by their capitals.
@@ -268,7 +275,7 @@ mod tests {
              \"bob@example.org\" namespaces=\"git,pipe-*\",valid-before=\"20270101Z\" {BOB}\n"
         );
         let signers = Signers::read(&text).unwrap();
-        assert_eq!(signers.principals(), ["alice@example.org", "bob@example.org"]);
+        assert_eq!(signers.who_can(Timestamp::now(), &[]), ["alice@example.org", "bob@example.org"]);
         let bob = &signers.0[1];
         assert_eq!(bob.valid_before, Some("2027-01-01T00:00:00Z".parse().unwrap()));
         assert!(bob.holds_at("2026-12-31T23:59:59Z".parse().unwrap()));
@@ -280,11 +287,11 @@ mod tests {
     fn keys_for_other_namespaces_do_not_approve() {
         for namespaces in ["git", "pipe-approval@v2", "!pipe-approval@v1,*", "*,!pipe-*", "pipe", "?ipe"] {
             let text = format!("a@x {ALICE}\nb@x namespaces=\"{namespaces}\" {BOB}");
-            assert_eq!(Signers::read(&text).unwrap().principals(), ["a@x"], "{namespaces}");
+            assert_eq!(Signers::read(&text).unwrap().who_can(Timestamp::now(), &[]), ["a@x"], "{namespaces}");
         }
         for namespaces in ["pipe-approval@v1", "git,pipe-approval@v1", "*", "pipe-*", "pipe-approval@v?", "**1"] {
             let text = format!("a@x {ALICE}\nb@x NAMESPACES=\"{namespaces}\" {BOB}");
-            assert_eq!(Signers::read(&text).unwrap().principals(), ["a@x", "b@x"], "{namespaces}");
+            assert_eq!(Signers::read(&text).unwrap().who_can(Timestamp::now(), &[]), ["a@x", "b@x"], "{namespaces}");
         }
     }
 

@@ -94,6 +94,11 @@ impl Gates {
                     state.ended = Some(*how);
                 }
             }
+            // What was asked is not asked any more: another plugin would be called, or nothing more is done behind the gate.
+            EventKind::PluginReplaced { .. } => self.gates.clear(),
+            EventKind::RollbackStarted { .. } | EventKind::RunFinished { .. } => {
+                self.gates.retain(|state| state.ended.is_some());
+            }
             _ => {}
         }
     }
@@ -244,13 +249,13 @@ impl GateState {
         people.into_iter().map(|vote| vote.principal.as_str()).collect()
     }
 
-    /// The checklist, with what became of each line. The first who settled one is named.
+    /// The checklist, with what became of each line. Who said something of one last is named: it may correct what was said before.
     #[must_use]
     pub fn checklist(&self) -> Vec<CheckedItem> {
         let said = |item: &str| {
             let approvals = self.votes.iter().filter(|vote| vote.decision == Decision::Approve);
-            let mut said = approvals.flat_map(|vote| vote.items.iter().map(move |(of, remark)| (vote, of, remark)));
-            said.find(|(_, of, _)| *of == item).map(|(vote, _, remark)| match remark {
+            let said = approvals.flat_map(|vote| vote.items.iter().map(move |(of, remark)| (vote, of, remark)));
+            said.rev().find(|(_, of, _)| *of == item).map(|(vote, _, remark)| match remark {
                 Remark::Attested(evidence) => {
                     ItemState::Attested { by: vote.principal.clone(), evidence: evidence.clone() }
                 }

@@ -75,7 +75,9 @@ impl Stepper<'_> {
 
     async fn close(&self, state: &GateState, end: GateEnd) -> Result<Waited, JournalError> {
         let why = state.rejection().map(|vote| format!("rejected by {}: {}", vote.principal, vote.reason));
-        let by = state.deciders().into_iter().map(str::to_owned).collect();
+        // Nobody decides that nobody decided.
+        let by = if end == GateEnd::Expired { Vec::new() } else { state.deciders() };
+        let by = by.into_iter().map(str::to_owned).collect();
         let step = state.opening.gate.clone();
         self.recorder.durable(EventKind::GateClosed { step, how: end, by, why, checklist: state.checklist() }).await?;
         Ok(Waited::Closed)

@@ -63,6 +63,16 @@ pub(super) fn items(report: &Report) -> Vec<Item> {
         let group = if step.part == Part::Rollback { "Rollback" } else { "Deployment" };
         let name = step.step.to_string();
         let stage = if name == step.stage.word() { String::new() } else { format!(" ({})", step.stage) };
+        // It was to be undone, and nothing undid it.
+        let stands = step.status == StepStatus::Succeeded
+            && step.reversible
+            && step.part == Part::Deployment
+            && report.rollback.as_ref().is_some_and(|rollback| rollback.entries.contains(&step.step));
+        if stands {
+            let evidence = format!("still stands, {}", evidence(step));
+            let tick = if report.conclusion == Conclusion::Running { Tick::Open } else { Tick::Failed };
+            return of(group, format!("{name}{stage}"), tick, evidence.trim_end_matches(", ").to_owned());
+        }
         of(group, format!("{name}{stage}"), tick(step), evidence(step))
     });
     let artifacts = report.artifacts.iter().map(|known| {

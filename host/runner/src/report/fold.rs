@@ -83,18 +83,27 @@ impl Report {
             pipeline_digest: *pipeline_digest,
             plan_digest: *plan_digest,
             policies: policies.iter().copied().enumerate().map(held).collect(),
+            requesters: Vec::new(),
             inputs: inputs.clone(),
             previous: previous.clone(),
             checklist: Vec::new(),
             people: people::decision(at, event).into_iter().collect(),
             gates: Vec::new(),
             steps: steps.iter().filter_map(planned).collect(),
+            watch: None,
             rollback: None,
             artifacts: Vec::new(),
             refusals: Vec::new(),
             notifications: Vec::new(),
             processes: vec![process(at, actor, pipe_version)],
-            record: Record { first: stored.seq, last: stored.seq, entries: 0, head: stored.hash, unknown: 0 },
+            record: Record {
+                first: stored.seq,
+                last: stored.seq,
+                entries: 0,
+                head: stored.hash,
+                unknown: 0,
+                broken: None,
+            },
         })
     }
 
@@ -106,7 +115,10 @@ impl Report {
                 self.steps.iter_mut().for_each(cut_off);
                 self.processes.push(process(at, actor, pipe_version));
             }
+            EventKind::RolesPinned { requesters, .. } => self.requesters.clone_from(requesters),
             EventKind::RollbackStarted { reason, entries } => {
+                self.withdraw_gates(at);
+                self.watch.iter_mut().for_each(|watch| watch.waits = None);
                 self.rollback = Some(RollbackReport { started: at, reason: reason.clone(), entries: entries.clone() });
             }
             EventKind::Notified { step, about, delivered, failure } => self.notifications.push(Told {
@@ -121,11 +133,15 @@ impl Report {
                     process.remains_ended += ended;
                 }
             }
-            EventKind::RunFinished { .. } | EventKind::RunPaused { .. } => self.ended = Some(at),
+            EventKind::RunFinished { .. } => {
+                self.ended = Some(at);
+                self.withdraw_gates(at);
+            }
+            EventKind::RunPaused { .. } => self.ended = Some(at),
             EventKind::ArtifactStored { .. }
             | EventKind::ArtifactVerified { .. }
             | EventKind::ArtifactPruned { .. } => self.apply_of_artifact(at, event),
-            _ if self.apply_of_gate(at, event) => {}
+            _ if self.apply_of_gate(at, event) || self.apply_of_waves(at, event) => {}
             _ => self.apply_of_step(at, event),
         }
         if let Some(process) = self.processes.last_mut()
@@ -162,7 +178,9 @@ impl Report {
     /// What is known once all events are.
     fn concluded(mut self, state: &RunState, events: &[StoredEvent], running: bool) -> Self {
         self.conclusion = Conclusion::of(state, running);
-        self.reason = state.reason.clone().or_else(|| state.paused.clone());
+        let waits = self.watch.as_ref().and_then(|watch| watch.waits.as_ref());
+        let waits = waits.map(|why| format!("the watch was not met, and nobody has seen to it: {why}"));
+        self.reason = state.reason.clone().or_else(|| state.paused.clone()).or(waits);
         if let Some(process) = self.processes.last_mut()
             && running
         {
@@ -226,7 +244,11 @@ const fn is_afterwards(event: &EventKind, state: &RunState) -> bool {
         | EventKind::Rejected { .. }
         | EventKind::ApprovalRefused { .. }
         | EventKind::Unlocked { .. }
-        | EventKind::Abandoned { .. } => true,
+        | EventKind::Abandoned { .. }
+        | EventKind::WatchChecked { .. }
+        | EventKind::WatchBreached { .. }
+        | EventKind::WatchContinued { .. }
+        | EventKind::WatchEnded { .. } => true,
         // Of a run that was given up, whoever gave it up wrote the end.
         EventKind::RunFinished { .. } => state.phases.given_up,
         _ => false,

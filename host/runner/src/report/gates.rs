@@ -1,5 +1,7 @@
 //! Gates: what was asked, who answered, and the proof of it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use pipe_core::{
     digest::Digest,
@@ -27,10 +29,14 @@ pub struct GateReport {
     pub plan_digest: Digest,
     /// Who could decide, as OpenSSH's `allowed_signers`: public keys alone.
     pub signers: String,
-    /// Decisions that hold, in order, over all times that it was opened.
+    /// Decisions that hold, in order, since it was opened last.
     pub votes: Vec<Signed>,
+    /// How it was opened before, and what became of that.
+    pub before: Vec<String>,
     /// Decisions that were handed in and do not.
     pub refused: Vec<String>,
+    /// When nobody was asked any more: the run was undone or ended.
+    pub withdrawn: Option<Timestamp>,
     /// When it ended, and how.
     pub ended: Option<(Timestamp, GateEnd)>,
     /// Who decided it.
@@ -82,7 +88,7 @@ impl Report {
         };
         let open = checklist.iter().map(|line| CheckedItem { item: line.item.clone(), state: ItemState::Open });
         let before = self.gates.iter().position(|known| known.gate == *step).map(|index| self.gates.remove(index));
-        let (votes, refused) = before.map(|known| (known.votes, known.refused)).unwrap_or_default();
+        let (before, refused) = before.map(GateReport::past).unwrap_or_default();
         self.gates.push(GateReport {
             gate: step.clone(),
             role: role.clone(),
@@ -91,13 +97,20 @@ impl Report {
             expires: *expires_at,
             plan_digest: *plan_digest,
             signers: signers.clone(),
-            votes,
+            votes: Vec::new(),
+            before,
             refused,
+            withdrawn: None,
             ended: None,
             by: Vec::new(),
             why: None,
             checklist: open.collect(),
         });
+    }
+
+    /// Nobody is asked any more at the gates that are open.
+    pub(super) fn withdraw_gates(&mut self, at: Timestamp) {
+        self.gates.iter_mut().filter(|gate| gate.ended.is_none()).for_each(|gate| gate.withdrawn = Some(at));
     }
 
     fn voted(&mut self, at: Timestamp, step: &StepId, approval: &SignedApproval, approves: bool) {
@@ -111,10 +124,35 @@ impl Report {
     }
 }
 
+impl GateReport {
+    /// What is still said of an opening once there is another.
+    fn past(mut self) -> (Vec<String>, Vec<String>) {
+        let end = match self.ended {
+            Some((at, how)) => format!("{} at {at}", how.word()),
+            None => "withdrawn".to_owned(),
+        };
+        self.before.push(format!("opened before at {}: {end}", self.opened));
+        let voted = |vote: &Signed| {
+            let did = if vote.approves { "approval" } else { "rejection" };
+            format!("{did} by {} at {} was of that opening, and does not count", vote.approval.principal, vote.at)
+        };
+        self.before.extend(self.votes.iter().map(voted));
+        (self.before, self.refused)
+    }
+
+    /// Different people who approved.
+    fn approved(&self) -> usize {
+        let people: BTreeSet<&str> =
+            self.votes.iter().filter(|vote| vote.approves).map(|vote| vote.approval.principal.as_str()).collect();
+        people.len()
+    }
+}
+
 /// What a gate adds to the checklist: itself, and every line that people had to see to.
 pub(super) fn items(gate: &GateReport) -> Vec<Item> {
     let (tick, evidence) = match gate.ended {
-        None => (Tick::Open, format!("{} of {} decided", gate.by.len(), gate.quorum)),
+        None if gate.withdrawn.is_some() => (Tick::NotNeeded, "withdrawn".to_owned()),
+        None => (Tick::Open, format!("{} of {} approved", gate.approved(), gate.quorum)),
         Some((_, GateEnd::Passed)) => (Tick::Done, GateEnd::Passed.word().to_owned()),
         Some((_, how)) => (Tick::Failed, how.word().to_owned()),
     };

@@ -28,6 +28,20 @@ pub(super) fn decision(at: Timestamp, event: &EventKind) -> Option<Decision> {
             told(actor, format!("said that step \"{step}\" is {resolution}, after a repair by hand"), Some(reason))
         }
         EventKind::Abandoned { actor, reason } => told(actor, "gave the run up".to_owned(), Some(reason)),
+        EventKind::PluginReplaced { step, plugin, role, actor, reason } => {
+            let what =
+                format!("let step \"{step}\" call {} (sha256 {}) instead, as {role}", plugin.name, plugin.digest);
+            told(actor, what, Some(reason))
+        }
+        EventKind::Waived { step, rule, role, actor, reason } => {
+            told(actor, format!("ran \"{step}\" without the {rule} that it needs, which {role} accepts"), Some(reason))
+        }
+        EventKind::ChangedRecordAccepted { actor, found } => {
+            told(actor, format!("went on although the record was changed: {found}"), None)
+        }
+        EventKind::WatchContinued { actor } => {
+            told(actor, "saw to what the watch found, and let it go on".to_owned(), None)
+        }
         EventKind::Approved { step, approval, .. } => told(
             &approval.principal,
             format!("approved \"{step}\", signed with {}", approval.key),

@@ -16,4 +16,7 @@ pub struct Record {
     pub head: Digest,
     /// How many of them a later version of pipe wrote, so that this report leaves them out.
     pub unknown: u64,
+    /// Where the journal was not as it was written when this was made: what was found, and whatever else stands here is then not to
+    /// be trusted. Only who has the journal can tell.
+    pub broken: Option<String>,
 }

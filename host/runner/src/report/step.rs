@@ -121,6 +121,7 @@ impl StepReport {
             started: None,
             ended: None,
             duration_ms: None,
+            waves: Vec::new(),
             attempts: Vec::new(),
             findings: Vec::new(),
             outputs: Vec::new(),

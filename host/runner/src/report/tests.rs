@@ -2,11 +2,11 @@ use jiff::Timestamp;
 use pipe_core::{
     digest::Digest,
     event::{
-        CheckedItem, ChecklistItem, EventKind, GateEnd, InFlight, ItemState, Outcome, Part, PlannedStep,
-        PluginIdentity, Refusal, SignedApproval, StepStatus as Ended, Use,
+        Breach, Checked, CheckedItem, ChecklistItem, EventKind, GateEnd, InFlight, ItemState, Outcome, Part,
+        PlannedStep, PluginIdentity, Refusal, SignedApproval, StepStatus as Ended, Use, WatchEnd, Wave,
     },
     id::{RunId, StepId},
-    report::{Failure, FailureKind, StageReport},
+    report::{Failure, FailureKind, FindingStatus, StageReport},
     stage::Stage,
 };
 use pipe_journal::{Recorded, StoredEvent};
@@ -335,4 +335,63 @@ fn a_clock_that_was_set_back_makes_no_run_shorter_than_it_was() {
     let mut events = stored(vec![started(), ended(Outcome::Succeeded)]);
     events[1].at = Timestamp::from_second(1_795_000_000).unwrap();
     assert_eq!(Report::of(&run(), &events, false).unwrap().took_ms, Some(10));
+}
+
+fn checked(status: FindingStatus, message: &str) -> Checked {
+    Checked { check: StepId::new("errors"), status, message: message.into(), findings: Vec::new(), duration_ms: 1 }
+}
+
+#[test]
+fn waves_are_told_with_every_look_and_a_hold_that_began_again() {
+    let (step, wave) = (StepId::new("a"), Wave { index: 1, count: 2, weight: 1_000 });
+    let looked = |status| EventKind::GuardChecked { step: step.clone(), wave, checked: checked(status, "0.2%") };
+    let holding = || EventKind::WaveHolding { step: step.clone(), wave, hold_ms: 4_000 };
+    let made = report(vec![
+        started(),
+        begun("a"),
+        EventKind::WaveStarted { step: step.clone(), wave },
+        attempt("a", 1),
+        EventKind::WaveReleased { step: step.clone(), wave, report: StageReport::default() },
+        holding(),
+        looked(FindingStatus::Pass),
+        resumed("bob@ops"),
+        looked(FindingStatus::Warn),
+        holding(),
+        looked(FindingStatus::Skip),
+        EventKind::WaveFinished { step: step.clone(), wave },
+    ]);
+    let told = &made.steps[0].waves[..];
+    assert_eq!((told.len(), told[0].hold_ms, told[0].holds), (1, Some(4_000), 2));
+    assert!(told[0].released.is_some() && told[0].released < told[0].ended);
+    let seen = &told[0].seen.checks[0];
+    assert_eq!((seen.met, seen.warned, seen.not_met, seen.last.as_str()), (1, 1, 1, "0.2%"));
+}
+
+#[test]
+fn the_watch_is_told_and_does_not_move_the_end_of_the_run() {
+    let failure = Failure {
+        kind: FailureKind::Unmet,
+        message: "5% is above 1%".into(),
+        retryable: false,
+        findings: Vec::new(),
+        hint: None,
+    };
+    let opened = EventKind::WatchOpened { for_ms: 60_000, until: Timestamp::from_second(1_795_399_600).unwrap() };
+    let made = report(vec![
+        started(),
+        done("a"),
+        opened,
+        ended(Outcome::Succeeded),
+        EventKind::WatchChecked { checked: checked(FindingStatus::Fail, "5%") },
+        EventKind::WatchBreached { breach: Breach::Ask, failure },
+        EventKind::WatchContinued { actor: "eve@ops".into() },
+        EventKind::WatchChecked { checked: checked(FindingStatus::Pass, "0%") },
+        EventKind::WatchEnded { end: WatchEnd::Passed },
+    ]);
+    let watch = made.watch.as_ref().unwrap();
+    assert_eq!((watch.seen.checks[0].met, watch.seen.checks[0].not_met), (1, 1));
+    assert_eq!(watch.seen.breaches[0].message, "5% is above 1%");
+    assert_eq!((&watch.end, &watch.waits, &made.reason), (&Some(WatchEnd::Passed), &None, &None));
+    assert_eq!(made.took_ms, Some(3_000), "what follows is not the run");
+    assert_eq!(made.people.last().unwrap().event, "watch-continued");
 }

@@ -196,4 +196,6 @@ behaviours! {
     SaveHugeReceipt = "save-huge-receipt",
     /// Saves 2,000 receipts.
     SaveManyReceipts = "save-many-receipts",
+    /// Saves forty receipts of 1 MiB.
+    SaveHeavyReceipts = "save-heavy-receipts",
 }

@@ -150,6 +150,7 @@ impl Verify for Hostile {
             Behaviour::SaveLargeReceipt => report::save(1, 2 << 20),
             Behaviour::SaveHugeReceipt => report::save(1, 100_000_000),
             Behaviour::SaveManyReceipts => report::save(2_000, 1),
+            Behaviour::SaveHeavyReceipts => report::save(40, 1 << 20),
         }
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn report(report: &Report) -> String {
         decisions(page, report);
         gates(page, report);
         steps::steps(page, report);
+        steps::watch(page, report);
         steps::rollback(page, report);
         artifacts(page, report);
         refusals(page, report);
@@ -62,6 +63,9 @@ fn header(page: &mut Page, report: &Report) {
         .raw("</p>");
     if let Some(reason) = &report.reason {
         page.raw("<p class=\"reason\">").text(reason).raw("</p>");
+    }
+    if report.record.broken.is_some() {
+        page.raw("<p class=\"reason\">The journal was changed: nothing of this is to be trusted (see Record).</p>");
     }
     if report.conclusion == Conclusion::Running {
         page.raw("<p class=\"reason\">Made while the run was going on: it is not its last word.</p>");
@@ -122,6 +126,9 @@ fn gates(page: &mut Page, report: &Report) {
     for gate in &report.gates {
         page.raw("<article class=\"list gate\"><p><b>").text(&gate.gate.to_string()).raw("</b> <span class=\"about\">");
         page.text(&told::gate(gate)).raw("</span></p>\n<ul>");
+        for before in &gate.before {
+            page.raw("<li class=\"vote\"><p>").text(before).raw("</p></li>\n");
+        }
         for vote in &gate.votes {
             page.raw("<li class=\"vote\"><p>").text(&told::vote(vote)).raw("</p>");
             page.raw(
@@ -220,6 +227,9 @@ fn record(page: &mut Page, report: &Report) {
         .text(&record.last.to_string())
         .raw(". Each holds the hash of the one before it; this is that of the last, which <code>pipe log verify --head</code> finds again in the journal or any later export:</p>\n<p><code>");
     page.text(&record.head.to_string()).raw("</code></p>\n");
+    if let Some(broken) = &record.broken {
+        page.raw("<p class=\"bad\">").text(broken).raw(": this report is not to be trusted.</p>\n");
+    }
     if record.unknown > 0 {
         page.raw("<p class=\"careful\">A later version of pipe wrote ")
             .text(&record.unknown.to_string())

@@ -4,7 +4,7 @@ use pipe_runner::report::{Report, Tick};
 
 use super::{
     super::audit::markdown::{code, escaped},
-    told,
+    told, waves,
 };
 use crate::{
     printer::{count, visible},
@@ -39,10 +39,15 @@ pub(super) fn report(report: &Report) -> String {
         report.gates.iter().map(|gate| {
             let votes = gate.votes.iter().map(told::vote);
             let refused = gate.refused.iter().map(|refused| format!("does not hold: {refused}"));
-            let said: Vec<String> = votes.chain(refused).map(|said| text(&said)).collect();
+            let said: Vec<String> =
+                gate.before.iter().cloned().chain(votes).chain(refused).map(|said| text(&said)).collect();
             format!("| {} | {} | {} |", code(&gate.gate.to_string()), text(&told::gate(gate)), said.join("<br>"))
         }),
     );
+    if let Some(watch) = &report.watch {
+        let said = waves::watch(report, watch);
+        table(&mut lines, "Watch", "| |\n|---|", said.iter().map(|(_, note)| format!("| {} |", text(note))));
+    }
     table(
         &mut lines,
         "Artifacts",
@@ -76,6 +81,9 @@ pub(super) fn report(report: &Report) -> String {
     lines.extend(steps(report));
     lines.extend([String::new(), "</details>".to_owned(), String::new()]);
     let record = &report.record;
+    if let Some(broken) = &record.broken {
+        lines.extend([format!("**{}: this report is not to be trusted.**", text(broken)), String::new()]);
+    }
     lines.push(format!(
         "Entries {} to {} of the journal, head {}.",
         record.first,

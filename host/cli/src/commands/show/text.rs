@@ -6,6 +6,7 @@ use pipe_runner::report::{GateReport, Report, StepReport};
 use super::{
     super::audit::text::wrapped,
     told::{self, Tone},
+    waves,
 };
 use crate::{
     printer::{ADVICE, BAD, CAREFUL, GOOD, QUIET, STRONG, styled, visible},
@@ -19,6 +20,7 @@ pub(super) fn report(report: &Report) -> String {
     section(&mut lines, "Decisions", decisions(report));
     section(&mut lines, "Gates", report.gates.iter().flat_map(gate).collect());
     section(&mut lines, "Steps", report.steps.iter().flat_map(|one| step(report, one)).collect());
+    section(&mut lines, "Watch", watch(report));
     section(&mut lines, "Rollback", rollback(report));
     section(&mut lines, "Artifacts", artifacts(report));
     section(&mut lines, "Refused", refusals(report));
@@ -103,7 +105,8 @@ fn gate(gate: &GateReport) -> Vec<String> {
         wrapped(&format!("  {}: ", styled(STRONG, &visible(&gate.gate.to_string()))), "    ", &text).collect();
     let votes = gate.votes.iter().map(told::vote);
     let refused = gate.refused.iter().map(|refused| format!("does not hold: {refused}"));
-    lines.extend(votes.chain(refused).flat_map(|said| wrapped("    ", "      ", &visible(&said))));
+    let before = gate.before.iter().cloned();
+    lines.extend(before.chain(votes).chain(refused).flat_map(|said| wrapped("    ", "      ", &visible(&said))));
     lines
 }
 
@@ -137,6 +140,11 @@ fn finding(finding: &Finding) -> Vec<String> {
 fn below(tone: Tone, note: &str) -> Vec<String> {
     let lines = wrapped("             ", &" ".repeat(15), &visible(note));
     lines.map(|line| if matches!(tone, Tone::Quiet) { line } else { toned(tone, &line) }).collect()
+}
+
+fn watch(report: &Report) -> Vec<String> {
+    let Some(watch) = &report.watch else { return Vec::new() };
+    waves::watch(report, watch).into_iter().flat_map(|(tone, note)| below(tone, &note)).collect()
 }
 
 fn rollback(report: &Report) -> Vec<String> {
@@ -226,6 +234,10 @@ fn record(report: &Report) -> Vec<String> {
         format!("  {} entries of the journal, {} to {}", record.entries, record.first, record.last),
         format!("  head {}", record.head),
     ];
+    if let Some(broken) = &record.broken {
+        let text = visible(&format!("{broken}: this report is not to be trusted"));
+        lines.extend(wrapped("  ", "  ", &text).map(|line| styled(BAD, &line)));
+    }
     if record.unknown > 0 {
         let text = format!("a later version of pipe wrote {} of them: they are not in this report", record.unknown);
         lines.push(format!("  {}", styled(CAREFUL, &text)));

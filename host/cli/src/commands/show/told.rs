@@ -10,6 +10,7 @@ use pipe_runner::report::{
     ArtifactReport, AttemptEnd, Conclusion, GateReport, Process, Report, Signed, StepReport, StepStatus, Tick,
 };
 
+use super::waves;
 use crate::{printer::count, reporter::took};
 
 /// How bad something is.
@@ -36,7 +37,10 @@ pub(super) fn clock(report: &Report, at: Timestamp) -> String {
 /// How the run stands, in a word or two, and how bad that is.
 pub(super) fn verdict(report: &Report) -> (&'static str, Tone) {
     match report.conclusion {
-        Conclusion::Ended(Outcome::Succeeded) => ("succeeded", Tone::Good),
+        Conclusion::Ended(Outcome::Succeeded) => match &report.watch {
+            Some(watch) if watch.waits.is_some() => ("succeeded, and somebody must look since", Tone::Careful),
+            _ => ("succeeded", Tone::Good),
+        },
         Conclusion::Ended(Outcome::Failed) => ("failed, nothing needed undoing", Tone::Bad),
         Conclusion::Ended(Outcome::RolledBack) => ("rolled back", Tone::Careful),
         Conclusion::Ended(Outcome::RollbackFailed) => ("rollback failed, somebody must look", Tone::Bad),
@@ -54,6 +58,9 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts.extend(report.ended.map(|ended| ("ended", moment(ended))));
     facts.extend(report.took_ms.map(|ms| ("took", took(ms))));
     facts.push(("by", report.actor.clone()));
+    if !report.requesters.is_empty() {
+        facts.push(("asked for by", report.requesters.join(", ")));
+    }
     let pairs = |values: &std::collections::BTreeMap<String, String>| -> Option<String> {
         let pairs: Vec<String> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("  "))
@@ -131,7 +138,7 @@ pub(super) fn finding(finding: &Finding) -> String {
 
 /// What is worth a line below a step, with how bad it is: attempts that failed, warnings, what was done, and why it ended so.
 pub(super) fn notes(report: &Report, step: &StepReport) -> Vec<(Tone, String)> {
-    let mut notes = Vec::new();
+    let mut notes = waves::waves(report, step);
     let only = step.attempts.len() == 1;
     for attempt in &step.attempts {
         let (number, at) = (attempt.attempt, clock(report, attempt.started));
@@ -203,7 +210,10 @@ pub(super) fn about(step: &StepReport) -> String {
 /// `1 of 2 of clinical, opened 2026-11-23 02:15:00 UTC, passed 2026-11-23 02:20:00 UTC`.
 pub(super) fn gate(gate: &GateReport) -> String {
     let ended = match gate.ended {
-        None => format!("open until {}", moment(gate.expires)),
+        None => match gate.withdrawn {
+            Some(at) => format!("withdrawn {}", moment(at)),
+            None => format!("open until {}", moment(gate.expires)),
+        },
         Some((at, how)) => format!("{} {}", how.word(), moment(at)),
     };
     let quorum = if gate.quorum == 1 { "1 signature".to_owned() } else { format!("{} signatures", gate.quorum) };

@@ -4,7 +4,10 @@ use pipe_core::report::Finding;
 use pipe_runner::report::{Report, StepReport, StepStatus};
 
 use super::{
-    super::told::{self, Tone},
+    super::{
+        told::{self, Tone},
+        waves,
+    },
     class, mark,
 };
 use crate::{page::Page, reporter::took};
@@ -92,6 +95,14 @@ fn notes(page: &mut Page, notes: &[(Tone, String)]) {
         page.raw("<li class=\"").raw(class(*tone)).raw("\">").text(note).raw("</li>");
     }
     page.raw("</ul>\n");
+}
+
+/// What the watch saw.
+pub(super) fn watch(page: &mut Page, report: &Report) {
+    let Some(watch) = &report.watch else { return };
+    page.raw("<section id=\"watch\">\n<h2>Watch</h2>\n<p class=\"lead\">What the checks saw after every step had succeeded.</p>\n");
+    notes(page, &waves::watch(report, watch));
+    page.raw("</section>\n");
 }
 
 /// What was undone, in the order in which it was.
