@@ -47,6 +47,7 @@ fn grant() -> Grant {
             })
             .collect(),
         artifacts: all.map(|i| ArtifactRule::Read(name(i))).chain([ArtifactRule::Write]).collect(),
+        is_for_preview: false,
     }
 }
 
