@@ -109,6 +109,9 @@ fn a_run_waits_until_somebody_of_the_role_agrees() {
     let approved = approve(&deployment, "anna", &[]);
     assert_eq!(approved.code, 0, "{approved}");
     assert!(approved.stdout.contains("as anna@hospital.example"), "{approved}");
+    let status = deployment.run(&["status"]);
+    assert!(status.stdout.contains("the gate \"go\" is passed: the run has to go on"), "{status}");
+    assert!(!status.stdout.contains("pipe approve"), "nobody is asked any more\n{status}");
     let resumed = deployment.run(&["resume", "last"]);
     released(&deployment, &resumed);
     let opened = events(&deployment, "gate-opened");

@@ -238,6 +238,12 @@ fn a_copy_that_was_changed_is_not_used() {
     let run = deployment.run(&["status", "--output", "json"]).json()[0]["run"].as_str().expect("a run").to_owned();
     let copy = deployment.at(&format!("state/copies/{run}/0/index.html"));
     assert_eq!(fs::read_to_string(&copy).expect("a copy"), "version 1");
+    let beside = copy.with_file_name("more.html");
+    fs::write(&beside, "more").expect("written");
+    let resumed = deployment.run(&["resume", "last"]);
+    assert_eq!(resumed.code, 70, "{resumed}");
+    assert!(resumed.stderr.contains("is not what it was: more.html: it was not there"), "{resumed}");
+    fs::remove_file(&beside).expect("removed");
     fs::write(&copy, "version 3").expect("written");
     let resumed = deployment.run(&["resume", "last"]);
     assert_eq!(resumed.code, 70, "{resumed}");

@@ -63,3 +63,19 @@ fn an_environment_is_chosen_from_those_of_the_file_and_never_by_default() {
     assert!(misspelt.stderr.contains("hint: did you mean `demo`?"), "{misspelt}");
     assert!(!deployment.at("state").exists(), "a run that may not start left something behind");
 }
+
+#[test]
+fn a_file_without_environments_is_checked_like_any() {
+    let deployment = Deployment::new().file(
+        "plain.toml",
+        "name = \"plain\"\n\n[[step]]\nname = \"look\"\nstage = \"verify\"\nallow.read = [\"seen\"]\nwith.chec = []\n",
+    );
+    let wrong = deployment.run(&["check", "plain.toml"]);
+    assert_eq!(wrong.code, 3, "{wrong}");
+    assert!(wrong.stderr.contains("with.chec"), "{wrong}");
+    let deployment =
+        deployment.edit("plain.toml", "with.chec = []", "with.check = [{ kind = \"file\", path = \"seen\" }]");
+    let right = deployment.run(&["check", "plain.toml"]);
+    assert_eq!(right.code, 0, "{right}");
+    assert_eq!(right.stdout, "plain is valid: 1 call, checked for no environment\n");
+}

@@ -119,7 +119,7 @@ impl Manifest {
         self.trees.iter().filter(|tree| tree.entries.is_none()).map(|tree| tree.path.as_path())
     }
 
-    /// Holds every copy against what was copied.
+    /// Holds every copy against what was copied: nothing changed, nothing gone, and nothing that was put beside it.
     pub(crate) fn check(&self, folder: &Path) -> Result<(), CopyError> {
         for (number, tree) in self.trees.iter().enumerate() {
             let Some(entries) = &tree.entries else { continue };
@@ -131,10 +131,22 @@ impl Manifest {
                     let what = format!("{}: {what}", below.display());
                     return Err(CopyError::Changed { path: tree.path.clone(), what });
                 }
+                if *entry == Entry::Directory
+                    && let Some(added) = added(&join(&root, below), below, entries)
+                {
+                    let what = format!("{}: it was not there", added.display());
+                    return Err(CopyError::Changed { path: tree.path.clone(), what });
+                }
             }
         }
         Ok(())
     }
+}
+
+/// What lies in a directory and was not copied. One that cannot be listed holds nothing that could be read either.
+fn added(directory: &Path, below: &Path, entries: &BTreeMap<PathBuf, Entry>) -> Option<PathBuf> {
+    let listed = fs::read_dir(directory).ok()?;
+    listed.filter_map(Result::ok).map(|child| below.join(child.file_name())).find(|child| !entries.contains_key(child))
 }
 
 /// Removes what a manifest says was copied, and nothing that lies beside it.

@@ -25,6 +25,9 @@ pub(crate) enum Verdict {
     Interrupted,
 }
 
+/// The most findings of one look that are kept: there may be one every second for a day.
+const MOST_FINDINGS: usize = 20;
+
 impl Stepper<'_> {
     /// Makes every check of a guard, all at the same time: a round takes as long as its slowest check, and that no longer
     /// than the check's own `timeout`.
@@ -83,6 +86,7 @@ impl Stepper<'_> {
                 (FindingStatus::Fail, message, findings, Some(failure))
             }
         };
+        let findings = findings.into_iter().take(MOST_FINDINGS).collect();
         let checked =
             Checked { check: named.check.clone(), status, message, findings, duration_ms: milliseconds(began) };
         (named.breach, checked, failure)

@@ -6,7 +6,13 @@ use pipe_pipeline::{Document, Policy, RunFacts, Selection as Request};
 use pipe_sandbox::Sandbox;
 
 use super::{loading, lock, lock::Locking};
-use crate::{arguments::Selection, exit::Exit, failure::Failure, printer::Printer, standard};
+use crate::{
+    arguments::Selection,
+    exit::Exit,
+    failure::Failure,
+    printer::{Printer, count},
+    standard,
+};
 
 /// Check a pipeline file: everything that can be known without touching anything
 ///
@@ -25,14 +31,18 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
     let document = loading::document(&arguments.selection.file)?;
     let policies = loading::policies(&arguments.selection)?;
     let sandbox = loading::sandbox(printer)?;
-    let environments: Vec<String> = match &arguments.selection.env {
-        Some(environment) => vec![environment.clone()],
-        None => document.environments().map(str::to_owned).collect(),
+    let mut environments: Vec<Option<String>> = match &arguments.selection.env {
+        Some(environment) => vec![Some(environment.clone())],
+        None => document.environments().map(|environment| Some(environment.to_owned())).collect(),
     };
+    // A file without any is checked all the same.
+    if environments.is_empty() {
+        environments.push(None);
+    }
     let mut told: Vec<Diagnostic> = Vec::new();
     let mut steps = 0;
     for environment in &environments {
-        let found = match one(&document, environment, arguments, &policies, &sandbox).await {
+        let found = match one(&document, environment.as_deref(), arguments, &policies, &sandbox).await {
             Ok((count, warnings)) => {
                 steps = count;
                 warnings
@@ -52,17 +62,15 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
     if failed {
         return Ok(Exit::of_diagnostics(&told));
     }
+    let environments: Vec<&str> = environments.iter().flatten().map(String::as_str).collect();
     if printer.json() {
         printer.value(&serde_json::json!({
             "schema": "pipe.check/v1", "pipeline": document.name(), "environments": environments, "calls": steps,
             "warnings": told.len(),
         }));
     } else {
-        printer.result(&format!(
-            "{} is valid: {steps} calls, checked for {}",
-            document.name(),
-            environments.join(", ")
-        ));
+        let environments = if environments.is_empty() { "no environment".to_owned() } else { environments.join(", ") };
+        printer.result(&format!("{} is valid: {}, checked for {environments}", document.name(), count(steps, "call")));
     }
     Ok(Exit::Succeeded)
 }
@@ -70,7 +78,7 @@ pub(crate) async fn check(arguments: &CheckArguments, printer: Printer) -> Resul
 /// Checks the file for one environment: how many calls it plans, and what is worth a warning.
 async fn one(
     document: &Document,
-    environment: &str,
+    environment: Option<&str>,
     arguments: &CheckArguments,
     policies: &[Policy],
     sandbox: &Sandbox,
@@ -78,7 +86,7 @@ async fn one(
     let selection = &arguments.selection;
     let started = jiff::Timestamp::now();
     let request = Request {
-        environment: Some(environment.to_owned()),
+        environment: environment.map(str::to_owned),
         inputs: selection.set.iter().cloned().collect(),
         previous: selection.previous.iter().cloned().collect(),
         run: RunFacts { id: RunId::new(started), started },

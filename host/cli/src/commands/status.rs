@@ -6,11 +6,15 @@ use std::{
 };
 
 use clap::Args;
-use pipe_core::{event::Outcome, id::StepId};
-use pipe_journal::{Reader, RunFilter, RunSummary};
+use pipe_core::{
+    event::{GateEnd, Outcome},
+    id::{RunId, StepId},
+};
+use pipe_journal::{Reader, RunFilter, RunSummary, StoredEvent};
 use pipe_runner::{
     Begun, Due, Pins, RunState, StepStanding, WatchStanding,
     course::{Bar, Next},
+    gate::{Gates, Standing as GateStands, moment},
 };
 
 use super::{loading, open, ownership};
@@ -57,8 +61,13 @@ pub(crate) fn status(arguments: &StatusArguments, state: Option<&Path>, printer:
         printer.talk(&format!("every run in {} has ended", state.display()));
     }
     for run in &open {
-        let begun = Begun::of(&run.run, &reader.events(&run.run)?)?;
+        let events = reader.events(&run.run)?;
+        let begun = Begun::of(&run.run, &events)?;
         let mut standing = standing(run, &begun.state, &state);
+        if let ("waiting", Some((gate, end))) = (standing.word, decided(&run.run, &events)) {
+            standing.what = format!("the gate \"{gate}\" is {}: the run has to go on", end.word());
+            standing.next.retain(|command| !command.starts_with("pipe approve "));
+        }
         if let ("waiting" | "cut-off", Some(phase @ (Phase::Barred(_) | Phase::Due(_)))) =
             (standing.word, phase(&begun, &state))
         {
@@ -69,6 +78,16 @@ pub(crate) fn status(arguments: &StatusArguments, state: Option<&Path>, printer:
         lock(&begun.state, printer);
     }
     Ok(Exit::Succeeded)
+}
+
+/// The gate that is decided, where the run has yet to hear of it.
+fn decided(run: &RunId, events: &[StoredEvent]) -> Option<(StepId, GateEnd)> {
+    let mut gates = Gates::new(run.clone());
+    events.iter().filter_map(|stored| stored.event.known()).for_each(|event| gates.apply(event));
+    gates.open().find_map(|gate| match gate.standing(&moment()) {
+        GateStands::Decided(end) => Some((gate.opening.gate.clone(), end)),
+        GateStands::Open { .. } => None,
+    })
 }
 
 fn print(run: &RunSummary, standing: &Standing, printer: Printer) {
