@@ -245,6 +245,25 @@ fn a_login_without_the_right_is_told_what_an_administrator_has_to_run() {
     assert_eq!(hosts.row().1, None);
 }
 
+/// Who sets it waits for a login that may do more.
+#[test]
+fn a_table_on_which_somebody_has_set_a_trap_is_not_touched() {
+    let hosts = Hosts::new();
+    let host = hosts.host("0.6127");
+    host.succeeds(&RUN);
+    hosts.database.sql(
+        "CREATE TABLE sprung (by text); \
+         CREATE FUNCTION spring() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN INSERT INTO public.sprung VALUES (current_user); RETURN NEW; END $$; \
+         CREATE TRIGGER trap BEFORE INSERT OR UPDATE ON public.pipe_ownership FOR EACH ROW EXECUTE FUNCTION spring();",
+    );
+    let ended = host.pipe(&RUN);
+    assert_eq!(ended.code, 8, "{ended}");
+    assert!(ended.stderr.contains("public.pipe_ownership is not used: it has a trigger"), "{ended}");
+    assert!(ended.stderr.contains("hint: find out who made it so"), "{ended}");
+    assert_eq!(hosts.database.sql("SELECT count(*) FROM sprung").trim(), "0");
+}
+
 #[test]
 fn a_wrong_password_begins_nothing_and_is_not_shown() {
     let hosts = Hosts::new();

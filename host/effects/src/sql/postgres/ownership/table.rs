@@ -19,6 +19,32 @@ const DEFINITION: &str = "pipeline text NOT NULL, environment text NOT NULL, epo
      run text, place text, owner text NOT NULL, state text NOT NULL, note text, \
      since timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), PRIMARY KEY (pipeline, environment)";
 
+/// Whose the table is, whether the login may trust them, and what is odd about it: as [`super::super::shape`] asks of the markers,
+/// and for its reasons. Who owns a table could let a trigger on it act as whoever writes in it.
+const SOUND: &str = "\
+SELECT o.rolname::pg_catalog.text, (o.oid = u.oid OR o.rolsuper OR pg_catalog.pg_has_role(o.oid, u.oid, \
+    CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END)), \
+  pg_catalog.concat_ws(', ', \
+    CASE WHEN t.relkind <> 'r' OR t.relispartition OR EXISTS (SELECT FROM pg_catalog.pg_inherits AS h \
+      WHERE h.inhrelid = t.oid OR h.inhparent = t.oid) THEN 'it is no ordinary table' END, \
+    CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = t.oid) THEN 'it has a trigger' END, \
+    CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class = t.oid) THEN 'it has a rule' END, \
+    CASE WHEN t.relrowsecurity OR t.relforcerowsecurity OR EXISTS (SELECT FROM pg_catalog.pg_policy AS p \
+      WHERE p.polrelid = t.oid) THEN 'it has row security' END, \
+    CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid \
+      WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.attgenerated <> '' OR y.oid NOT IN \
+        ('pg_catalog.text'::pg_catalog.regtype, 'pg_catalog.int8'::pg_catalog.regtype, 'pg_catalog.timestamptz'::pg_catalog.regtype))) \
+      THEN 'its columns are others' END, \
+    CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = t.oid \
+      AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) <> 'clock_timestamp()') THEN 'a column has another default' END, \
+    CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.confrelid = t.oid OR (k.conrelid = t.oid \
+      AND k.contype NOT IN ('p', 'n') AND pg_catalog.pg_get_constraintdef(k.oid) <> 'CHECK ((epoch > 0))')) \
+      THEN 'it has another constraint' END, \
+    CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = t.oid \
+      AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)) THEN 'it has an index on an expression' END) \
+FROM pg_catalog.pg_class AS t JOIN pg_catalog.pg_roles AS o ON o.oid = t.relowner \
+  JOIN pg_catalog.pg_roles AS u ON u.rolname = current_user WHERE t.oid = pg_catalog.to_regclass('public.pipe_ownership')";
+
 /// What is read of a row.
 const SEEN: &str = "epoch, run, place, owner, state, note, \
      pg_catalog.to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"') AS since, \
@@ -66,10 +92,26 @@ impl Connected {
         }
     }
 
+    /// Whether the table is there. One on which somebody may have set a trap is refused before it is touched.
     pub(super) async fn has_table(&self, session: &Session) -> Result<bool, SharedError> {
-        let statement = format!("SELECT pg_catalog.to_regclass('public.{OWNERSHIP_TABLE}') IS NOT NULL");
-        let rows = self.ask(session, &statement, &[]).await?;
-        rows.first().map_or(Ok(false), |row| row.try_get(0)).map_err(|error| odd(&self.login, &error))
+        let rows = self.ask(session, SOUND, &[]).await?;
+        let Some(row) = rows.first() else { return Ok(false) };
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let (owner, trusted, odd): (String, bool, String) = read().map_err(|error| self::odd(&self.login, &error))?;
+        let what = match (odd.is_empty(), trusted) {
+            (true, true) => return Ok(true),
+            (true, false) => {
+                format!("its owner `{owner}` could put a trigger on it, which would run as `{}`", self.login.user)
+            }
+            (false, _) => format!("{odd}; its owner is `{owner}`"),
+        };
+        let what = format!("{}: public.{OWNERSHIP_TABLE} is not used: {what}", self.login.endpoint);
+        let hint = format!(
+            "find out who made it so; an administrator can drop it while nothing runs, and run: CREATE TABLE \
+             public.{OWNERSHIP_TABLE} ({DEFINITION}); GRANT SELECT, INSERT, UPDATE ON public.{OWNERSHIP_TABLE} TO \"{}\"",
+            self.login.user.replace('"', "\"\"")
+        );
+        Err(SharedError::Unproven(EffectError::new(ErrorKind::Failed, what).with_hint(hint)))
     }
 
     /// The row, from a server that can be written.
