@@ -1,7 +1,9 @@
 //! Several hosts and one deployment: a PostgreSQL says which of them drives it. Each host is a state directory of its own.
 
+use pipe_tests::waiting::wait_until;
+
 use crate::{
-    lock_scene::{Hosts, RUN, UNLOCK, everything_below, files, wait_until},
+    lock_scene::{Hosts, RUN, UNLOCK, everything_below, files},
     secrets::Needles,
 };
 

@@ -11,10 +11,9 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
 };
 
-use pipe_tests::{Deployment, Ended};
+use pipe_tests::{Deployment, Ended, waiting::wait_until};
 
 use crate::{
     certificates::Authority,
@@ -179,14 +178,6 @@ impl Drop for Running {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -12,6 +12,7 @@ mod mail;
 mod mail_server;
 mod medical_system;
 mod network_checks;
+mod outlived;
 mod postgres;
 mod programs;
 mod prometheus;

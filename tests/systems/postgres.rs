@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicU32, Ordering},
@@ -135,6 +135,13 @@ impl Database {
     #[track_caller]
     pub(crate) fn sql(&self, statements: &str) -> String {
         self.server.psql(&self.name, statements)
+    }
+
+    /// Runs statements as superuser in a process beside the test.
+    pub(crate) fn beside(&self, statements: &str) -> Child {
+        let mut command = self.server.client("psql");
+        command.args(["-XAtq", "-d", &self.name, "-c", statements]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Everything that makes its shape.
