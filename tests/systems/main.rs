@@ -18,5 +18,6 @@ mod programs;
 mod prometheus;
 mod secrets;
 mod slack;
+mod traps;
 mod watch;
 mod waves;

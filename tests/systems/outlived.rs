@@ -46,7 +46,8 @@ fn undone(deployment: &Deployment, step: &str) -> Ended {
     ended
 }
 
-fn migrating(server: &Postgres, database: &Database) -> Deployment {
+/// Two migrations of a database.
+pub(crate) fn migrating(server: &Postgres, database: &Database) -> Deployment {
     let (port, name) = (server.port, &database.name);
     let toml = format!(
         r#"
