@@ -100,6 +100,10 @@ pub(crate) fn a_server_is_asked_and_told_nothing() {
     let seen = scene("GET").preview();
     assert!(seen.lines()[0].starts_with("attempt: 200"), "{}", seen.said);
     assert_eq!(server.heads().len(), 1);
+    let _ = scene("GET").with("text", "every patient").preview();
+    for head in server.heads() {
+        assert!(!head.contains("content-length") && !head.contains("transfer-encoding"), "a body came along: {head}");
+    }
 }
 
 #[test]

@@ -247,6 +247,28 @@ fn a_login_without_the_right_is_told_what_an_administrator_has_to_run() {
     assert_eq!(hosts.row().1, None);
 }
 
+#[test]
+fn an_epoch_that_a_fail_over_lost_is_nobodys_once_another_host_has_had_its_number() {
+    let hosts = Hosts::new();
+    let (one, other) = (hosts.host("1.8133"), hosts.host("0.6134"));
+    other.succeeds(&RUN);
+    hosts.database.sql("CREATE TABLE saved AS SELECT * FROM pipe_ownership");
+    let running = one.waiting();
+    // What was committed last is not there any more, as on a standby that was promoted too early.
+    hosts.database.sql("DELETE FROM pipe_ownership; INSERT INTO pipe_ownership SELECT * FROM saved");
+    let (code, stderr) = running.end();
+    assert_eq!(code, Some(8), "{stderr}");
+    other.succeeds(&RUN);
+    assert_eq!(hosts.row(), (2, None), "the number that the first host had");
+    for arguments in [&["resume", "last"][..], &["rollback", "last", "--reason", "x"]] {
+        let refused = one.pipe(arguments);
+        assert_eq!(refused.code, 8, "{refused}");
+    }
+    assert!(!one.released());
+    one.succeeds(&["abandon", "last", "--reason", "the other host has gone on"]);
+    one.succeeds(&RUN);
+}
+
 /// Who sets it waits for a login that may do more.
 #[test]
 fn a_table_on_which_somebody_has_set_a_trap_is_not_touched() {

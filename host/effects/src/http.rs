@@ -13,7 +13,7 @@ mod secrets;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Empty, combinators::UnsyncBoxBody};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use pipe_capability::{
@@ -47,6 +47,10 @@ pub const MOST_REQUESTS: usize = 64;
 /// The longest that anything is waited for, whatever the guest asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What a preview does not send: it asks, and tells nothing. No body goes with it, nor what would make another method of it.
+const TELLING: [&str; 6] =
+    ["content-length", "transfer-encoding", "expect", "x-http-method", "x-http-method-override", "x-method-override"];
+
 /// A body in either direction. Ends with an [`EffectError`] where it is cut off.
 pub type BoxBody = UnsyncBoxBody<Bytes, EffectError>;
 
@@ -77,7 +81,11 @@ impl Session {
         timeouts: HttpTimeouts,
     ) -> Result<http::Response<BoxBody>, EffectError> {
         let timeouts = timeouts.bounded();
-        let (head, body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
+        if self.grant.is_for_preview {
+            body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+            TELLING.iter().for_each(|name| drop(head.headers.remove(*name)));
+        }
         let asked = match HttpRequest::parse(head.method.as_str(), &head.uri.to_string()) {
             Ok(asked) => asked,
             Err(denial) => return Err(self.refuse(denial).await),

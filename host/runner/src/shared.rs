@@ -88,13 +88,13 @@ impl Shared {
         self.place.look().await.map_err(|error| Named::of(&self.place).error(error))
     }
 
-    /// Makes it nobody's. The epoch that begins with that.
+    /// Makes it nobody's; a run of the state directory `place` can go on. The epoch that begins with that.
     ///
     /// # Errors
     ///
     /// Another one has it by now, or the database cannot be asked.
-    pub async fn unlock(&self, seen: &SharedOwner, owner: &str, note: &str) -> Result<u64, JournalError> {
-        self.place.unlock(seen, owner, note).await.map_err(|error| Named::of(&self.place).error(error))
+    pub async fn unlock(&self, seen: &SharedOwner, owner: &str, place: &str, note: &str) -> Result<u64, JournalError> {
+        self.place.unlock(seen, owner, place, note).await.map_err(|error| Named::of(&self.place).error(error))
     }
 }
 

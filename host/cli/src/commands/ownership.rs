@@ -63,7 +63,7 @@ pub(crate) async fn give_up(
         && seen.run.as_deref() == Some(run.as_str())
         && seen.place.as_deref() == Some(place.as_str())
     {
-        shared.unlock(&seen, &actor, reason).await?;
+        shared.unlock(&seen, &actor, &place, reason).await?;
     }
     shared.close().await;
     Ok(())

@@ -245,7 +245,7 @@ fn standing(run: &RunSummary, known: &RunState, state: &Path) -> Standing {
         }
         // Of a later phase: what was deployed may as well stay as it is.
         None if known.succeeded => vec![command("resume", ""), command("abandon", " --reason '…'"), undo()],
-        None => vec![command("resume", ""), undo()],
+        None => vec![command("resume", ""), undo(), command("abandon", " --reason '…'")],
     };
     Standing { word: "waiting", what: why, next }
 }

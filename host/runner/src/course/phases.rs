@@ -96,6 +96,12 @@ impl Course {
         if !matches!(next, Next::Attempt(_) | Next::SideBySide { .. } | Next::Wait(_)) {
             return next;
         }
+        // A gate that is open was reached in time: it is decided, or expires, as it says itself. What comes behind it is barred.
+        if let Next::Wait(gate) = &next
+            && state.gates.get(gate).is_some_and(|known| known.ended.is_none())
+        {
+            return next;
+        }
         self.bar(window, phase, state, now).map_or(next, Next::Barred)
     }
 

@@ -51,8 +51,9 @@ pub(super) async fn free(
     }
     let actor = loading::actor();
     loading::make_state(state)?;
-    let here = seen.place.as_deref() == Some(pipe_runner::place(state, &actor)?.as_str());
-    let epoch = shared.unlock(&seen, &actor, reason).await?;
+    let place = pipe_runner::place(state, &actor)?;
+    let here = seen.place.as_deref() == Some(place.as_str());
+    let epoch = shared.unlock(&seen, &actor, &place, reason).await?;
     shared.close().await;
     let ours = || seen.run.as_deref().filter(|_| here).and_then(|run| run.parse().ok());
     let recorded = run.map(|(run, _)| run).or_else(ours).unwrap_or_else(|| RunId::new(jiff::Timestamp::now()));

@@ -68,7 +68,7 @@ pub struct SharedOwner {
     pub epoch: u64,
     /// The run that has it. Nothing where none does.
     pub run: Option<String>,
-    /// Where its record is.
+    /// Where its record is; where nobody has it, the state directory that had it last, or freed it.
     pub place: Option<String>,
     /// User and host who took it, or freed it.
     pub owner: String,
@@ -168,9 +168,10 @@ impl SharedPlace {
     /// Another run has it, or has had it since, or the database cannot be asked.
     pub async fn take(self, claim: &SharedClaim) -> Result<SharedOwnership, SharedError> {
         let held = claim.held.map(u64::cast_signed);
-        // What is there may be this very run of this state directory, whose kernel lock says that nobody else drives it. Else
-        // nobody may have it, or an ended run of the same directory that did not give it back; and nobody may have had it since,
-        // where a run goes on.
+        // What is there may be this very run of this state directory, whose kernel lock says that nobody else drives it; or it was
+        // this directory that had it last or freed it, and nobody since, where a run goes on. A number alone does not say so: after
+        // a fail-over that lost what was written last, another may have had it under the same. A run that begins takes what is
+        // nobody's.
         let statement = format!(
             "INSERT INTO public.{OWNERSHIP_TABLE} AS known (pipeline, environment, epoch, run, place, owner, state, note, since) \
              VALUES ($1, $2, COALESCE($7, 0) OPERATOR(pg_catalog.+) 1, $3, $4, $5, $6, NULL, pg_catalog.clock_timestamp()) \
@@ -178,8 +179,9 @@ impl SharedPlace {
              run = EXCLUDED.run, place = EXCLUDED.place, owner = EXCLUDED.owner, state = EXCLUDED.state, note = NULL, \
              since = EXCLUDED.since \
              WHERE (known.run OPERATOR(pg_catalog.=) EXCLUDED.run AND known.place OPERATOR(pg_catalog.=) EXCLUDED.place) \
-             OR ((known.run IS NULL OR known.place OPERATOR(pg_catalog.=) EXCLUDED.place) \
-             AND ($7 IS NULL OR known.epoch OPERATOR(pg_catalog.=) $7)) RETURNING epoch"
+             OR (known.place OPERATOR(pg_catalog.=) EXCLUDED.place \
+             AND ($7 IS NULL OR known.epoch OPERATOR(pg_catalog.=) $7)) \
+             OR (known.run IS NULL AND $7 IS NULL) RETURNING epoch"
         );
         let text = |value| -> Parameter<'_> { (value, Type::TEXT) };
         let parameters = [
@@ -228,24 +230,25 @@ impl SharedPlace {
         connected.row(&self.session, &self.owned).await
     }
 
-    /// Ends the epoch of whoever has it, so that it is nobody's. The epoch that begins with that.
+    /// Ends the epoch of whoever has it, so that it is nobody's; at `place` a run can go on. The epoch that begins with that.
     ///
     /// # Errors
     ///
     /// It is not `seen` any more, or the database cannot be asked.
-    pub async fn unlock(&self, seen: &SharedOwner, owner: &str, note: &str) -> Result<u64, SharedError> {
+    pub async fn unlock(&self, seen: &SharedOwner, owner: &str, place: &str, note: &str) -> Result<u64, SharedError> {
         let statement = format!(
-            "UPDATE public.{OWNERSHIP_TABLE} SET epoch = epoch OPERATOR(pg_catalog.+) 1, run = NULL, place = NULL, owner = $4, \
+            "UPDATE public.{OWNERSHIP_TABLE} SET epoch = epoch OPERATOR(pg_catalog.+) 1, run = NULL, place = $6, owner = $4, \
              state = '', note = $5, since = pg_catalog.clock_timestamp() \
              WHERE {ROW} AND epoch OPERATOR(pg_catalog.=) $3 RETURNING epoch"
         );
         let epoch = seen.epoch.cast_signed();
-        let parameters: [Parameter<'_>; 5] = [
+        let parameters: [Parameter<'_>; 6] = [
             (&self.owned.pipeline, Type::TEXT),
             (&self.owned.environment, Type::TEXT),
             (&epoch, Type::INT8),
             (&owner, Type::TEXT),
             (&note, Type::TEXT),
+            (&place, Type::TEXT),
         ];
         let mut kept = self.kept.lock().await;
         let connected = self.connected(&mut kept).await?;
@@ -371,7 +374,7 @@ impl SharedOwnership {
     /// The database cannot be asked. It still says that the run has it.
     pub async fn give_back(&self) -> Result<(), SharedError> {
         let statement = format!(
-            "UPDATE public.{OWNERSHIP_TABLE} SET run = NULL, place = NULL, since = pg_catalog.clock_timestamp() \
+            "UPDATE public.{OWNERSHIP_TABLE} SET run = NULL, since = pg_catalog.clock_timestamp() \
              WHERE {ROW} AND epoch OPERATOR(pg_catalog.=) $3 AND run OPERATOR(pg_catalog.=) $4"
         );
         let (owned, epoch) = (self.owned(), self.epoch.cast_signed());
