@@ -6,6 +6,7 @@
 //! after a partition, where a session and its advisory lock would be lost or, worse, kept by a server that nobody else talks to.
 //! A process asks for it before every effect; where it gets no answer, it does nothing.
 
+mod owner;
 mod table;
 
 use std::{
@@ -21,6 +22,7 @@ use pipe_core::id::StepId;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::types::Type;
 
+pub use self::owner::{Owned, SharedClaim, SharedError, SharedOwner};
 use self::table::{Connected, Parameter, ROW, odd};
 use super::{GRACE, Server, login::Login};
 use crate::{
@@ -36,92 +38,6 @@ pub const OWNERSHIP_TABLE: &str = "pipe_ownership";
 /// How often the server is asked again where the connection was lost, and how long between.
 const TRIES: u32 = 3;
 const BETWEEN: Duration = Duration::from_millis(500);
-
-/// What is owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owned {
-    /// Name of the pipeline.
-    pub pipeline: String,
-    /// Environment.
-    pub environment: String,
-}
-
-/// Who wants it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedClaim {
-    /// The run that will be started or continued.
-    pub run: String,
-    /// Identity of the state directory on its host: within it a kernel lock says that no other process drives.
-    pub place: String,
-    /// User and host.
-    pub owner: String,
-    /// Path of the state directory.
-    pub state: String,
-    /// Of a run that goes on: the epoch that was its own. Another one means that somebody has had it since.
-    pub held: Option<u64>,
-}
-
-/// A row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedOwner {
-    /// How often it was taken or freed until then.
-    pub epoch: u64,
-    /// The run that has it. Nothing where none does.
-    pub run: Option<String>,
-    /// Where its record is; where nobody has it, the state directory that had it last, or freed it.
-    pub place: Option<String>,
-    /// User and host who took it, or freed it.
-    pub owner: String,
-    /// The state directory there.
-    pub state: String,
-    /// Why it was freed, where somebody unlocked it.
-    pub note: Option<String>,
-    /// Since when, by the clock of the database.
-    pub since: String,
-}
-
-impl SharedOwner {
-    /// As people say it: `run 20261123021500-9f3c1a of root@host (state in /var/lib/pipe), since 2026-11-23 02:15:00Z`.
-    #[must_use]
-    pub fn tell(&self) -> String {
-        let since = &self.since;
-        match (&self.run, &self.note) {
-            (Some(run), _) => format!("run {run} of {} (state in {}), since {since}", self.owner, self.state),
-            (None, Some(note)) => format!("unlocked by {}, since {since}: {note}", self.owner),
-            (None, None) => format!("no run, the last was of {}, until {since}", self.owner),
-        }
-    }
-}
-
-/// Why a pipeline and environment are not this process's.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum SharedError {
-    /// Another run has it.
-    #[error("another run is going on, or has not ended: {}", .0.tell())]
-    Owned(Box<SharedOwner>),
-    /// This run had it, and does not any more: somebody took or freed it.
-    #[error("epoch {held} is over, and {} began: {}", .now.epoch, .now.tell())]
-    Over {
-        /// What was this run's.
-        held: u64,
-        /// What is there now.
-        now: Box<SharedOwner>,
-    },
-    /// Its row is not there.
-    #[error("there is no row for it in public.pipe_ownership")]
-    Missing,
-    /// The database cannot be asked, or does not let itself be written. Nobody knows who has it.
-    #[error("nobody can say who drives it: {0}")]
-    Unproven(#[source] EffectError),
-}
-
-impl SharedError {
-    /// Whether another one has it, for certain.
-    #[must_use]
-    pub const fn is_others(&self) -> bool {
-        matches!(self, Self::Owned(_) | Self::Over { .. } | Self::Missing)
-    }
-}
 
 /// The database of one pipeline and environment, over one kept connection.
 pub struct SharedPlace {

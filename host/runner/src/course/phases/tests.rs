@@ -232,7 +232,7 @@ fn a_gate_waits_for_its_phase_and_does_not_keep_the_window_open() {
     };
     let passed =
         EventKind::GateClosed { step: gate, how: GateEnd::Passed, by: Vec::new(), why: None, checklist: Vec::new() };
-    let open = [&prepared[..], &after(&course, &[("t", 0)], &[]), &[opened.clone()]].concat();
+    let open = [&prepared[..], &after(&course, &[("t", 0)], &[]), std::slice::from_ref(&opened)].concat();
     let waits = Next::Wait(StepId::new("go"));
     assert_eq!(next(&course, &open, 5 * HOUR), waits, "it is decided, or expires, when the window is over too");
     let agreed = [&prepared[..], &after(&course, &[("t", 0)], &[]), &[opened, passed]].concat();
