@@ -109,7 +109,7 @@ impl Left {
         }
     }
 
-    /// The newest run of its pipeline and environment, where that is another.
+    /// A later run of its pipeline and environment that left something, where there is one: one that has not ended counts.
     ///
     /// # Errors
     ///
